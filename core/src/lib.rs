@@ -1,0 +1,15 @@
+//! What every part of Quaestor agrees on: its words, its jobs, its events and its ports.
+//!
+//! Nothing here does I/O. A backend implements a port (`ports`), a handler and the
+//! front use it, and neither knows the other: that is the point of this package.
+
+pub mod boxes;
+pub mod clock;
+pub mod entropy;
+
+pub mod ids;
+
+pub mod parsed;
+
+pub mod problem;
+pub mod wake;

@@ -1,0 +1,1 @@
+//! PDF pages as text with structure and word boxes.
