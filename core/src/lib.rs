@@ -11,5 +11,9 @@ pub mod ids;
 
 pub mod parsed;
 
+pub mod events;
+pub mod jobs;
+pub mod model;
+pub mod ports;
 pub mod problem;
 pub mod wake;

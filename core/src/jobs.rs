@@ -1,0 +1,218 @@
+//! Jobs: the kinds of work, their steps, and the message that carries a step.
+//!
+//! Names of steps are wire format. They are never derived from a type's name, and a
+//! rename keeps the old name as an alias for as long as old messages may exist.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::clock::Time;
+use crate::ids::{
+    BatchId, CollectionId, ConversationId, DocumentId, GenerationId, JobId, MessageId, OutboxId,
+    PrincipalId, WorkspaceId,
+};
+
+/// What a client asked for: one job has one kind and one id, whatever steps it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum JobKind {
+    /// A question and its answer.
+    #[serde(rename = "chat")]
+    Chat,
+    /// A file made searchable.
+    #[serde(rename = "documents")]
+    Documents,
+}
+
+impl JobKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 2] = [Self::Chat, Self::Documents];
+
+    /// The name in rows, URLs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Documents => "documents",
+        }
+    }
+}
+
+/// One step of a job. Each step has a queue of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Step {
+    /// Find the passages for a question.
+    #[serde(rename = "chat.retrieve")]
+    ChatRetrieve,
+    /// Write the answer from the passages.
+    #[serde(rename = "chat.generate")]
+    ChatGenerate,
+    /// Parse a file into pages and chunks, and make it searchable by words.
+    #[serde(rename = "documents.ingest")]
+    DocumentsIngest,
+    /// Make a document's chunks searchable by meaning.
+    #[serde(rename = "documents.embed")]
+    DocumentsEmbed,
+}
+
+impl Step {
+    /// Every step there is.
+    pub const ALL: [Self; 4] =
+        [Self::ChatRetrieve, Self::ChatGenerate, Self::DocumentsIngest, Self::DocumentsEmbed];
+
+    /// The wire name, which is also the queue's.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ChatRetrieve => "chat.retrieve",
+            Self::ChatGenerate => "chat.generate",
+            Self::DocumentsIngest => "documents.ingest",
+            Self::DocumentsEmbed => "documents.embed",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A step's name that this version does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no step of a job is named {0:?}")]
+pub struct UnknownName(pub String);
+
+impl FromStr for Step {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|step| step.as_str() == name)
+            .ok_or_else(|| UnknownName(name.to_owned()))
+    }
+}
+
+impl FromStr for JobKind {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+            .ok_or_else(|| UnknownName(name.to_owned()))
+    }
+}
+
+/// The payload of `chat.retrieve` and `chat.generate`: ids, never contents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatPayload {
+    /// The chat the question was asked in.
+    pub conversation_id: ConversationId,
+    /// The question.
+    pub message_id: MessageId,
+    /// The answer to be written.
+    pub answer_id: MessageId,
+}
+
+/// The payload of `documents.ingest` and `documents.embed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentPayload {
+    /// The document.
+    pub document_id: DocumentId,
+    /// The version of it, from 1.
+    pub version: u32,
+    /// The collection it belongs to.
+    pub collection_id: CollectionId,
+    /// The index generation that the vectors go to; known from `documents.embed` on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation_id: Option<GenerationId>,
+}
+
+/// What travels on the queue (design §6): a step of a job, with ids and no contents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The version of this format.
+    pub v: u32,
+    /// The outbox row that this message came from; the message's `message_id`.
+    pub outbox_id: OutboxId,
+    /// The job.
+    pub job_id: JobId,
+    /// The step to run.
+    pub step: Step,
+    /// The tenant.
+    pub workspace_id: WorkspaceId,
+    /// Who asked.
+    pub principal_id: PrincipalId,
+    /// The step's payload.
+    pub payload: Value,
+    /// W3C trace context of the request that caused it, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// When it was put into the outbox.
+    pub enqueued_at: Time,
+    /// After this the work is no longer wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Time>,
+}
+
+/// The version of [`Envelope`] that this program writes.
+pub const ENVELOPE_VERSION: u32 = 1;
+
+/// A job to be accepted, with the outbox row of its first step.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// The job.
+    pub id: JobId,
+    /// Its kind.
+    pub kind: JobKind,
+    /// Its first step.
+    pub step: Step,
+    /// Who asked.
+    pub principal_id: PrincipalId,
+    /// The first step's payload.
+    pub payload: Value,
+    /// The upload it belongs to, if any.
+    pub batch_id: Option<BatchId>,
+    /// The outbox row.
+    pub outbox_id: OutboxId,
+    /// When it was accepted, which is also when the first step is due.
+    pub created_at: Time,
+    /// After this the work is no longer wanted.
+    pub deadline: Option<Time>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_is_read_back_from_its_wire_name() {
+        for step in Step::ALL {
+            assert_eq!(step.as_str().parse::<Step>().unwrap(), step);
+            assert_eq!(serde_json::to_value(step).unwrap(), step.as_str());
+        }
+        assert!("chat.unknown".parse::<Step>().is_err());
+    }
+
+    #[test]
+    fn a_message_of_the_first_version_stays_readable() {
+        let golden = r#"{"v":1,"outbox_id":"018f0000-0000-7000-8000-000000000001",
+            "job_id":"018f0000-0000-7000-8000-000000000002","step":"chat.retrieve",
+            "workspace_id":"018f0000-0000-7000-8000-000000000003",
+            "principal_id":"018f0000-0000-7000-8000-000000000004",
+            "payload":{"conversation_id":"018f0000-0000-7000-8000-000000000005",
+            "message_id":"018f0000-0000-7000-8000-000000000006",
+            "answer_id":"018f0000-0000-7000-8000-000000000007"},
+            "enqueued_at":"2026-01-02T03:04:05Z","a_later_field":true}"#;
+        let envelope: Envelope = serde_json::from_str(golden).unwrap();
+        assert_eq!(envelope.step, Step::ChatRetrieve);
+        let payload: ChatPayload = serde_json::from_value(envelope.payload).unwrap();
+        assert_eq!(payload.answer_id.to_string(), "018f0000-0000-7000-8000-000000000007");
+    }
+}

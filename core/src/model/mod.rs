@@ -1,0 +1,19 @@
+//! The things Quaestor keeps, as clients see them and as the store hands them out.
+
+mod access;
+mod collection;
+mod conversation;
+mod document;
+mod job;
+mod page;
+mod passage;
+
+pub use access::{ApiKey, Caller, Role, StoredKey, Workspace};
+pub use collection::{Collection, Generation, GenerationState};
+pub use conversation::{
+    Citation, Conversation, Figure, FigureStatus, Message, MessageRole, MessageState, Usage,
+};
+pub use document::{Document, DocumentStatus, StoredObject};
+pub use job::{Job, JobState};
+pub use page::{Cursor, DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
+pub use passage::{Passage, StoredPage};

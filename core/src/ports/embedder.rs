@@ -1,0 +1,28 @@
+//! The port to what turns text into vectors.
+
+use async_trait::async_trait;
+
+use super::chat_model::ModelError;
+
+/// What a text is, for models that embed the two differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmbedKind {
+    /// A question.
+    Query,
+    /// A passage.
+    Passage,
+}
+
+/// Turns text into vectors of unit length. Vectors of different models never mix.
+#[async_trait]
+pub trait Embedder: Send + Sync + std::fmt::Debug {
+    /// The model's name as an index generation keeps it.
+    fn model(&self) -> &str;
+
+    /// The length of the vectors.
+    fn dimensions(&self) -> u32;
+
+    /// One vector of unit length for each text, in the order of the texts. Text beyond
+    /// what the model reads is left out.
+    async fn embed(&self, kind: EmbedKind, texts: &[String]) -> Result<Vec<Vec<f32>>, ModelError>;
+}

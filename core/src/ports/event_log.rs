@@ -1,0 +1,82 @@
+//! The port to the events of running jobs: a short log per job, and who watches it.
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::events::{Event, EventId, NumberedEvent};
+use crate::ids::{JobId, WorkspaceId};
+
+/// What became of events that were to be appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// They stand in the log; the id of the last one.
+    At(EventId),
+    /// A later attempt has written already: this one is stale and must stop.
+    Fenced,
+    /// The job has its terminal event; nothing may follow it.
+    Ended,
+}
+
+/// What a watcher gets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Watched {
+    /// The next event, each once and in order.
+    Event(NumberedEvent),
+    /// Events between the last one and the next are gone: read the stored result.
+    Gap,
+}
+
+/// Why the event log could not serve.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {action} the event log")]
+pub struct EventLogError {
+    /// `append to`, `read`, `ping`.
+    pub action: &'static str,
+    /// The cause.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// The events of jobs, kept for as long as somebody may come back for them.
+///
+/// The log may lose anything (the store is the truth), but never reorders, never
+/// repeats, and tells a watcher when something is gone.
+#[async_trait]
+pub trait EventLog: Send + Sync + std::fmt::Debug {
+    /// Appends events of one attempt, in order; the log numbers them.
+    ///
+    /// Attempt 0 is `queued` alone: it is appended to an empty log, and says `Ended` or
+    /// `Fenced` for one that has begun, so that appending it twice is harmless.
+    async fn append(
+        &self,
+        workspace: WorkspaceId,
+        job: JobId,
+        attempt: u32,
+        events: Vec<Event>,
+    ) -> Result<Appended, EventLogError>;
+
+    /// All events after `after` (from the first where none is given), those that are
+    /// logged and then those that come. Begins with `Gap` where history between
+    /// `after` and the oldest kept event is gone, also when the log knows nothing of a
+    /// job of which the watcher has seen events. Ends after the terminal event.
+    ///
+    /// A slow watcher holds no memory: it reads from the log at its own pace, and gets
+    /// `Gap` if the log was trimmed meanwhile.
+    async fn watch(
+        &self,
+        workspace: WorkspaceId,
+        job: JobId,
+        after: Option<EventId>,
+    ) -> Result<BoxStream<'static, Watched>, EventLogError>;
+
+    /// Tells whoever runs the job that it is to be cancelled. The store holds the wish;
+    /// this only makes it quick.
+    async fn request_cancel(&self, workspace: WorkspaceId, job: JobId)
+    -> Result<(), EventLogError>;
+
+    /// Returns when a cancel is requested after this call began.
+    async fn cancel_requested(&self, workspace: WorkspaceId, job: JobId);
+
+    /// Whether the log serves.
+    async fn ping(&self) -> Result<(), EventLogError>;
+}

@@ -1,0 +1,12 @@
+//! The ports: what the program needs of the world, as traits that backends keep.
+//!
+//! Every port has one contract suite (`tests/contracts`) that each backend runs.
+
+pub mod chat_model;
+pub mod embedder;
+pub mod event_log;
+pub mod limits;
+pub mod objects;
+pub mod queue;
+pub mod store;
+pub mod tickets;

@@ -1,0 +1,156 @@
+//! The port to stored files.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+use crate::ids::{DocumentId, WorkspaceId};
+
+/// Where a file is stored: made of ids only, so that no name from outside becomes a path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey(String);
+
+impl ObjectKey {
+    /// The key of one version of a document.
+    #[must_use]
+    pub fn document(workspace: WorkspaceId, document: DocumentId, version: u32) -> Self {
+        Self(format!("{workspace}/documents/{document}/{version}"))
+    }
+
+    /// The key of an upload whose document is not known before its content is.
+    #[must_use]
+    pub fn upload(workspace: WorkspaceId, upload: uuid::Uuid) -> Self {
+        Self(format!("{workspace}/uploads/{upload}"))
+    }
+
+    /// A key as a row holds it. Refuses what no key can be.
+    pub fn parse(text: &str) -> Result<Self, ObjectError> {
+        let clean = !text.is_empty()
+            && text.len() <= 256
+            && text.split('/').all(|part| {
+                !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            });
+        if clean { Ok(Self(text.to_owned())) } else { Err(ObjectError::BadKey) }
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The file's size.
+    pub size_bytes: u64,
+    /// SHA-256 of its bytes, hexadecimal, lower case.
+    pub sha256: String,
+}
+
+/// Why a file could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// Nothing is stored under the key.
+    #[error("nothing is stored under {0}")]
+    Missing(ObjectKey),
+    /// The text is no object key.
+    #[error("that is no object key")]
+    BadKey,
+    /// The file is larger than allowed; nothing was kept.
+    #[error("the file is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit that was passed.
+        limit_bytes: u64,
+    },
+    /// What sends the bytes failed; nothing was kept.
+    #[error("the upload broke off")]
+    Source(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The storage failed.
+    #[error("could not {action} {key}")]
+    Io {
+        /// `store`, `read`, `delete`.
+        action: &'static str,
+        /// The key, or what else was acted on.
+        key: String,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The bytes of a file, piece by piece.
+pub type ByteStream = BoxStream<'static, Result<Bytes, Box<dyn std::error::Error + Send + Sync>>>;
+
+/// A file on this machine's disk for as long as this value lives.
+#[derive(Debug)]
+pub struct LocalCopy {
+    path: PathBuf,
+    /// Whether the file is removed with this value.
+    temporary: bool,
+}
+
+impl LocalCopy {
+    /// The store's own file: stays.
+    #[must_use]
+    pub fn permanent(path: PathBuf) -> Self {
+        Self { path, temporary: false }
+    }
+
+    /// A fetched copy: removed when dropped.
+    #[must_use]
+    pub fn temporary(path: PathBuf) -> Self {
+        Self { path, temporary: true }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for LocalCopy {
+    fn drop(&mut self) {
+        if self.temporary {
+            // A copy that stays behind is swept with the scratch folder at the next start.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Where uploads and exports are kept.
+#[async_trait]
+pub trait Objects: Send + Sync + std::fmt::Debug {
+    /// Stores a stream, without ever holding more than a few pieces of it. Once this
+    /// returns, the file survives a crash of the machine; before, and on any error,
+    /// nothing stands under the key.
+    async fn put(
+        &self,
+        key: &ObjectKey,
+        bytes: ByteStream,
+        limit_bytes: u64,
+    ) -> Result<Stored, ObjectError>;
+
+    /// The bytes of a file, from `offset`.
+    async fn get(&self, key: &ObjectKey, offset: u64) -> Result<ByteStream, ObjectError>;
+
+    /// The file on this machine's disk, for a parser that needs a path.
+    async fn local_copy(&self, key: &ObjectKey) -> Result<LocalCopy, ObjectError>;
+
+    /// Removes a file. One that is not there is no error: a delete may be repeated.
+    async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError>;
+
+    /// Whether the storage serves.
+    async fn ping(&self) -> Result<(), ObjectError>;
+}

@@ -1,0 +1,119 @@
+//! The port to the queue: what carries steps of jobs from the outbox to workers.
+
+use async_trait::async_trait;
+
+use crate::jobs::{Envelope, Step};
+
+/// What became of one published message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// The queue has it.
+    Confirmed,
+    /// The queue is full; the row stays in the outbox and is tried again.
+    Full,
+}
+
+/// Whether messages outlive the process that holds the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// They end with the process: at start, every unfinished outbox row is sent again.
+    Volatile,
+    /// They stay.
+    Durable,
+}
+
+/// How much is in a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Waiting to be taken.
+    pub ready: u64,
+    /// Taken and not settled.
+    pub unsettled: u64,
+}
+
+/// Why the queue could not serve.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {action} the queue {queue}")]
+pub struct QueueError {
+    /// `publish to`, `consume from`, `measure`, `ping`.
+    pub action: &'static str,
+    /// The queue's name, which is the step's.
+    pub queue: String,
+    /// The cause.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Carries messages. Delivery is at least once, and messages of one queue may overtake
+/// one another: the claim in the store decides what is run.
+#[async_trait]
+pub trait Queue: Send + Sync + std::fmt::Debug {
+    /// Whether messages outlive the process.
+    fn durability(&self) -> Durability;
+
+    /// Puts messages on the queues of their steps. Says for each, in order, what became
+    /// of it; only `Confirmed` may be marked as sent.
+    async fn publish(&self, messages: Vec<Envelope>) -> Result<Vec<Published>, QueueError>;
+
+    /// Begins to take messages of a step, at most `slots` unsettled at a time.
+    async fn consume(&self, step: Step, slots: u16) -> Result<Box<dyn Consumer>, QueueError>;
+
+    /// How much is in the queue of a step.
+    async fn depth(&self, step: Step) -> Result<Depth, QueueError>;
+
+    /// Whether the queue serves.
+    async fn ping(&self) -> Result<(), QueueError>;
+}
+
+/// One consumer of one queue.
+#[async_trait]
+pub trait Consumer: Send {
+    /// The next message; waits for one, and for a free slot. None when the queue has
+    /// ended this consumer. Safe to drop while it waits: no message is lost.
+    async fn next(&mut self) -> Option<Delivery>;
+}
+
+/// A message that was taken and has to be settled. One that is dropped unsettled goes
+/// back to its queue.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The message.
+    pub envelope: Envelope,
+    /// Whether it was delivered before.
+    pub redelivered: bool,
+    settle: Option<Box<dyn Settle>>,
+}
+
+impl Delivery {
+    /// A delivery with what settles it.
+    #[must_use]
+    pub fn new(envelope: Envelope, redelivered: bool, settle: Box<dyn Settle>) -> Self {
+        Self { envelope, redelivered, settle: Some(settle) }
+    }
+
+    /// The message was dealt with: it is gone from the queue.
+    pub async fn ack(mut self) -> Result<(), QueueError> {
+        match self.settle.take() {
+            Some(settle) => settle.ack().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The message goes back to its queue.
+    pub async fn give_back(mut self) -> Result<(), QueueError> {
+        match self.settle.take() {
+            Some(settle) => settle.give_back().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// How a backend settles one delivery. Dropped without a call, it gives the message back.
+#[async_trait]
+pub trait Settle: Send + Sync + std::fmt::Debug {
+    /// Removes the message.
+    async fn ack(self: Box<Self>) -> Result<(), QueueError>;
+
+    /// Returns the message to its queue.
+    async fn give_back(self: Box<Self>) -> Result<(), QueueError>;
+}

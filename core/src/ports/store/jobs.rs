@@ -1,0 +1,227 @@
+//! Jobs: lists, claims with lease and fencing attempt, settlement.
+//!
+//! A claim is the only way to run a step. It raises the job's attempt, and every later
+//! write carries that number: a worker that lost its lease writes nothing.
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::{NewAuditEntry, StoreError};
+use crate::clock::Time;
+use crate::ids::{JobId, OutboxId, PrincipalId, WorkerId, WorkspaceId};
+use crate::jobs::{JobKind, Step};
+use crate::model::{Job, JobState, Page, PageRequest};
+use crate::problem::Problem;
+
+/// A held claim: who may write for a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The job.
+    pub job_id: JobId,
+    /// The step.
+    pub step: Step,
+    /// The attempt that this claim made.
+    pub attempt: u32,
+    /// The outbox row whose message brought it.
+    pub outbox_id: OutboxId,
+}
+
+/// A wish to claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimRequest {
+    /// The job.
+    pub job_id: JobId,
+    /// The step that the message names.
+    pub step: Step,
+    /// The message's outbox row.
+    pub outbox_id: OutboxId,
+    /// Who claims.
+    pub worker: WorkerId,
+    /// The moment it is now.
+    pub now: Time,
+    /// When the claim lapses unless it is extended.
+    pub lease_until: Time,
+}
+
+/// A claim that was granted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claimed {
+    /// The claim.
+    pub claim: Claim,
+    /// Whether this step had begun before: its partial output is void.
+    pub restarted: bool,
+    /// How often this step was claimed, this time included.
+    pub step_attempt: u32,
+    /// The step's payload, as the store holds it.
+    pub payload: Value,
+    /// Who asked.
+    pub principal_id: PrincipalId,
+    /// After this the work is no longer wanted.
+    pub deadline: Option<Time>,
+    /// When the job was accepted.
+    pub created_at: Time,
+}
+
+/// What became of a wish to claim.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClaimOutcome {
+    /// It is granted.
+    Claimed(Box<Claimed>),
+    /// Another worker holds the job until its lease ends: give the message back later.
+    Held {
+        /// When the lease ends.
+        until: Time,
+    },
+    /// The job has ended: the message can be dropped, and the terminal event may be
+    /// missing from the log.
+    Ended {
+        /// The job as it ended.
+        job: Box<Job>,
+    },
+    /// The message is of a step that is past, or of a job that is gone: drop it.
+    Stale,
+    /// A cancel was requested before this claim: the job has now ended as cancelled.
+    Cancelled {
+        /// The attempts it had.
+        attempt: u32,
+    },
+}
+
+/// The next step of a job, written in the transaction that ends the one before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Advance {
+    /// The step.
+    pub step: Step,
+    /// Its payload.
+    pub payload: Value,
+    /// Its outbox row.
+    pub outbox_id: OutboxId,
+    /// When it is due: now, for a step that need not wait.
+    pub due_at: Time,
+}
+
+/// The answer to a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heartbeat {
+    /// The lease was extended.
+    Held,
+    /// The lease was extended, and somebody wants the job cancelled.
+    CancelRequested,
+    /// The claim is stale: stop.
+    Lost,
+}
+
+/// What became of a wish to cancel.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CancelOutcome {
+    /// No worker held it: it has ended as cancelled, with its answer or document.
+    Cancelled(Job),
+    /// A worker holds it and was told.
+    Requested(Job),
+    /// It had ended before.
+    Ended(Job),
+}
+
+/// Which jobs a list shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Only this principal's; none for those who may see everybody's.
+    pub principal_id: Option<PrincipalId>,
+    /// Only those in this state.
+    pub state: Option<JobState>,
+    /// Only those of this kind.
+    pub kind: Option<JobKind>,
+}
+
+/// Jobs.
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// The workspace's jobs, newest first.
+    async fn list_jobs(
+        &self,
+        workspace: WorkspaceId,
+        filter: JobFilter,
+        page: PageRequest,
+    ) -> Result<Page<Job>, StoreError>;
+
+    /// One job; only the principal's own, where one is given.
+    async fn job(
+        &self,
+        workspace: WorkspaceId,
+        principal: Option<PrincipalId>,
+        job: JobId,
+    ) -> Result<Option<Job>, StoreError>;
+
+    /// Claims a step until the lease ends. See [`ClaimOutcome`].
+    async fn claim(
+        &self,
+        workspace: WorkspaceId,
+        request: ClaimRequest,
+    ) -> Result<ClaimOutcome, StoreError>;
+
+    /// Extends the lease.
+    async fn heartbeat(
+        &self,
+        workspace: WorkspaceId,
+        claim: &Claim,
+        lease_until: Time,
+    ) -> Result<Heartbeat, StoreError>;
+
+    /// Puts the job off: state `waiting` with the reason until the due time of `next`,
+    /// which is the same step again.
+    async fn put_off(
+        &self,
+        workspace: WorkspaceId,
+        claim: &Claim,
+        reason: &str,
+        next: Advance,
+        now: Time,
+    ) -> Result<(), StoreError>;
+
+    /// Hands the step back unharmed, as a draining worker does: queued, due at once.
+    async fn hand_back(
+        &self,
+        workspace: WorkspaceId,
+        claim: &Claim,
+        next: Advance,
+        now: Time,
+    ) -> Result<(), StoreError>;
+
+    /// Ends the job as `failed` or `dead` with its document or answer, in one
+    /// transaction.
+    async fn fail(
+        &self,
+        workspace: WorkspaceId,
+        claim: &Claim,
+        state: JobState,
+        problem: Problem,
+        now: Time,
+    ) -> Result<(), StoreError>;
+
+    /// Ends the job as `cancelled` with its document or answer, in one transaction.
+    async fn cancel(
+        &self,
+        workspace: WorkspaceId,
+        claim: &Claim,
+        now: Time,
+    ) -> Result<(), StoreError>;
+
+    /// Ends the job as done where its subject is gone.
+    async fn finish_without_subject(
+        &self,
+        workspace: WorkspaceId,
+        claim: &Claim,
+        now: Time,
+    ) -> Result<(), StoreError>;
+
+    /// Wishes a job cancelled; only the principal's own, where one is given. None if
+    /// there is no such job.
+    async fn request_cancel(
+        &self,
+        workspace: WorkspaceId,
+        principal: Option<PrincipalId>,
+        job: JobId,
+        now: Time,
+        audit: NewAuditEntry,
+    ) -> Result<Option<CancelOutcome>, StoreError>;
+}

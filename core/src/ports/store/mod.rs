@@ -1,0 +1,77 @@
+//! The port to the store: rows, full text and vectors. The database is the truth.
+//!
+//! Every method takes the workspace, and touches no other one's rows. What concerns the
+//! installation as a whole (finding a key's workspace, the outbox, sweeps) stands apart
+//! in [`Installation`], and hands out ids and states only.
+//!
+//! "Not there" and "another workspace's" are the same answer: `None`.
+//!
+//! Two kinds of commit are on disk before the method returns: acceptances (the methods
+//! named `accept_…`, `create_…`, `delete_…`, `revoke_…`) and results (`save_answer`,
+//! `finish_…`, `fail`, `cancel`). What lies between can be redone and need not wait.
+
+mod audit;
+mod chat;
+mod collections;
+mod conversations;
+mod documents;
+mod error;
+mod idempotency;
+mod ingest;
+mod installation;
+mod jobs;
+mod keys;
+mod search;
+
+pub use audit::{Audit, AuditEntry, NewAuditEntry};
+pub use chat::{
+    AcceptQuestion, AcceptedQuestion, Answer, ChatStore, Grounding, NewFeedback, NewUsage,
+    QuestionContext, RetrievedPassage, UnfinishedAnswer,
+};
+pub use collections::{Collections, NewCollection};
+pub use conversations::{Conversations, NewConversation};
+pub use documents::{
+    AcceptUpload, AcceptedFile, AcceptedUpload, DocumentFilter, Documents, NewFile, UploadStatus,
+};
+pub use error::StoreError;
+pub use idempotency::{Idempotency, IdempotencyKey, RememberedResponse};
+pub use ingest::{EmbedBatch, IngestStore, IngestSubject, NewChunk, NewPage, ParsedSummary};
+pub use installation::{Installation, NewWorkspace, OutboxRow, Swept};
+pub use jobs::{
+    Advance, CancelOutcome, Claim, ClaimOutcome, ClaimRequest, Claimed, Heartbeat, JobFilter, Jobs,
+};
+pub use keys::{Keys, NewKey};
+pub use search::{ScopeFilter, Search, SearchScope, TermStats, TextHit, VectorHit};
+
+/// The whole store.
+pub trait Store:
+    Installation
+    + Keys
+    + Collections
+    + Documents
+    + IngestStore
+    + Search
+    + Conversations
+    + ChatStore
+    + Jobs
+    + Idempotency
+    + Audit
+    + std::fmt::Debug
+{
+}
+
+impl<T> Store for T where
+    T: Installation
+        + Keys
+        + Collections
+        + Documents
+        + IngestStore
+        + Search
+        + Conversations
+        + ChatStore
+        + Jobs
+        + Idempotency
+        + Audit
+        + std::fmt::Debug
+{
+}
