@@ -170,7 +170,13 @@ mod tests {
     fn boxes_come_back_as_they_were_packed() {
         let words = [word(0, 5, 72.0, 90.5), word(6, 9, 95.3, 90.5), word(10, 20, 72.0, 104.1)];
         let packed = encode(&words);
-        assert_eq!(decode(&packed), words);
+        let unpacked = decode(&packed);
+        assert_eq!(unpacked.len(), words.len());
+        for (got, put) in unpacked.iter().zip(&words) {
+            assert_eq!((got.char_start, got.char_end), (put.char_start, put.char_end));
+            assert!((got.x0 - put.x0).abs() < 0.06 && (got.x1 - put.x1).abs() < 0.06);
+            assert!((got.y0 - put.y0).abs() < 0.06 && (got.y1 - put.y1).abs() < 0.06);
+        }
         assert!(packed.len() <= words.len() * 9);
     }
 

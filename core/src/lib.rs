@@ -16,4 +16,5 @@ pub mod jobs;
 pub mod model;
 pub mod ports;
 pub mod problem;
+pub mod retrieval;
 pub mod wake;
