@@ -1,1 +1,23 @@
-//! workers
+//! What jobs do: the handlers of every step, the loop that runs them, the outbox relay
+//! and the sweeps.
+//!
+//! Handlers know the ports alone. They are private to this package: the front cannot
+//! call one, it can only put a job into the store.
+
+mod context;
+mod decision;
+mod emitter;
+mod grounding;
+mod handlers;
+mod parse_process;
+mod prompt;
+mod registry;
+mod relay;
+mod run;
+mod sweep;
+
+pub use context::{Context, Settings, Slots};
+pub use parse_process::ParseProcess;
+pub use relay::run_relay;
+pub use run::{Drain, run_workers};
+pub use sweep::run_sweeps;

@@ -3,6 +3,8 @@
 //! Used by the front (`POST /api/search`) and by the handler of `chat.retrieve` alike.
 //! It knows the ports only, so that both sets of backends search alike.
 
+mod dates;
+
 use std::sync::Arc;
 
 use crate::ids::WorkspaceId;
@@ -136,4 +138,11 @@ pub fn embedding_text(document: &str, section: &str, header: &str, text: &str) -
 pub fn standalone_question(question: &str, earlier: &[Message]) -> String {
     let _ = earlier;
     question.to_owned()
+}
+
+/// The day a document speaks of, from the beginning of its text: the period end or
+/// report date that it names first. None where it names none.
+#[must_use]
+pub fn document_date(beginning: &str) -> Option<chrono::NaiveDate> {
+    dates::first_reporting_date(beginning)
 }

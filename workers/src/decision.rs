@@ -1,0 +1,132 @@
+//! How a handler ends: what it answers, and what an error decides about the job.
+
+use std::time::Duration;
+
+use quaestor_core::events::Event;
+use quaestor_core::ports::chat_model::ModelError;
+use quaestor_core::ports::event_log::EventLogError;
+use quaestor_core::ports::objects::ObjectError;
+use quaestor_core::ports::store::StoreError;
+use quaestor_core::problem::Problem;
+use quaestor_core::retrieval::SearchError;
+
+/// A handler that did its work. What it stored is committed already.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The job has ended in the store; this event tells the watchers.
+    Ended(Event),
+    /// The next step stands in the outbox.
+    Advanced,
+    /// What the job was about is gone: nothing to do, and nothing went wrong.
+    SubjectGone,
+}
+
+/// What is done about a job whose handler did not do its work.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// Tried again after a while; the reason is shown meanwhile.
+    Retry {
+        /// Machine-readable: `store_unavailable`, `model_unavailable`.
+        reason: &'static str,
+        /// Not before this has passed; by the number of attempts where none is given.
+        after: Option<Duration>,
+        /// What goes wrong, for the log and for the dead letter.
+        error: BoxError,
+    },
+    /// Ends as failed: trying again is of no use.
+    Fail(Problem),
+    /// Somebody else holds the job by now: stop, write nothing.
+    Fenced,
+    /// The job was cancelled while it ran.
+    Cancelled,
+}
+
+/// An error whose type no one needs to know.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Decision {
+    /// Tried again, at a pace that follows from the attempts.
+    pub(crate) fn retry(
+        reason: &'static str,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self::Retry { reason, after: None, error: Box::new(error) }
+    }
+}
+
+impl From<StoreError> for Decision {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Fenced => Self::Fenced,
+            error @ StoreError::Unavailable { .. } => Self::retry("store_unavailable", error),
+            error @ (StoreError::Conflict { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Failed { .. }) => Self::retry("store_failed", error),
+        }
+    }
+}
+
+impl From<EventLogError> for Decision {
+    fn from(error: EventLogError) -> Self {
+        Self::retry("events_unavailable", error)
+    }
+}
+
+impl From<ObjectError> for Decision {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::Missing(_) | ObjectError::BadKey => Self::Fail(Problem::new(
+                "file_missing",
+                "The stored file is gone",
+                "the uploaded file is no longer in the object store; upload it again",
+            )),
+            error => Self::retry("objects_unavailable", error),
+        }
+    }
+}
+
+impl From<ModelError> for Decision {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Unavailable { retry_after_ms, .. } => Self::Retry {
+                reason: "model_unavailable",
+                after: retry_after_ms.map(Duration::from_millis),
+                error: Box::new(error),
+            },
+            ModelError::Refused { provider, reason } => Self::Fail(Problem::new(
+                "model_refused",
+                "The model refused the request",
+                format!("{provider} refused the request: {reason}; check the model's configuration"),
+            )),
+            error @ ModelError::Malformed { .. } => Self::retry("model_malformed", error),
+        }
+    }
+}
+
+impl From<SearchError> for Decision {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Store(error) => error.into(),
+            SearchError::Embed(error) => error.into(),
+        }
+    }
+}
+
+/// How long a step waits before it is tried again for the `attempt`-th time: doubling
+/// from one second, at most a minute.
+pub(crate) fn pause_before_retry(attempt: u32) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(6);
+    Duration::from_secs(1_u64 << doublings).min(Duration::from_secs(60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_slow_down_to_a_minute() {
+        let pauses: Vec<u64> =
+            [1, 2, 3, 7, 8, 100].iter().map(|n| pause_before_retry(*n).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 60, 60, 60]);
+    }
+}

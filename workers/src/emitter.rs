@@ -1,0 +1,48 @@
+//! Tells a job's watchers what happens, under the attempt that may speak.
+
+use std::sync::Arc;
+
+use quaestor_core::events::Event;
+use quaestor_core::ids::{JobId, WorkspaceId};
+use quaestor_core::ports::event_log::{Appended, EventLog};
+use tracing::warn;
+
+/// Appends events of one attempt of one job.
+///
+/// The event log may lose anything, the store is the truth: an event that cannot be
+/// appended is logged, and the job goes on.
+#[derive(Clone, Debug)]
+pub(crate) struct Emitter {
+    events: Arc<dyn EventLog>,
+    workspace: WorkspaceId,
+    job: JobId,
+    attempt: u32,
+}
+
+impl Emitter {
+    pub(crate) fn new(
+        events: Arc<dyn EventLog>,
+        workspace: WorkspaceId,
+        job: JobId,
+        attempt: u32,
+    ) -> Self {
+        Self { events, workspace, job, attempt }
+    }
+
+    /// Appends one event. False if a later attempt has taken over: the caller must stop.
+    pub(crate) async fn emit(&self, event: Event) -> bool {
+        match self.events.append(self.workspace, self.job, self.attempt, vec![event]).await {
+            Ok(Appended::At(_) | Appended::Ended) => true,
+            Ok(Appended::Fenced) => false,
+            Err(error) => {
+                warn!(
+                    job.id = %self.job,
+                    error = &error as &dyn std::error::Error,
+                    "an event of job {} was lost",
+                    self.job
+                );
+                true
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! `chat.generate`: writes the answer from the passages, as a stream.
+//!
+//! What a watcher sees is what is stored: the text passes the citation writer before it
+//! is emitted, so a forged marker never shows.
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use quaestor_core::events::Event;
+use quaestor_core::jobs::{ChatPayload, Step};
+use quaestor_core::model::{MessageState, Passage, Usage};
+use quaestor_core::ports::chat_model::{ChatDelta, ChatRequest, FinishReason, ModelError};
+use quaestor_core::ports::store::{Answer, NewUsage, UnfinishedAnswer};
+use quaestor_core::problem::Problem;
+use quaestor_documents::tokens;
+use tracing::info;
+
+use crate::context::Context;
+use crate::decision::{Decision, Outcome};
+use crate::grounding::{CitationWriter, build_citations, check_figures};
+use crate::prompt::{self, Prompt};
+use crate::registry::{Handler, Running};
+
+/// The most characters of an answer that are kept: a model that does not end is ended.
+const MAX_ANSWER_CHARS: usize = 200_000;
+
+/// What is answered where nothing was found, without asking a model: it could only
+/// answer from memory.
+const NOTHING_FOUND: &str = "I found no passage in your documents that answers this. Upload the \
+                             document that does, or ask with the words it uses.";
+
+/// The handler of `chat.generate`.
+pub(crate) struct Generate;
+
+#[async_trait]
+impl Handler for Generate {
+    const STEP: Step = Step::ChatGenerate;
+    type Payload = ChatPayload;
+
+    async fn run(
+        context: &Context,
+        job: &Running,
+        payload: ChatPayload,
+    ) -> Result<Outcome, Decision> {
+        let (store, workspace) = (&context.store, job.workspace);
+        let earlier = context.settings.earlier_messages;
+        let Some(subject) = store
+            .question_context(workspace, payload.message_id, payload.answer_id, earlier)
+            .await?
+        else {
+            return Ok(Outcome::SubjectGone);
+        };
+        if subject.answer_state != MessageState::Pending {
+            return Ok(Outcome::SubjectGone);
+        }
+        let Some(grounding) = store.grounding(workspace, payload.answer_id).await? else {
+            return Ok(Outcome::SubjectGone);
+        };
+        if grounding.passages.is_empty() {
+            return save_nothing_found(context, job, &payload).await;
+        }
+        let prompt = prompt::build(&subject, &grounding, context.settings.passage_tokens);
+        let mut attempt = Writing {
+            context,
+            job,
+            payload: &payload,
+            writer: CitationWriter::new(prompt.passages.clone()),
+            input_tokens: prompt.input_tokens,
+        };
+        match attempt.write(prompt).await {
+            Ok(Ended::Whole(usage)) => attempt.save(usage).await,
+            Ok(Ended::Cancelled) => attempt.end_cancelled().await,
+            Err(Decision::Fail(problem)) => attempt.end_failed(problem).await,
+            Err(decision) => Err(decision),
+        }
+    }
+}
+
+enum Ended {
+    Whole(Usage),
+    Cancelled,
+}
+
+/// One attempt at an answer.
+struct Writing<'a> {
+    context: &'a Context,
+    job: &'a Running,
+    payload: &'a ChatPayload,
+    writer: CitationWriter,
+    input_tokens: u64,
+}
+
+impl Writing<'_> {
+    async fn write(&mut self, prompt: Prompt) -> Result<Ended, Decision> {
+        let request = ChatRequest {
+            messages: prompt.messages,
+            question: prompt.question,
+            passages: prompt.grounding,
+            max_output_tokens: self.context.settings.max_output_tokens,
+            deadline: None,
+        };
+        let cancel = self.job.cancel.clone();
+        let opened = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Ok(Ended::Cancelled),
+            opened = self.context.chat.stream(request) => opened,
+        };
+        let mut stream = opened?;
+        loop {
+            let delta = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Ok(Ended::Cancelled),
+                delta = stream.next() => delta,
+            };
+            match delta {
+                Some(Ok(ChatDelta::Text(text))) => {
+                    let shown = self.writer.push(&text);
+                    self.show(shown).await?;
+                    if self.writer.text().len() > MAX_ANSWER_CHARS {
+                        return Ok(Ended::Whole(self.estimate()));
+                    }
+                }
+                Some(Ok(ChatDelta::Finished { reason, usage })) => {
+                    let shown = self.writer.finish();
+                    self.show(shown).await?;
+                    if reason == FinishReason::ContentFilter && self.writer.text().trim().is_empty()
+                    {
+                        return Err(Decision::Fail(Problem::new(
+                            "content_filtered",
+                            "The provider withheld the answer",
+                            "the model's provider filtered this answer; ask in other words",
+                        )));
+                    }
+                    return Ok(Ended::Whole(usage.unwrap_or_else(|| self.estimate())));
+                }
+                Some(Err(error)) => return Err(error.into()),
+                None => {
+                    return Err(ModelError::Malformed {
+                        provider: self.context.chat.name().to_owned(),
+                        reason: "the answer was cut off".to_owned(),
+                    }
+                    .into());
+                }
+            }
+        }
+    }
+
+    async fn show(&self, text: String) -> Result<(), Decision> {
+        if text.is_empty() || self.job.emitter.emit(Event::Token { text }).await {
+            Ok(())
+        } else {
+            Err(Decision::Fenced)
+        }
+    }
+
+    fn estimate(&self) -> Usage {
+        Usage {
+            input_tokens: self.input_tokens,
+            output_tokens: u64::from(tokens::count(self.writer.text())),
+            cost_micros: 0,
+        }
+    }
+
+    async fn save(self, usage: Usage) -> Result<Outcome, Decision> {
+        let context = self.context;
+        let workspace = self.job.workspace;
+        if self.writer.dropped() > 0 {
+            info!(
+                citations.dropped = self.writer.dropped(),
+                "dropped {} citations of passages that were not given",
+                self.writer.dropped()
+            );
+            metrics::counter!("quaestor_citations_dropped_total").increment(self.writer.dropped());
+        }
+        let (content, located) = self.writer.into_parts();
+        let citations = build_citations(&*context.store, workspace, &located).await?;
+        let figures = check_figures(&content, &located);
+        let answer = Answer {
+            content,
+            citations: citations.clone(),
+            figures: figures.clone(),
+            model: context.chat.name().to_owned(),
+            usage,
+        };
+        let now = context.clock.now();
+        context
+            .store
+            .save_answer(workspace, &self.job.claim, self.payload.answer_id, answer, now)
+            .await?;
+        self.job.emitter.emit(Event::Citations { citations, figures }).await;
+        Ok(Outcome::Ended(Event::Done { usage: Some(usage) }))
+    }
+
+    async fn end_cancelled(self) -> Result<Outcome, Decision> {
+        self.end(None).await?;
+        Ok(Outcome::Ended(Event::Cancelled))
+    }
+
+    async fn end_failed(self, problem: Problem) -> Result<Outcome, Decision> {
+        self.end(Some(problem.clone())).await?;
+        Ok(Outcome::Ended(Event::Failed { problem }))
+    }
+
+    async fn end(self, problem: Option<Problem>) -> Result<(), Decision> {
+        let usage =
+            NewUsage { model: self.context.chat.name().to_owned(), usage: self.estimate() };
+        let end = UnfinishedAnswer {
+            partial: self.writer.text().to_owned(),
+            usage: Some(usage),
+            problem,
+        };
+        let now = self.context.clock.now();
+        self.context
+            .store
+            .end_answer(self.job.workspace, &self.job.claim, self.payload.answer_id, end, now)
+            .await?;
+        Ok(())
+    }
+}
+
+async fn save_nothing_found(
+    context: &Context,
+    job: &Running,
+    payload: &ChatPayload,
+) -> Result<Outcome, Decision> {
+    if !job.emitter.emit(Event::Token { text: NOTHING_FOUND.to_owned() }).await {
+        return Err(Decision::Fenced);
+    }
+    let answer = Answer {
+        content: NOTHING_FOUND.to_owned(),
+        citations: Vec::new(),
+        figures: Vec::new(),
+        model: "none".to_owned(),
+        usage: Usage::default(),
+    };
+    let now = context.clock.now();
+    context.store.save_answer(job.workspace, &job.claim, payload.answer_id, answer, now).await?;
+    job.emitter.emit(Event::Citations { citations: Vec::new(), figures: Vec::new() }).await;
+    Ok(Outcome::Ended(Event::Done { usage: Some(Usage::default()) }))
+}
+

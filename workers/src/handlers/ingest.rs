@@ -1,0 +1,279 @@
+//! `documents.ingest`: parses a file into pages and chunks, and makes it searchable by
+//! words.
+//!
+//! What the child process finds is stored in batches while it goes on, so that neither
+//! side holds the whole document. Nothing of it is searchable before the last step,
+//! which makes the version the current one in a single transaction.
+
+use async_trait::async_trait;
+use quaestor_core::events::Event;
+use quaestor_core::ids::{ChunkId, GenerationId, OutboxId};
+use quaestor_core::jobs::{DocumentPayload, Step};
+use quaestor_core::parsed::ParsedChunk;
+use quaestor_core::ports::store::{Advance, IngestSubject, NewChunk, NewPage, ParsedSummary};
+use quaestor_core::problem::Problem;
+use quaestor_core::retrieval::{document_date, index_terms};
+use quaestor_documents::tokens;
+use quaestor_documents::wire::{Frame, PageRecord, RecordState};
+use tracing::warn;
+
+use crate::context::Context;
+use crate::decision::{Decision, Outcome};
+use crate::parse_process::ParseFailure;
+use crate::registry::{Handler, Running};
+
+/// How much text is stored in one transaction.
+const BATCH_BYTES: usize = 256 * 1024;
+/// How much of a document's beginning is looked at for the day it speaks of.
+const DATE_BYTES: usize = 16 * 1024;
+
+/// The handler of `documents.ingest`.
+pub(crate) struct Ingest;
+
+#[async_trait]
+impl Handler for Ingest {
+    const STEP: Step = Step::DocumentsIngest;
+    type Payload = DocumentPayload;
+
+    async fn run(
+        context: &Context,
+        job: &Running,
+        payload: DocumentPayload,
+    ) -> Result<Outcome, Decision> {
+        let Some(subject) = context
+            .store
+            .ingest_subject(job.workspace, payload.document_id, payload.version)
+            .await?
+        else {
+            return Ok(Outcome::SubjectGone);
+        };
+        context.store.begin_ingest(job.workspace, &job.claim, &subject).await?;
+        let mut ingestion = Ingestion::new(context, job, &subject);
+        match ingestion.parse().await {
+            Ok(summary) => finish(context, job, &payload, &subject, summary).await,
+            Err(Decision::Fail(problem)) => {
+                let now = context.clock.now();
+                context
+                    .store
+                    .fail_ingest(job.workspace, &job.claim, &subject, problem.clone(), now)
+                    .await?;
+                Ok(Outcome::Ended(Event::Failed { problem }))
+            }
+            Err(decision) => Err(decision),
+        }
+    }
+}
+
+/// One run of the parser, and what was stored of it.
+struct Ingestion<'a> {
+    context: &'a Context,
+    job: &'a Running,
+    subject: &'a IngestSubject,
+    pages: Vec<NewPage>,
+    chunks: Vec<NewChunk>,
+    batched_bytes: usize,
+    summary: ParsedSummary,
+    beginning: String,
+}
+
+impl<'a> Ingestion<'a> {
+    fn new(context: &'a Context, job: &'a Running, subject: &'a IngestSubject) -> Self {
+        Self {
+            context,
+            job,
+            subject,
+            pages: Vec::new(),
+            chunks: Vec::new(),
+            batched_bytes: 0,
+            summary: ParsedSummary::default(),
+            beginning: String::new(),
+        }
+    }
+
+    async fn parse(&mut self) -> Result<ParsedSummary, Decision> {
+        let object = &self.subject.object;
+        let key = quaestor_core::ports::objects::ObjectKey::parse(&object.key)?;
+        let file = self.context.objects.local_copy(&key).await?;
+        let clock = self.context.clock.clone();
+        let mut parsed = self
+            .context
+            .parser
+            .start(file.path(), &object.filename, clock)
+            .await
+            .map_err(process_failed)?;
+        loop {
+            let frame = tokio::select! {
+                frame = parsed.next() => frame.map_err(process_failed)?,
+                () = self.job.cancel.cancelled() => return Err(Decision::Cancelled),
+            };
+            match frame {
+                Frame::Begin { media_type, title } => {
+                    self.summary.media_type = media_type;
+                    self.summary.title = title;
+                }
+                Frame::Page(page) => self.take_page(page).await?,
+                Frame::Chunk(chunk) => self.take_chunk(chunk).await?,
+                Frame::End { pages_unreadable, warnings, .. } => {
+                    return self.end(pages_unreadable, warnings).await;
+                }
+                Frame::Failed(problem) => return Err(Decision::Fail(problem)),
+            }
+        }
+    }
+
+    async fn take_page(&mut self, page: PageRecord) -> Result<(), Decision> {
+        if self.beginning.len() < DATE_BYTES {
+            let left = DATE_BYTES - self.beginning.len();
+            self.beginning.extend(page.text.chars().take(left));
+            self.beginning.push('\n');
+        }
+        self.batched_bytes += page.text.len() + page.boxes.len();
+        self.pages.push(NewPage {
+            ordinal: page.ordinal,
+            number: page.number,
+            label: page.label,
+            text: page.text,
+            boxes: page.boxes,
+            missing: match page.state {
+                RecordState::Text => None,
+                RecordState::Empty => Some("empty".to_owned()),
+                RecordState::ImageOnly => Some("image_only".to_owned()),
+                RecordState::Unreadable(reason) => Some(reason),
+            },
+        });
+        self.summary.pages += 1;
+        self.flush_if_full().await
+    }
+
+    async fn take_chunk(&mut self, chunk: ParsedChunk) -> Result<(), Decision> {
+        let name = &self.subject.object.filename;
+        let title = self.summary.title.as_deref().unwrap_or("");
+        let document = format!("{name} {title}");
+        let index_terms = index_terms(&document, &chunk.section, &chunk.header, &chunk.text);
+        let tokens = tokens::count(&chunk.header) + tokens::count(&chunk.text);
+        self.batched_bytes += chunk.text.len() + chunk.header.len() + index_terms.len();
+        let (document, version) = (self.subject.document_id, self.subject.version);
+        self.chunks.push(NewChunk {
+            id: ChunkId::derive(document, version, chunk.ordinal),
+            chunk,
+            index_terms,
+            tokens,
+        });
+        self.summary.chunks += 1;
+        self.flush_if_full().await
+    }
+
+    async fn flush_if_full(&mut self) -> Result<(), Decision> {
+        if self.batched_bytes < BATCH_BYTES { Ok(()) } else { self.flush().await }
+    }
+
+    async fn flush(&mut self) -> Result<(), Decision> {
+        let pages = std::mem::take(&mut self.pages);
+        let chunks = std::mem::take(&mut self.chunks);
+        self.batched_bytes = 0;
+        if pages.is_empty() && chunks.is_empty() {
+            return Ok(());
+        }
+        self.context
+            .store
+            .save_parsed(self.job.workspace, &self.job.claim, self.subject, pages, chunks)
+            .await?;
+        let progress = Event::Progress {
+            done: u64::from(self.summary.pages),
+            total: 0,
+            unit: "pages".to_owned(),
+        };
+        if self.job.emitter.emit(progress).await { Ok(()) } else { Err(Decision::Fenced) }
+    }
+
+    async fn end(
+        &mut self,
+        pages_unreadable: u32,
+        warnings: Vec<String>,
+    ) -> Result<ParsedSummary, Decision> {
+        self.flush().await?;
+        let mut summary = std::mem::take(&mut self.summary);
+        summary.document_date = document_date(&self.beginning);
+        let mut notes = warnings;
+        if pages_unreadable > 0 {
+            notes.insert(
+                0,
+                format!(
+                    "{pages_unreadable} of {} pages gave no text and cannot be searched",
+                    summary.pages
+                ),
+            );
+        }
+        if !notes.is_empty() {
+            summary.warning = Some(Problem::new(
+                "partly_read",
+                "A part of the file could not be read",
+                notes.join("; "),
+            ));
+        }
+        Ok(summary)
+    }
+}
+
+fn process_failed(failure: ParseFailure) -> Decision {
+    match failure {
+        ParseFailure::Document(problem) => Decision::Fail(problem),
+        ParseFailure::Process(error) => Decision::retry("parser_unavailable", error),
+    }
+}
+
+async fn finish(
+    context: &Context,
+    job: &Running,
+    payload: &DocumentPayload,
+    subject: &IngestSubject,
+    summary: ParsedSummary,
+) -> Result<Outcome, Decision> {
+    let now = context.clock.now();
+    let next = next_step(context, job, payload, &summary).await?;
+    let advanced = next.is_some();
+    context
+        .store
+        .finish_ingest(job.workspace, &job.claim, subject, summary, next, now)
+        .await?;
+    Ok(if advanced { Outcome::Advanced } else { Outcome::Ended(Event::Done { usage: None }) })
+}
+
+/// `documents.embed`, where there is a model and the collection's vectors are its own.
+async fn next_step(
+    context: &Context,
+    job: &Running,
+    payload: &DocumentPayload,
+    summary: &ParsedSummary,
+) -> Result<Option<Advance>, Decision> {
+    let Some(embedder) = context.embedder.as_ref().filter(|_| summary.chunks > 0) else {
+        return Ok(None);
+    };
+    let now = context.clock.now();
+    let generation = context
+        .store
+        .current_generation(
+            job.workspace,
+            payload.collection_id,
+            embedder.model(),
+            embedder.dimensions(),
+            context.ids.next::<GenerationId>(),
+            now,
+        )
+        .await?;
+    let Some(generation) = generation else {
+        warn!(
+            collection.id = %payload.collection_id,
+            "the collection's vectors are of another model than {}: the document is searchable \
+             by words until the collection is reindexed",
+            embedder.model()
+        );
+        return Ok(None);
+    };
+    let payload = DocumentPayload { generation_id: Some(generation.id), ..payload.clone() };
+    let payload = serde_json::to_value(&payload).map_err(|error| {
+        Decision::Fail(Problem::new("bad_payload", "The job cannot go on", error.to_string()))
+    })?;
+    let outbox_id = context.ids.next::<OutboxId>();
+    Ok(Some(Advance { step: Step::DocumentsEmbed, payload, outbox_id, due_at: now }))
+}

@@ -1,0 +1,82 @@
+//! `chat.retrieve`: finds the passages for a question.
+
+use async_trait::async_trait;
+use quaestor_core::events::Event;
+use quaestor_core::ids::OutboxId;
+use quaestor_core::jobs::{ChatPayload, Step};
+use quaestor_core::model::MessageState;
+use quaestor_core::ports::store::{Advance, RetrievedPassage, ScopeFilter, SearchScope};
+use quaestor_core::problem::Problem;
+use quaestor_core::retrieval::{SearchQuery, standalone_question};
+
+use crate::context::Context;
+use crate::decision::{Decision, Outcome};
+use crate::registry::{Handler, Running};
+
+/// The handler of `chat.retrieve`.
+pub(crate) struct Retrieve;
+
+#[async_trait]
+impl Handler for Retrieve {
+    const STEP: Step = Step::ChatRetrieve;
+    type Payload = ChatPayload;
+
+    async fn run(
+        context: &Context,
+        job: &Running,
+        payload: ChatPayload,
+    ) -> Result<Outcome, Decision> {
+        let earlier = context.settings.earlier_messages;
+        let Some(subject) = context
+            .store
+            .question_context(job.workspace, payload.message_id, payload.answer_id, earlier)
+            .await?
+        else {
+            return Ok(Outcome::SubjectGone);
+        };
+        if subject.answer_state != MessageState::Pending {
+            return Ok(Outcome::SubjectGone);
+        }
+        if job.cancel.is_cancelled() {
+            return Err(Decision::Cancelled);
+        }
+        let question = standalone_question(&subject.question.content, &subject.earlier);
+        let query = SearchQuery {
+            text: question.clone(),
+            scope: SearchScope {
+                collections: subject.collection_ids,
+                filter: ScopeFilter::default(),
+            },
+            limit: context.settings.passages_per_question,
+        };
+        let found = context.searcher.search(job.workspace, &query).await?;
+        let passages: Vec<RetrievedPassage> = found
+            .passages
+            .iter()
+            .map(|hit| RetrievedPassage { chunk_id: hit.passage.chunk_id, score: hit.score })
+            .collect();
+        let next_payload = serde_json::to_value(&payload).map_err(|error| {
+            Decision::Fail(Problem::new("bad_payload", "The job cannot go on", error.to_string()))
+        })?;
+        let next = Advance {
+            step: Step::ChatGenerate,
+            payload: next_payload,
+            outbox_id: context.ids.next::<OutboxId>(),
+            due_at: context.clock.now(),
+        };
+        let count = u32::try_from(passages.len()).unwrap_or(u32::MAX);
+        context
+            .store
+            .save_retrieved(
+                job.workspace,
+                &job.claim,
+                payload.answer_id,
+                &question,
+                &passages,
+                next,
+            )
+            .await?;
+        job.emitter.emit(Event::Retrieved { passages: count }).await;
+        Ok(Outcome::Advanced)
+    }
+}

@@ -1,0 +1,123 @@
+//! The outbox relay: publishes committed messages that are due.
+//!
+//! The commit that made a row wakes it; it also polls, since a hint can be lost and a
+//! row may become due with time. Several relays are safe: a message that is published
+//! twice is claimed once.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use quaestor_core::events::Event;
+use quaestor_core::ports::queue::{Durability, Published};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::context::Context;
+use crate::decision::BoxError;
+
+/// How many rows are read and published at a time.
+const BATCH: u32 = 256;
+/// The net under lost hints.
+const POLL: Duration = Duration::from_secs(1);
+/// How long a full queue or an unavailable store is left alone.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Publishes what is due until `stop`. At start, with a queue that forgets with its
+/// process, every unfinished row is due again: this is what makes a crash harmless.
+pub async fn run_relay(context: Context, stop: CancellationToken) {
+    if context.queue.durability() == Durability::Volatile {
+        while !stop.is_cancelled() {
+            match context.store.outbox_restart(context.clock.now()).await {
+                Ok(0) => break,
+                Ok(rows) => {
+                    info!(outbox.rows = rows, "took up {rows} unfinished jobs");
+                    break;
+                }
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, "could not take up unfinished jobs");
+                    context.clock.sleep(POLL).await;
+                }
+            }
+        }
+    }
+    loop {
+        let pause = match publish_due(&context).await {
+            Ok(Progress::MoreDue) => continue,
+            Ok(Progress::QueueFull) => Some(PAUSE),
+            Ok(Progress::Idle) => None,
+            Err(error) => {
+                error!(error = error.as_ref() as &dyn std::error::Error, "could not relay the outbox");
+                Some(POLL)
+            }
+        };
+        let wait = async {
+            match pause {
+                Some(pause) => context.clock.sleep(pause).await,
+                None => wait_for_work(&context).await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = wait => {}
+        }
+    }
+}
+
+enum Progress {
+    MoreDue,
+    QueueFull,
+    Idle,
+}
+
+async fn publish_due(context: &Context) -> Result<Progress, BoxError> {
+    let now = context.clock.now();
+    let rows = context.store.outbox_due(now, BATCH).await?;
+    if rows.is_empty() {
+        return Ok(Progress::Idle);
+    }
+    let full_batch = rows.len() == BATCH as usize;
+    for row in rows.iter().filter(|row| row.attempt == 0) {
+        // `queued` before the message: a worker's `started` must come after it. A
+        // second time the log refuses it, which is as good.
+        let envelope = &row.envelope;
+        let queued = vec![Event::Queued];
+        if let Err(error) =
+            context.events.append(envelope.workspace_id, envelope.job_id, 0, queued).await
+        {
+            warn!(error = &error as &dyn std::error::Error, "a queued event was lost");
+        }
+    }
+    let ids: Vec<_> = rows.iter().map(|row| row.envelope.outbox_id).collect();
+    let messages = rows.into_iter().map(|row| row.envelope).collect();
+    let published = context.queue.publish(messages).await?;
+    let sent: Vec<_> = ids
+        .into_iter()
+        .zip(&published)
+        .filter_map(|(id, published)| (*published == Published::Confirmed).then_some(id))
+        .collect();
+    let all_sent = sent.len() == published.len();
+    if !sent.is_empty() {
+        context.store.outbox_sent(&sent, now).await?;
+    }
+    Ok(match (all_sent, full_batch) {
+        (false, _) => Progress::QueueFull,
+        (true, true) => Progress::MoreDue,
+        (true, false) => Progress::Idle,
+    })
+}
+
+async fn wait_for_work(context: &Context) {
+    let poll_at = context.clock.now() + TimeDelta::from_std(POLL).unwrap_or(TimeDelta::zero());
+    let due_at = match context.store.outbox_next_due().await {
+        Ok(Some(due)) => due.min(poll_at),
+        Ok(None) => poll_at,
+        Err(error) => {
+            warn!(error = &error as &dyn std::error::Error, "could not read the next due time");
+            poll_at
+        }
+    };
+    tokio::select! {
+        () = context.wake.notified() => {}
+        () = context.clock.sleep_until(due_at) => {}
+    }
+}

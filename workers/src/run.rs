@@ -1,0 +1,379 @@
+//! The worker loop: takes messages, claims jobs, runs handlers, settles what came out.
+//!
+//! Stopping has two phases. When `Drain::begin` is cancelled, no more messages are taken
+//! and running jobs go on. When they have not ended within the drain time, they are
+//! handed back: queued again, without harm, for the next worker.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use quaestor_core::clock::Time;
+use quaestor_core::events::Event;
+use quaestor_core::ids::OutboxId;
+use quaestor_core::jobs::{Envelope, Step};
+use quaestor_core::model::{Job, JobState};
+use quaestor_core::ports::queue::Delivery;
+use quaestor_core::ports::store::{
+    Advance, Claim, ClaimOutcome, ClaimRequest, Claimed, Heartbeat, StoreError,
+};
+use quaestor_core::problem::Problem;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, error, info, info_span, warn};
+
+use crate::context::Context;
+use crate::decision::{Decision, Outcome, pause_before_retry};
+use crate::emitter::Emitter;
+use crate::registry::{Registry, Running};
+use crate::sweep::deadline_passed;
+
+/// How the workers are stopped.
+#[derive(Clone, Debug, Default)]
+pub struct Drain {
+    /// Cancel this to stop taking work. Running jobs get the drain time.
+    pub begin: CancellationToken,
+}
+
+/// Takes and runs the given steps until drained. Returns when no job is running any more.
+pub async fn run_workers(context: Context, steps: Vec<Step>, drain: Drain) {
+    let registry = Arc::new(Registry::of_all());
+    let running = TaskTracker::new();
+    // Cancelled when the drain time is over.
+    let hand_back = CancellationToken::new();
+    let consumers = TaskTracker::new();
+    for step in steps {
+        consumers.spawn(consume(
+            context.clone(),
+            Arc::clone(&registry),
+            step,
+            drain.begin.clone(),
+            hand_back.clone(),
+            running.clone(),
+        ));
+    }
+    consumers.close();
+    consumers.wait().await;
+    running.close();
+    tokio::select! {
+        () = running.wait() => return,
+        () = context.clock.sleep(context.settings.drain) => {}
+    }
+    warn!(jobs = running.len(), "handing {} running jobs back", running.len());
+    hand_back.cancel();
+    running.wait().await;
+}
+
+async fn consume(
+    context: Context,
+    registry: Arc<Registry>,
+    step: Step,
+    stop: CancellationToken,
+    hand_back: CancellationToken,
+    running: TaskTracker,
+) {
+    let slots = context.settings.slots.of(step);
+    'reconnect: while !stop.is_cancelled() {
+        let mut consumer = match context.queue.consume(step, slots).await {
+            Ok(consumer) => consumer,
+            Err(error) => {
+                error!(job.step = %step, error = &error as &dyn std::error::Error, "could not consume {step}");
+                tokio::select! {
+                    () = stop.cancelled() => break 'reconnect,
+                    () = context.clock.sleep(std::time::Duration::from_secs(1)) => continue 'reconnect,
+                }
+            }
+        };
+        loop {
+            let delivery = tokio::select! {
+                biased;
+                () = stop.cancelled() => break 'reconnect,
+                delivery = consumer.next() => delivery,
+            };
+            let Some(delivery) = delivery else { continue 'reconnect };
+            let envelope = delivery.envelope.clone();
+            let span = info_span!(
+                "job",
+                job.id = %envelope.job_id,
+                job.step = %envelope.step,
+                workspace.id = %envelope.workspace_id,
+            );
+            let context = context.clone();
+            let registry = Arc::clone(&registry);
+            let hand_back = hand_back.clone();
+            running.spawn(
+                async move { run_delivery(&context, &registry, delivery, hand_back).await }
+                    .instrument(span),
+            );
+        }
+    }
+}
+
+/// Deals with one message from claim to acknowledgement.
+async fn run_delivery(
+    context: &Context,
+    registry: &Registry,
+    delivery: Delivery,
+    hand_back: CancellationToken,
+) {
+    let envelope = delivery.envelope.clone();
+    let settled = match claim(context, &envelope).await {
+        Ok(ClaimOutcome::Claimed(claimed)) => {
+            run_claimed(context, registry, &envelope, *claimed, hand_back).await;
+            true
+        }
+        Ok(ClaimOutcome::Ended { job }) => {
+            // A worker died between its commit and its event: tell the watchers now.
+            tell_end(context, &envelope, &job).await;
+            true
+        }
+        Ok(ClaimOutcome::Cancelled { attempt }) => {
+            emitter(context, &envelope, attempt).emit(Event::Cancelled).await;
+            true
+        }
+        Ok(ClaimOutcome::Stale) => true,
+        Ok(ClaimOutcome::Held { until }) => {
+            info!(job.held_until = %until, "job {} is held by another worker", envelope.job_id);
+            // The sweep queues it again should that worker be gone when its lease ends.
+            true
+        }
+        Err(error) => {
+            warn!(error = &error as &dyn std::error::Error, "could not claim job {}", envelope.job_id);
+            context.clock.sleep(pause_before_retry(1)).await;
+            false
+        }
+    };
+    let result = if settled { delivery.ack().await } else { delivery.give_back().await };
+    if let Err(error) = result {
+        // The message comes again, and the claim will say that there is nothing to do.
+        warn!(error = &error as &dyn std::error::Error, "could not settle a message");
+    }
+}
+
+fn emitter(context: &Context, envelope: &Envelope, attempt: u32) -> Emitter {
+    Emitter::new(context.events.clone(), envelope.workspace_id, envelope.job_id, attempt)
+}
+
+async fn claim(context: &Context, envelope: &Envelope) -> Result<ClaimOutcome, StoreError> {
+    let now = context.clock.now();
+    let request = ClaimRequest {
+        job_id: envelope.job_id,
+        step: envelope.step,
+        outbox_id: envelope.outbox_id,
+        worker: context.worker_id,
+        now,
+        lease_until: lease_until(context, now),
+    };
+    context.store.claim(envelope.workspace_id, request).await
+}
+
+fn lease_until(context: &Context, now: Time) -> Time {
+    now + TimeDelta::from_std(context.settings.lease).unwrap_or(TimeDelta::seconds(30))
+}
+
+async fn tell_end(context: &Context, envelope: &Envelope, job: &Job) {
+    let event = match job.state {
+        JobState::Done => Event::Done { usage: None },
+        JobState::Cancelled => Event::Cancelled,
+        JobState::Failed | JobState::Dead => Event::Failed {
+            problem: job.problem.clone().unwrap_or_else(|| {
+                Problem::new("failed", "The job failed", "the reason was not kept")
+            }),
+        },
+        JobState::Queued | JobState::Running | JobState::Waiting => return,
+    };
+    emitter(context, envelope, job.attempt).emit(event).await;
+}
+
+/// Runs a claimed step and settles it.
+async fn run_claimed(
+    context: &Context,
+    registry: &Registry,
+    envelope: &Envelope,
+    claimed: Claimed,
+    hand_back: CancellationToken,
+) {
+    let started_at = context.clock.now();
+    let claim = claimed.claim.clone();
+    let job = Running {
+        workspace: envelope.workspace_id,
+        principal: claimed.principal_id,
+        claim: claim.clone(),
+        emitter: emitter(context, envelope, claim.attempt),
+        cancel: CancellationToken::new(),
+    };
+    let first = if claimed.restarted {
+        Event::Restarted { attempt: claim.attempt }
+    } else {
+        Event::Started { attempt: claim.attempt }
+    };
+    job.emitter.emit(first).await;
+
+    let result = if claimed.step_attempt > context.settings.max_step_attempts {
+        Err(Decision::Fail(too_many_attempts(claimed.step_attempt - 1)))
+    } else if claimed.deadline.is_some_and(|deadline| deadline <= started_at) {
+        Err(Decision::Fail(deadline_passed()))
+    } else {
+        match registry.of(claim.step) {
+            Some(handler) => {
+                tokio::select! {
+                    // The result first: work that is done is not thrown away.
+                    biased;
+                    result = handler(context, &job, claimed.payload.clone()) => result,
+                    () = watch_over(context, &job) => Err(Decision::Fenced),
+                    () = hand_back.cancelled() => {
+                        give_step_back(context, &job, &claimed).await;
+                        return;
+                    }
+                }
+            }
+            None => Err(Decision::Fail(Problem::new(
+                "unknown_step",
+                "No worker knows this step",
+                format!("this version has no handler for {}", claim.step),
+            ))),
+        }
+    };
+    let outcome = settle(context, &job, &claimed, result).await;
+    let seconds = (context.clock.now() - started_at).num_microseconds().unwrap_or(0);
+    #[expect(clippy::cast_precision_loss, reason = "a duration for a histogram")]
+    metrics::histogram!("quaestor_step_seconds", "step" => claim.step.as_str())
+        .record(seconds as f64 / 1e6);
+    metrics::counter!("quaestor_steps_total", "step" => claim.step.as_str(), "outcome" => outcome)
+        .increment(1);
+}
+
+/// Keeps the lease while the handler runs, and passes a wish to cancel on to it. Returns
+/// only when the job is no longer ours.
+async fn watch_over(context: &Context, job: &Running) {
+    loop {
+        let cancel_wish = async {
+            if job.cancel.is_cancelled() {
+                std::future::pending::<()>().await;
+            }
+            context.events.cancel_requested(job.workspace, job.claim.job_id).await;
+        };
+        tokio::select! {
+            () = context.clock.sleep(context.settings.heartbeat) => {}
+            () = cancel_wish => {}
+        }
+        let until = lease_until(context, context.clock.now());
+        match context.store.heartbeat(job.workspace, &job.claim, until).await {
+            Ok(Heartbeat::Held) => {}
+            Ok(Heartbeat::CancelRequested) => job.cancel.cancel(),
+            Ok(Heartbeat::Lost) => return,
+            // The lease is longer than a heartbeat: the next one may still be in time.
+            Err(error) => warn!(error = &error as &dyn std::error::Error, "a heartbeat failed"),
+        }
+    }
+}
+
+fn too_many_attempts(attempts: u32) -> Problem {
+    Problem::new(
+        "too_many_attempts",
+        "The job was given up",
+        format!(
+            "the step was begun {attempts} times and never ended; an operator finds the cause in \
+             the log under the job's id"
+        ),
+    )
+}
+
+fn same_step(context: &Context, job: &Running, claimed: &Claimed, due_at: Time) -> Advance {
+    Advance {
+        step: job.claim.step,
+        payload: claimed.payload.clone(),
+        outbox_id: context.ids.next::<OutboxId>(),
+        due_at,
+    }
+}
+
+async fn give_step_back(context: &Context, job: &Running, claimed: &Claimed) {
+    let now = context.clock.now();
+    let next = same_step(context, job, claimed, now);
+    match context.store.hand_back(job.workspace, &job.claim, next, now).await {
+        Ok(()) | Err(StoreError::Fenced) => {}
+        // The lease will run out, and the sweep queues the job again.
+        Err(error) => warn!(error = &error as &dyn std::error::Error, "could not hand a job back"),
+    }
+}
+
+/// Writes what came out of a handler. Returns the word for the metric.
+async fn settle(
+    context: &Context,
+    job: &Running,
+    claimed: &Claimed,
+    result: Result<Outcome, Decision>,
+) -> &'static str {
+    match try_settle(context, job, claimed, result).await {
+        Ok(word) => word,
+        Err(StoreError::Fenced) => "fenced",
+        Err(error) => {
+            // Nothing is lost: the lease runs out, and the job is run again.
+            error!(
+                error = &error as &dyn std::error::Error,
+                "could not settle job {}", job.claim.job_id
+            );
+            "unsettled"
+        }
+    }
+}
+
+async fn try_settle(
+    context: &Context,
+    job: &Running,
+    claimed: &Claimed,
+    result: Result<Outcome, Decision>,
+) -> Result<&'static str, StoreError> {
+    let Claim { job_id, .. } = job.claim;
+    let now = context.clock.now();
+    match result {
+        Ok(Outcome::Ended(event)) => {
+            job.emitter.emit(event).await;
+            Ok("done")
+        }
+        Ok(Outcome::Advanced) => {
+            context.wake.notify();
+            Ok("advanced")
+        }
+        Ok(Outcome::SubjectGone) => {
+            warn!("what job {job_id} was about was deleted before it ran");
+            context.store.finish_without_subject(job.workspace, &job.claim, now).await?;
+            job.emitter.emit(Event::Done { usage: None }).await;
+            Ok("subject_gone")
+        }
+        Err(Decision::Fenced) => {
+            info!("job {job_id} is run by another worker; attempt {} stops", job.claim.attempt);
+            Ok("fenced")
+        }
+        Err(Decision::Cancelled) => {
+            context.store.cancel(job.workspace, &job.claim, now).await?;
+            job.emitter.emit(Event::Cancelled).await;
+            Ok("cancelled")
+        }
+        Err(Decision::Fail(problem)) => {
+            info!(problem.code = %problem.code, "job {job_id} failed: {}", problem.title);
+            let state = if problem.code == "too_many_attempts" {
+                JobState::Dead
+            } else {
+                JobState::Failed
+            };
+            context.store.fail(job.workspace, &job.claim, state, problem.clone(), now).await?;
+            job.emitter.emit(Event::Failed { problem }).await;
+            Ok("failed")
+        }
+        Err(Decision::Retry { reason, after, error }) => {
+            warn!(
+                job.attempt = job.claim.attempt,
+                job.reason = reason,
+                error = error.as_ref() as &dyn std::error::Error,
+                "job {job_id} is tried again later"
+            );
+            let pause = after.unwrap_or_else(|| pause_before_retry(claimed.step_attempt));
+            let until = now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::minutes(1));
+            let next = same_step(context, job, claimed, until);
+            context.store.put_off(job.workspace, &job.claim, reason, next, now).await?;
+            job.emitter.emit(Event::Waiting { reason: reason.to_owned(), until }).await;
+            Ok("put_off")
+        }
+    }
+}
