@@ -7,6 +7,7 @@ pub mod boxes;
 pub mod clock;
 pub mod entropy;
 
+pub mod failpoint;
 pub mod ids;
 
 pub mod parsed;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use quaestor_core::events::Event;
+use quaestor_core::failpoint;
 use quaestor_core::ports::queue::{Durability, Published};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -95,6 +96,7 @@ async fn publish_due(context: &Context) -> Result<Progress, BoxError> {
         .zip(&published)
         .filter_map(|(id, published)| (*published == Published::Confirmed).then_some(id))
         .collect();
+    failpoint::hit("relay.after_publish");
     let all_sent = sent.len() == published.len();
     if !sent.is_empty() {
         context.store.outbox_sent(&sent, now).await?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use quaestor_core::clock::Time;
 use quaestor_core::events::Event;
+use quaestor_core::failpoint;
 use quaestor_core::ids::OutboxId;
 use quaestor_core::jobs::{Envelope, Step};
 use quaestor_core::model::{Job, JobState};
@@ -118,7 +119,9 @@ async fn run_delivery(
     let envelope = delivery.envelope.clone();
     let settled = match claim(context, &envelope).await {
         Ok(ClaimOutcome::Claimed(claimed)) => {
+            failpoint::hit("worker.after_claim");
             run_claimed(context, registry, &envelope, *claimed, hand_back).await;
+            failpoint::hit("worker.before_ack");
             true
         }
         Ok(ClaimOutcome::Ended { job }) => {
@@ -328,6 +331,7 @@ async fn try_settle(
     let now = context.clock.now();
     match result {
         Ok(Outcome::Ended(event)) => {
+            failpoint::hit("worker.after_save");
             job.emitter.emit(event).await;
             Ok("done")
         }

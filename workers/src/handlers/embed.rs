@@ -4,6 +4,7 @@
 
 use async_trait::async_trait;
 use quaestor_core::events::Event;
+use quaestor_core::failpoint;
 use quaestor_core::jobs::{DocumentPayload, Step};
 use quaestor_core::ports::embedder::EmbedKind;
 use quaestor_core::problem::Problem;
@@ -76,6 +77,7 @@ impl Handler for Embed {
             let done = batch.done + ids.len() as u64;
             let vectors = ids.into_iter().zip(vectors).collect();
             context.store.save_vectors(job.workspace, &job.claim, generation, vectors).await?;
+            failpoint::hit("embed.mid_embedding");
             let progress =
                 Event::Progress { done, total: batch.total, unit: "passages".to_owned() };
             if !job.emitter.emit(progress).await {

@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use futures::StreamExt;
 use quaestor_core::events::Event;
+use quaestor_core::failpoint;
 use quaestor_core::jobs::{ChatPayload, Step};
 use quaestor_core::model::{MessageState, Passage, Usage};
 use quaestor_core::ports::chat_model::{ChatDelta, ChatRequest, FinishReason, ModelError};
@@ -115,6 +116,7 @@ impl Writing<'_> {
                 Some(Ok(ChatDelta::Text(text))) => {
                     let shown = self.writer.push(&text);
                     self.show(shown).await?;
+                    failpoint::hit("generate.mid_stream");
                     if self.writer.text().len() > MAX_ANSWER_CHARS {
                         return Ok(Ended::Whole(self.estimate()));
                     }

@@ -7,6 +7,7 @@
 
 use async_trait::async_trait;
 use quaestor_core::events::Event;
+use quaestor_core::failpoint;
 use quaestor_core::ids::{ChunkId, GenerationId, OutboxId};
 use quaestor_core::jobs::{DocumentPayload, Step};
 use quaestor_core::parsed::ParsedChunk;
@@ -178,6 +179,7 @@ impl<'a> Ingestion<'a> {
             .store
             .save_parsed(self.job.workspace, &self.job.claim, self.subject, pages, chunks)
             .await?;
+        failpoint::hit("ingest.mid_parse");
         let progress = Event::Progress {
             done: u64::from(self.summary.pages),
             total: 0,
