@@ -54,11 +54,14 @@ impl std::fmt::Debug for PdfDocument {
 pub fn open(bytes: Vec<u8>, limits: &Limits) -> Result<PdfDocument, PdfError> {
     // The parser is run on whatever people upload: a panic in it is one more way of
     // saying that the file is damaged.
+    let encrypted = bytes.windows(8).any(|part| part == b"/Encrypt");
     let loaded =
         catch_unwind(AssertUnwindSafe(|| Pdf::new(bytes))).map_err(|_| PdfError::Damaged)?;
     let pdf = loaded.map_err(|error| match error {
         LoadPdfError::Decryption(DecryptionError::PasswordProtected) => PdfError::PasswordRequired,
         LoadPdfError::Decryption(_) => PdfError::UnsupportedEncryption,
+        // A damaged cross-reference table hides what went wrong with the decryption.
+        LoadPdfError::Invalid if encrypted => PdfError::PasswordRequired,
         LoadPdfError::Invalid => PdfError::Damaged,
     })?;
     let pages = pdf.pages().len();

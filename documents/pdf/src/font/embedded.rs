@@ -1,7 +1,7 @@
 //! What does an embedded font program say about its glyphs' characters, for fonts that
 //! bring no map to Unicode?
 
-use hayro_syntax::object::{Dict, Name, Object, Stream};
+use hayro_syntax::object::{Dict, Object, Stream};
 
 /// The font program's own encoding: codes and glyph names. Only the plain part of a
 /// Type 1 program is read.
@@ -38,22 +38,66 @@ fn type1_encoding(data: &[u8]) -> Vec<(u8, String)> {
     pairs
 }
 
-/// Characters by glyph id, from the `cmap` of an embedded TrueType font whose character
-/// ids are its glyph ids.
+/// Characters by character id, for a composite font without a map to Unicode: from the
+/// `cmap` of its embedded TrueType program, from its character collection, or from the
+/// order of glyphs that Windows fonts share.
 pub(super) fn glyph_chars(descendant: &Dict<'_>, descriptor: &Dict<'_>) -> Vec<char> {
-    let identity = match descendant.get::<Object<'_>>("CIDToGIDMap") {
-        Some(Object::Name(name)) => Name::as_ref(&name) == b"Identity",
-        Some(_) => false,
-        None => true,
-    };
     let program = ["FontFile2", "FontFile3"]
         .iter()
         .find_map(|key| descriptor.get::<Stream<'_>>(*key))
         .and_then(|stream| stream.decoded_data().ok());
-    match program {
-        Some(data) if identity => true_type_chars(&data).unwrap_or_default(),
+    let by_glyph = program.as_deref().and_then(true_type_chars).unwrap_or_default();
+    if !by_glyph.is_empty() {
+        return match descendant.get::<Object<'_>>("CIDToGIDMap") {
+            Some(Object::Stream(map)) => match map.decoded_data() {
+                Ok(map) => through_glyph_map(&map, &by_glyph),
+                Err(_) => by_glyph,
+            },
+            _ => by_glyph,
+        };
+    }
+    let ordering = descendant
+        .get::<Dict<'_>>("CIDSystemInfo")
+        .and_then(|info| info.get::<hayro_syntax::object::String<'_>>("Ordering"));
+    match ordering.as_ref().map(|ordering| ordering.as_bytes()) {
+        Some(b"Japan1") => collection(true),
+        Some(b"GB1" | b"CNS1" | b"Korea1") => collection(false),
+        _ if program.is_none() => (0..=97_u32)
+            .map(|glyph| if glyph < 3 { None } else { char::from_u32(glyph + 29) }.unwrap_or('\0'))
+            .collect(),
         _ => Vec::new(),
     }
+}
+
+fn through_glyph_map(map: &[u8], by_glyph: &[char]) -> Vec<char> {
+    map.chunks_exact(2)
+        .map(|pair| {
+            let glyph = usize::from(u16::from_be_bytes([pair[0], pair[1]]));
+            by_glyph.get(glyph).copied().unwrap_or('\0')
+        })
+        .collect()
+}
+
+/// The characters whose order in Adobe's collections follows Unicode: ASCII, and the
+/// kana of Adobe-Japan1. Ideographs would need the collections' full tables.
+fn collection(kana: bool) -> Vec<char> {
+    let mut chars = vec!['\0'; 1011];
+    let mut put = |first: usize, from: u32, to: u32| {
+        for (offset, code) in (from..=to).enumerate() {
+            if let (Some(slot), Some(character)) =
+                (chars.get_mut(first + offset), char::from_u32(code))
+            {
+                *slot = character;
+            }
+        }
+    };
+    put(1, 0x20, 0x7e);
+    if kana {
+        put(633, 0x3000, 0x3002);
+        put(842, 0x3041, 0x3093);
+        put(925, 0x30a1, 0x30f6);
+    }
+    chars
 }
 
 fn u16_at(data: &[u8], at: usize) -> Option<u16> {

@@ -139,6 +139,24 @@ fn is_text_columns(rows: &[Row], band: &Band, horizontals: &[Rule]) -> bool {
         && reads_as_text(band_rows, |x| x >= middle)
 }
 
+/// Whether both sides pause at the same heights again and again: then they are cells
+/// of the same rows, not columns of text.
+fn in_step(rows: &[Row], middle: f32) -> bool {
+    const MIN_BLOCKS: usize = 3;
+    let mut blocks = 0_usize;
+    let (mut left, mut right) = (false, false);
+    for (at, row) in rows.iter().enumerate() {
+        if at > 0 && row.base - rows[at - 1].base > 1.5 * row.size {
+            blocks += usize::from(left && right);
+            (left, right) = (false, false);
+        }
+        left |= row.segments.iter().any(|segment| segment.x1 < middle);
+        right |= row.segments.iter().any(|segment| segment.x0 > middle);
+    }
+    blocks += usize::from(left && right);
+    blocks >= MIN_BLOCKS && rows.len() <= 6 * blocks
+}
+
 /// Whether the segments on one side are lines of sentences: several words each, most as
 /// wide as the side, few numbers.
 fn reads_as_text(rows: &[Row], on_side: impl Fn(f32) -> bool) -> bool {

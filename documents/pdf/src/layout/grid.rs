@@ -28,7 +28,7 @@ pub(crate) struct Grid {
 
 /// Makes a table of rows that were found to be one.
 pub(crate) fn build(source: &Source<'_>, rows: Vec<Row>, horizontals: &[Rule]) -> Grid {
-    let header_rows = header_rows(&rows);
+    let header_rows = header_rows(source, &rows);
     let columns = columns(&rows[header_rows..]);
     let mut out: Vec<GridRow> = Vec::with_capacity(rows.len());
     let (head, body) = rows.split_at(header_rows);
@@ -55,13 +55,22 @@ pub(crate) fn build(source: &Source<'_>, rows: Vec<Row>, horizontals: &[Rule]) -
 }
 
 /// How many rows come before the first that holds values.
-fn header_rows(rows: &[Row]) -> usize {
+fn header_rows(source: &Source<'_>, rows: &[Row]) -> usize {
     const MAX_HEADER_ROWS: usize = 9;
     match rows.iter().position(is_data) {
         Some(first) if first <= MAX_HEADER_ROWS => {
-            // A label alone directly above the values ("Net sales:") begins the body.
+            // A label alone directly above the values ("Net sales:") begins the body; so
+            // does a title below the names of the columns ("ASSETS:").
+            let named = rows[..first].iter().rposition(|row| row.segments.len() >= 2);
             let mut at = first;
-            while at > 0 && is_section_label(&rows[at - 1], &rows[first]) {
+            while at > 0
+                && is_section_label(
+                    source,
+                    &rows[at - 1],
+                    &rows[first],
+                    named.is_some_and(|named| named < at - 1),
+                )
+            {
                 at -= 1;
             }
             at
@@ -74,10 +83,14 @@ fn header_rows(rows: &[Row]) -> usize {
     }
 }
 
-fn is_section_label(row: &Row, data: &Row) -> bool {
-    row.segments.len() == 1
-        && row.x0() < data.x0() + 3.0 * data.size
-        && data.segments.get(1).is_none_or(|first| row.x0() < first.x0 - data.size)
+fn is_section_label(source: &Source<'_>, row: &Row, data: &Row, below_names: bool) -> bool {
+    if row.segments.len() != 1 {
+        return false;
+    }
+    let at_labels = row.x0() < data.x0() + 3.0 * data.size
+        && data.segments.get(1).is_none_or(|first| row.x0() < first.x0 - data.size);
+    let unit = row.words().next().is_some_and(|word| source.word(word).starts_with('('));
+    at_labels || below_names && !unit
 }
 
 /// Columns from the segments of the rows: those with most segments come first, since

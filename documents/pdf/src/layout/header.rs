@@ -113,8 +113,9 @@ fn balanced(
 ) -> (usize, usize) {
     let middle = 0.5 * (segment.x0 + segment.x1);
     let off = |from: usize, to: usize| (0.5 * (columns[from].0 + columns[to].1) - middle).abs();
-    let pitch = (columns[columns.len() - 1].1 - columns[0].0)
-        / f32::from(u16::try_from(columns.len()).unwrap_or(1));
+    let first = usize::from(columns.len() > 2);
+    let values = u16::try_from(columns.len() - first).unwrap_or(1);
+    let pitch = (columns[columns.len() - 1].1 - columns[first].0) / f32::from(values);
     let now = off(overlap.0, overlap.1);
     let mut best = overlap;
     let mut best_off = now;

@@ -19,7 +19,12 @@ pub(crate) fn tables(source: &Source<'_>, rows: &[Row]) -> Vec<Range<usize>> {
         let run = at..end;
         if is_table(&rows[run.clone()]) {
             let floor = out.last().map_or(0, |last| last.end);
-            let start = with_headings_above(rows, run.start, floor, end);
+            let start = without_text_above(rows, run.clone());
+            let start = if start > run.start {
+                start
+            } else {
+                with_headings_above(rows, start, floor, end)
+            };
             let end = with_wrapped_label(source, rows, run.end);
             out.push(start..end);
             at = end;
@@ -74,7 +79,7 @@ fn run_end(source: &Source<'_>, rows: &[Row], start: usize, width: f32) -> usize
         let long = row.x1() - row.x0() > 0.72 * width && row.word_count() > 9;
         let ends_sentence = row.word_count() > 9
             && row.words().last().is_some_and(|word| source.word(word).ends_with('.'));
-        let heading = row.size > 1.12 * rows[last].size;
+        let heading = row.size > 1.35 * rows[last].size;
         if at - last > MAX_ROWS_WITHOUT_CELLS || long || ends_sentence || heading {
             break;
         }
@@ -103,34 +108,75 @@ fn is_table(rows: &[Row]) -> bool {
     2 * aligned >= tabular.len()
 }
 
+/// Where the values of a table stand.
+struct Extent {
+    left: f32,
+    right: f32,
+    /// The right end of the longest label.
+    label_right: f32,
+    /// The left end of the first value.
+    first_value: f32,
+}
+
+impl Extent {
+    fn of(rows: &[Row]) -> Self {
+        let mut extent = Self {
+            left: f32::INFINITY,
+            right: f32::NEG_INFINITY,
+            label_right: f32::NEG_INFINITY,
+            first_value: f32::INFINITY,
+        };
+        for row in rows.iter().filter(|row| is_data(row)) {
+            extent.left = extent.left.min(row.x0());
+            extent.right = extent.right.max(row.x1());
+            extent.label_right = extent.label_right.max(row.segments[0].x1);
+            extent.first_value = extent.first_value.min(row.segments[1].x0);
+        }
+        extent
+    }
+
+    /// Whether the row stands over the columns of values and not over the labels.
+    fn is_below(&self, row: &Row) -> bool {
+        let middle = 0.5 * (row.x0() + row.x1());
+        let width = self.right - self.left;
+        let over_columns = row.x0() > self.label_right.min(self.first_value) - 2.0 * row.size
+            || row.x0() > self.left + 0.25 * width && middle > self.left + 0.58 * width;
+        over_columns && row.word_count() <= 9 && row.x1() < self.right + 2.0 * row.size
+    }
+}
+
+/// Titles above the header are no part of the table, though their line may have a gap.
+fn without_text_above(rows: &[Row], run: Range<usize>) -> usize {
+    let extent = Extent::of(&rows[run.clone()]);
+    let Some(first) = rows[run.clone()].iter().position(is_data) else { return run.start };
+    let mut from = run.start + first;
+    while from > run.start {
+        let row = &rows[from - 1];
+        let names_columns = row.segments.len() >= 2
+            && row.segments.iter().skip(1).any(|segment| segment.x1 > extent.first_value)
+            && row.segments.iter().all(|segment| segment.words.len() <= 16);
+        let label = row.segments.len() == 1
+            && row.x1() < extent.first_value
+            && row.x0() < extent.left + 3.0 * row.size;
+        let close = rows[from].base - row.base < 2.6 * row.size.max(rows[from].size);
+        if !close || !(names_columns || label || extent.is_below(row)) {
+            break;
+        }
+        from -= 1;
+    }
+    // A label that nothing names columns above is a title of its own only when it
+    // stands apart; else it begins the body.
+    from
+}
+
 /// Lines above that stand over the columns only are the head of the header.
 fn with_headings_above(rows: &[Row], start: usize, floor: usize, end: usize) -> usize {
     const MAX_LINES: usize = 4;
-    let label_right = rows[start..end]
-        .iter()
-        .filter(|row| is_data(row))
-        .map(|row| row.segments[0].x1)
-        .fold(f32::NEG_INFINITY, f32::max);
-    let left = rows[start..end].iter().map(Row::x0).fold(f32::INFINITY, f32::min);
-    let right = rows[start..end].iter().map(Row::x1).fold(f32::NEG_INFINITY, f32::max);
-    let first_value = rows[start..end]
-        .iter()
-        .filter(|row| is_data(row))
-        .map(|row| row.segments[1].x0)
-        .fold(f32::INFINITY, f32::min);
+    let extent = Extent::of(&rows[start..end]);
     let mut from = start;
     while from > floor && start - from < MAX_LINES {
         let row = &rows[from - 1];
-        let gap = rows[from].base - row.base;
-        let middle = 0.5 * (row.x0() + row.x1());
-        let over_columns = row.x0() > label_right.min(first_value) - 2.0 * row.size
-            || row.x0() > left + 0.25 * (right - left)
-                && middle > 0.5 * (left + right) + 0.08 * (right - left);
-        if gap > 2.2 * row.size
-            || row.word_count() > 9
-            || !over_columns
-            || row.x1() > right + 2.0 * row.size
-        {
+        if rows[from].base - row.base > 2.2 * row.size || !extent.is_below(row) {
             break;
         }
         from -= 1;
