@@ -96,7 +96,9 @@ impl From<ModelError> for Decision {
             ModelError::Refused { provider, reason } => Self::Fail(Problem::new(
                 "model_refused",
                 "The model refused the request",
-                format!("{provider} refused the request: {reason}; check the model's configuration"),
+                format!(
+                    "{provider} refused the request: {reason}; check the model's configuration"
+                ),
             )),
             error @ ModelError::Malformed { .. } => Self::retry("model_malformed", error),
         }

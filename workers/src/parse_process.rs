@@ -5,9 +5,9 @@
 //! clock is watched from here. A child that is killed is one failed document with a
 //! reason, never more.
 
-use std::path::{Path, PathBuf};
 use std::collections::VecDeque;
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;

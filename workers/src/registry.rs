@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use quaestor_core::ids::{PrincipalId, WorkspaceId};
+use quaestor_core::ids::WorkspaceId;
 use quaestor_core::jobs::Step;
 use quaestor_core::ports::store::Claim;
 use quaestor_core::problem::Problem;
@@ -23,8 +23,6 @@ use crate::handlers::{embed, generate, ingest, retrieve};
 pub(crate) struct Running {
     /// The tenant.
     pub(crate) workspace: WorkspaceId,
-    /// Who asked.
-    pub(crate) principal: PrincipalId,
     /// The claim; every write carries it.
     pub(crate) claim: Claim,
     /// Tells the watchers.
@@ -50,11 +48,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
 }
 
 type ErasedHandler = Arc<
-    dyn for<'a> Fn(
-            &'a Context,
-            &'a Running,
-            Value,
-        ) -> BoxFuture<'a, Result<Outcome, Decision>>
+    dyn for<'a> Fn(&'a Context, &'a Running, Value) -> BoxFuture<'a, Result<Outcome, Decision>>
         + Send
         + Sync,
 >;

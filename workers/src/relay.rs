@@ -35,7 +35,10 @@ pub async fn run_relay(context: Context, stop: CancellationToken) {
                     break;
                 }
                 Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "could not take up unfinished jobs");
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "could not take up unfinished jobs"
+                    );
                     context.clock.sleep(POLL).await;
                 }
             }
@@ -47,7 +50,10 @@ pub async fn run_relay(context: Context, stop: CancellationToken) {
             Ok(Progress::QueueFull) => Some(PAUSE),
             Ok(Progress::Idle) => None,
             Err(error) => {
-                error!(error = error.as_ref() as &dyn std::error::Error, "could not relay the outbox");
+                error!(
+                    error = error.as_ref() as &dyn std::error::Error,
+                    "could not relay the outbox"
+                );
                 Some(POLL)
             }
         };

@@ -140,7 +140,10 @@ async fn run_delivery(
             true
         }
         Err(error) => {
-            warn!(error = &error as &dyn std::error::Error, "could not claim job {}", envelope.job_id);
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "could not claim job {}", envelope.job_id
+            );
             context.clock.sleep(pause_before_retry(1)).await;
             false
         }
@@ -199,7 +202,6 @@ async fn run_claimed(
     let claim = claimed.claim.clone();
     let job = Running {
         workspace: envelope.workspace_id,
-        principal: claimed.principal_id,
         claim: claim.clone(),
         emitter: emitter(context, envelope, claim.attempt),
         cancel: CancellationToken::new(),
@@ -356,11 +358,8 @@ async fn try_settle(
         }
         Err(Decision::Fail(problem)) => {
             info!(problem.code = %problem.code, "job {job_id} failed: {}", problem.title);
-            let state = if problem.code == "too_many_attempts" {
-                JobState::Dead
-            } else {
-                JobState::Failed
-            };
+            let state =
+                if problem.code == "too_many_attempts" { JobState::Dead } else { JobState::Failed };
             context.store.fail(job.workspace, &job.claim, state, problem.clone(), now).await?;
             job.emitter.emit(Event::Failed { problem }).await;
             Ok("failed")

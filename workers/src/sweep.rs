@@ -56,8 +56,8 @@ async fn overdue_jobs(context: &Context) {
 }
 
 async fn old_idempotency_keys(context: &Context) {
-    let kept = TimeDelta::from_std(context.settings.idempotency_keys_kept)
-        .unwrap_or(TimeDelta::days(1));
+    let kept =
+        TimeDelta::from_std(context.settings.idempotency_keys_kept).unwrap_or(TimeDelta::days(1));
     let before = context.clock.now() - kept;
     if let Err(error) = context.store.forget_idempotency_keys(before, AT_MOST).await {
         warn!(error = &error as &dyn std::error::Error, "could not forget idempotency keys");

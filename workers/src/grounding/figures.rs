@@ -85,11 +85,8 @@ fn numbers(text: &str) -> Vec<Number<'_>> {
 fn value(digits: &str) -> String {
     let plain: String = digits.chars().filter(|c| *c != ',').collect();
     let plain = plain.trim_start_matches('0');
-    let plain = if plain.contains('.') {
-        plain.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        plain
-    };
+    let plain =
+        if plain.contains('.') { plain.trim_end_matches('0').trim_end_matches('.') } else { plain };
     if plain.is_empty() || plain.starts_with('.') { format!("0{plain}") } else { plain.to_owned() }
 }
 

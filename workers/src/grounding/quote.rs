@@ -163,7 +163,11 @@ mod tests {
     #[test]
     fn a_statement_is_borne_by_the_sentence_or_row_that_shares_most_with_it() {
         let prose = "The fund grew. Net assets were $42.5 million at year end. Fees fell.";
-        check("Net assets came to $42.5 million", prose, "Net assets were $42.5 million at year end.");
+        check(
+            "Net assets came to $42.5 million",
+            prose,
+            "Net assets were $42.5 million at year end.",
+        );
         let table = "Products | 63,355 | 63,948\nServices | 19,604 | 17,486\nTotal net sales | 82,959 | 81,434";
         check("Total net sales were 82,959", table, "Total net sales | 82,959 | 81,434");
     }
@@ -176,7 +180,10 @@ mod tests {
 
     #[test]
     fn a_statement_begins_after_the_sentence_before_it() {
-        assert_eq!(last_statement("Sales rose. Costs at Apple Inc. fell"), "Costs at Apple Inc. fell");
+        assert_eq!(
+            last_statement("Sales rose. Costs at Apple Inc. fell"),
+            "Costs at Apple Inc. fell"
+        );
         assert_eq!(last_statement("one\ntwo "), "two");
         assert_eq!(
             last_statement("It says “Sales rose. Costs fell.”"),

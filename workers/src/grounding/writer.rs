@@ -121,9 +121,10 @@ impl CitationWriter {
             self.last_statement = statement.to_owned();
         }
         let span = quote::locate(&self.last_statement, &passage.text);
-        let known = self.located.iter().find(|located| {
-            located.passage.chunk_id == passage.chunk_id && located.quote == span
-        });
+        let known = self
+            .located
+            .iter()
+            .find(|located| located.passage.chunk_id == passage.chunk_id && located.quote == span);
         let ordinal = match known {
             Some(located) => located.ordinal,
             None => {

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::jobs::{ChatPayload, Step};
-use quaestor_core::model::{MessageState, Passage, Usage};
+use quaestor_core::model::{MessageState, Usage};
 use quaestor_core::ports::chat_model::{ChatDelta, ChatRequest, FinishReason, ModelError};
 use quaestor_core::ports::store::{Answer, NewUsage, UnfinishedAnswer};
 use quaestor_core::problem::Problem;
@@ -203,8 +203,7 @@ impl Writing<'_> {
     }
 
     async fn end(self, problem: Option<Problem>) -> Result<(), Decision> {
-        let usage =
-            NewUsage { model: self.context.chat.name().to_owned(), usage: self.estimate() };
+        let usage = NewUsage { model: self.context.chat.name().to_owned(), usage: self.estimate() };
         let end = UnfinishedAnswer {
             partial: self.writer.text().to_owned(),
             usage: Some(usage),
@@ -239,4 +238,3 @@ async fn save_nothing_found(
     job.emitter.emit(Event::Citations { citations: Vec::new(), figures: Vec::new() }).await;
     Ok(Outcome::Ended(Event::Done { usage: Some(Usage::default()) }))
 }
-

@@ -234,10 +234,7 @@ async fn finish(
     let now = context.clock.now();
     let next = next_step(context, job, payload, &summary).await?;
     let advanced = next.is_some();
-    context
-        .store
-        .finish_ingest(job.workspace, &job.claim, subject, summary, next, now)
-        .await?;
+    context.store.finish_ingest(job.workspace, &job.claim, subject, summary, next, now).await?;
     Ok(if advanced { Outcome::Advanced } else { Outcome::Ended(Event::Done { usage: None }) })
 }
 
