@@ -9,6 +9,8 @@ use super::{Config, ConfigError, EmbedSetting};
 
 /// An admin key shorter than this could be guessed.
 const MIN_ADMIN_KEY: usize = 24;
+/// The longest token that authentication looks at.
+const MAX_ADMIN_KEY: usize = 512;
 /// A parser child needs this much to begin with.
 const MIN_PARSE_MEMORY_MB: u64 = 64;
 
@@ -47,6 +49,15 @@ fn server(config: &Config) -> Result<(), Refusal> {
             let sentence = format!(
                 "it has {length} characters, and a key that cannot be guessed has at least \
                  {MIN_ADMIN_KEY}; `openssl rand -hex 32` makes one"
+            );
+            return Err(("server.admin_key", sentence));
+        }
+        if length > MAX_ADMIN_KEY
+            || !key.expose_secret().bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            let sentence = format!(
+                "a key that travels in a header has no spaces or accented letters, and at most \
+                 {MAX_ADMIN_KEY} characters"
             );
             return Err(("server.admin_key", sentence));
         }
