@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `quaestor`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    quaestor::cli::main()
+}

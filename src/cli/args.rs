@@ -1,0 +1,264 @@
+//! Which commands and flags are there?
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use quaestor_core::ids::{ConversationId, JobId, KeyId};
+use quaestor_core::jobs::JobKind;
+use quaestor_core::model::{JobState, Role};
+use secrecy::SecretString;
+
+use crate::config::Flag;
+
+/// Answers questions over your own documents, with a citation behind every claim.
+#[derive(Debug, Parser)]
+#[command(name = "quaestor", version, propagate_version = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server: everything in one process, on http://127.0.0.1:8080 by default.
+    Serve(ServeArguments),
+    /// Upload files and folders, and wait until they are searchable.
+    Ingest(IngestArguments),
+    /// Ask a question and read the answer with its citations.
+    Ask(AskArguments),
+    /// List, show, watch and cancel jobs.
+    Jobs {
+        /// The server.
+        #[command(flatten)]
+        connection: Connection,
+        /// What to do with them.
+        #[command(subcommand)]
+        action: JobsAction,
+    },
+    /// Make, list and revoke API keys.
+    Key {
+        /// The server.
+        #[command(flatten)]
+        connection: Connection,
+        /// What to do with them.
+        #[command(subcommand)]
+        action: KeyAction,
+    },
+    /// Print the configuration in force and where each value comes from; secrets stay hidden.
+    Config {
+        /// The configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look for what is wrong with the installation, and say how to mend it.
+    Doctor {
+        /// The server.
+        #[command(flatten)]
+        connection: Connection,
+        /// The configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Show it at work on documents of its own: ingest, three questions, cited answers.
+    Demo(DemoArguments),
+    /// Read one document within limits; the server starts it for itself.
+    #[command(hide = true)]
+    ParseChild {
+        /// What the server tells it.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ConfigFile {
+    /// The configuration file [env: QUAESTOR_CONFIG] [default: quaestor.toml where there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set any key of the configuration, such as `workers.lease_s=60`. Not for secrets:
+    /// other users of the machine can see the arguments of a process.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Address and port to listen on [env: QUAESTOR_LISTEN].
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// The folder of the data [env: QUAESTOR_DATA_DIR].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+}
+
+impl ConfigFile {
+    /// What the flags say, as keys.
+    pub fn flags(&self) -> anyhow::Result<Vec<Flag>> {
+        let mut flags = Vec::new();
+        for text in &self.set {
+            let (key, value) = text
+                .split_once('=')
+                .with_context(|| format!("--set takes KEY=VALUE, and `{text}` has no `=`"))?;
+            flags.push(Flag { flag: "--set", key: key.to_owned(), value: value.to_owned() });
+        }
+        let named = [
+            ("--listen", "server.listen", &self.listen),
+            ("--data-dir", "data.dir", &self.data_dir),
+        ];
+        for (flag, key, value) in named {
+            if let Some(value) = value {
+                flags.push(Flag { flag, key: key.to_owned(), value: value.clone() });
+            }
+        }
+        Ok(flags)
+    }
+}
+
+/// Which server, with which key.
+#[derive(Clone, Debug, Args)]
+pub struct Connection {
+    /// The server's address.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "QUAESTOR_SERVER",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    pub server: String,
+    /// The API key; better in QUAESTOR_API_KEY or in the file QUAESTOR_API_KEY_FILE names,
+    /// since other users of the machine can see the arguments of a process.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<SecretString>,
+}
+
+/// `quaestor serve`.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// The configuration.
+    #[command(flatten)]
+    pub file: ConfigFile,
+}
+
+/// `quaestor ingest`.
+#[derive(Debug, Args)]
+pub struct IngestArguments {
+    /// The server.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Files, and folders with all that is in them. Hidden ones are skipped.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The collection; made where it is missing.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub collection: String,
+    /// Return when all is uploaded, without waiting until it is searchable.
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `quaestor ask`.
+#[derive(Debug, Args)]
+pub struct AskArguments {
+    /// The server.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// The question.
+    pub question: String,
+    /// Ask only this collection; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub collection: Vec<String>,
+    /// Go on with a conversation.
+    #[arg(long, value_name = "ID", conflicts_with = "collection")]
+    pub conversation: Option<ConversationId>,
+    /// Print one JSON object when the answer is whole.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `quaestor jobs …`.
+#[derive(Debug, Subcommand)]
+pub enum JobsAction {
+    /// List jobs, newest first.
+    List {
+        /// Only those in this state.
+        #[arg(long)]
+        state: Option<JobState>,
+        /// Only those of this kind: `chat` or `documents`.
+        #[arg(long)]
+        kind: Option<JobKind>,
+        /// At most so many.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// Show one job.
+    Show {
+        /// The job.
+        id: JobId,
+    },
+    /// Cancel a job.
+    Cancel {
+        /// The job.
+        id: JobId,
+    },
+    /// Print a job's events as they come, until it ends.
+    Watch {
+        /// The job.
+        id: JobId,
+    },
+}
+
+/// `quaestor key …`.
+#[derive(Debug, Subcommand)]
+pub enum KeyAction {
+    /// Make a key. It is printed this once, alone on standard output.
+    Create {
+        /// Its name, for people.
+        name: String,
+        /// What it may do.
+        #[arg(long, value_enum, default_value_t = KeyRole::Member)]
+        role: KeyRole,
+    },
+    /// List the keys.
+    List,
+    /// Revoke a key: it stops working within seconds.
+    Revoke {
+        /// The key's id, as `key list` shows it.
+        id: KeyId,
+    },
+}
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeyRole {
+    /// Reads documents, asks questions.
+    Viewer,
+    /// Also uploads and deletes.
+    Member,
+    /// Also manages keys and the installation.
+    Admin,
+    /// Reads the audit log, usage and jobs, and nothing else.
+    Auditor,
+}
+
+impl From<KeyRole> for Role {
+    fn from(role: KeyRole) -> Self {
+        match role {
+            KeyRole::Viewer => Self::Viewer,
+            KeyRole::Member => Self::Member,
+            KeyRole::Admin => Self::Admin,
+            KeyRole::Auditor => Self::Auditor,
+        }
+    }
+}
+
+/// `quaestor demo`.
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Keep the documents and the data in this folder, which must be empty or missing.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}

@@ -1,0 +1,264 @@
+//! `quaestor doctor`: what is wrong with the installation, and what mends it?
+
+use std::io::Read;
+use std::path::Path;
+
+use quaestor_core::model::Collection;
+
+use super::client::Health;
+use super::{
+    Client, ClientError, ConfigFile, Connection, Ended, Style, Terminal, client, plain, settings,
+    size,
+};
+use crate::config::{EmbedderChoice, Settings, missing_file};
+
+/// Below this the store may fail to write.
+const LITTLE_SPACE: u64 = 1_000_000_000;
+/// Below this it soon will.
+const NO_SPACE: u64 = 50_000_000;
+/// A safetensors file begins with a header of at most this size.
+const MAX_TENSOR_HEADER: u64 = 100 << 20;
+
+/// How one check went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// One line of the report.
+struct Finding {
+    verdict: Verdict,
+    subject: &'static str,
+    told: String,
+}
+
+fn ok(subject: &'static str, told: impl Into<String>) -> Finding {
+    Finding { verdict: Verdict::Ok, subject, told: told.into() }
+}
+
+fn warn(subject: &'static str, told: impl Into<String>) -> Finding {
+    Finding { verdict: Verdict::Warn, subject, told: told.into() }
+}
+
+fn fail(subject: &'static str, told: impl Into<String>) -> Finding {
+    Finding { verdict: Verdict::Fail, subject, told: told.into() }
+}
+
+/// Looks at the configuration, this machine and the server; each finding is one line.
+pub(super) async fn run(
+    connection: &Connection,
+    file: &ConfigFile,
+    terminal: &Terminal,
+) -> anyhow::Result<Ended> {
+    let mut findings = Vec::new();
+    match settings(file) {
+        Ok(settings) => local(&settings, &mut findings),
+        Err(error) => findings.push(fail("configuration", super::sentence(&error))),
+    }
+    match client(connection) {
+        Ok(client) => remote(&client, &mut findings).await,
+        Err(error) => findings.push(fail("server", super::sentence(&error))),
+    }
+    let mut ended = Ended::Well;
+    for finding in &findings {
+        let (style, word) = match finding.verdict {
+            Verdict::Ok => (Style::Green, "ok  "),
+            Verdict::Warn => (Style::Yellow, "warn"),
+            Verdict::Fail => (Style::Red, "fail"),
+        };
+        if finding.verdict == Verdict::Fail {
+            ended = Ended::Badly;
+        }
+        let told = plain(&finding.told);
+        terminal.line(&format!(
+            "{} {:<14} {told}",
+            terminal.paint(style, word),
+            finding.subject
+        ))?;
+    }
+    Ok(ended)
+}
+
+fn local(settings: &Settings, findings: &mut Vec<Finding>) {
+    let config = &settings.config;
+    if settings.warnings.is_empty() {
+        findings.push(ok("configuration", "every key is known and every value fits"));
+    }
+    findings.extend(settings.warnings.iter().map(|warning| warn("configuration", warning)));
+    findings.push(data_folder(&config.data.dir));
+    findings.push(match &settings.embedder {
+        EmbedderChoice::MiniLm(dir) => match unloadable(dir) {
+            None => ok("model folder", dir.display().to_string()),
+            Some(reason) => {
+                fail("model folder", format!("{reason}; fetch it again with `make model`"))
+            }
+        },
+        EmbedderChoice::OpenAi(model) => ok("embedder", format!("openai:{model}")),
+        EmbedderChoice::None(why) => {
+            warn("model folder", format!("search is by words alone: {why}"))
+        }
+    });
+    let chain = &config.models.chat;
+    findings.push(if chain.uses_openai() {
+        ok("chat", format!("{chain} at {}", config.models.openai.base_url))
+    } else {
+        ok("chat", format!("{chain}: answers quote the best passages, without a model"))
+    });
+    let parse = &config.parse;
+    let told = format!(
+        "{} MiB, {} s of CPU, {} s by the clock for each of {} files at once",
+        parse.memory_mb, parse.cpu_s, parse.wall_s, config.workers.slots.documents_ingest
+    );
+    findings.push(ok("parse limits", told));
+}
+
+/// Whether the nearest folder that is there can be written to, and what room it has.
+fn data_folder(dir: &Path) -> Finding {
+    let subject = "data folder";
+    let shown = dir.display();
+    let there = dir.ancestors().find(|folder| !folder.as_os_str().is_empty() && folder.exists());
+    let there = there.unwrap_or(Path::new("."));
+    if !there.is_dir() {
+        return fail(
+            subject,
+            format!("{} is in the way of {shown}: it is no folder", there.display()),
+        );
+    }
+    if rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+        .is_err()
+    {
+        let told = format!(
+            "{} cannot be written to: give its owner to the server's user",
+            there.display()
+        );
+        return fail(subject, told);
+    }
+    let space = match rustix::fs::statvfs(there) {
+        Ok(facts) => facts.f_bavail.saturating_mul(facts.f_frsize),
+        Err(error) => return fail(subject, format!("asking how much room {shown} has: {error}")),
+    };
+    let told = format!("{shown}, {} free", size(space));
+    match space {
+        0..NO_SPACE => fail(subject, format!("{told}: make room")),
+        NO_SPACE..LITTLE_SPACE => warn(subject, format!("{told}: make room soon")),
+        _ => ok(subject, told),
+    }
+}
+
+/// Why the files of a model folder cannot be a model, seen without loading it.
+fn unloadable(dir: &Path) -> Option<String> {
+    if let Some(file) = missing_file(dir) {
+        return Some(format!("{} has no {file}", dir.display()));
+    }
+    for file in ["config.json", "tokenizer.json"] {
+        let path = dir.join(file);
+        let parsed = std::fs::read(&path).map_err(|error| error.to_string()).and_then(|b| {
+            serde_json::from_slice::<serde_json::Value>(&b).map_err(|e| e.to_string())
+        });
+        if let Err(reason) = parsed {
+            return Some(format!("{} is not JSON: {reason}", path.display()));
+        }
+    }
+    let path = dir.join("model.safetensors");
+    tensors(&path).err().map(|reason| format!("{} is damaged: {reason}", path.display()))
+}
+
+/// A safetensors file is the length of its header (8 bytes, little endian), the header as
+/// JSON, and the numbers; the greatest `data_offsets` says how many bytes of them.
+fn tensors(path: &Path) -> Result<(), String> {
+    let mut file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let size = file.metadata().map_err(|error| error.to_string())?.len();
+    let mut length = [0_u8; 8];
+    file.read_exact(&mut length).map_err(|_| "it is empty".to_owned())?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_TENSOR_HEADER || length + 8 > size {
+        return Err("its header is cut off".to_owned());
+    }
+    let header: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_reader(file.take(length)).map_err(|error| error.to_string())?;
+    let ends = header.values().filter_map(|tensor| tensor["data_offsets"][1].as_u64());
+    let wanted = 8 + length + ends.max().unwrap_or(0);
+    if wanted == size {
+        Ok(())
+    } else {
+        Err(format!("it has {size} bytes and should have {wanted}"))
+    }
+}
+
+async fn remote(client: &Client, findings: &mut Vec<Finding>) {
+    let health: Health = match client.get("/health", "the server's health").await {
+        Ok(health) => health,
+        Err(error) => return findings.push(fail("server", error.to_string())),
+    };
+    let ours = env!("CARGO_PKG_VERSION");
+    let hours = health.uptime_s / 3_600.0;
+    let told = format!("{}, version {}, up {hours:.1} h", client.server(), health.version);
+    findings.push(if health.version == ours {
+        ok("server", told)
+    } else {
+        warn("server", format!("{told}; this program is {ours}: use the same version"))
+    });
+    if !is_well(&health.status) {
+        findings.push(warn("server", format!("it says of itself: {}", health.status)));
+    }
+    for (name, check) in &health.checks {
+        if !is_well(&check.status) {
+            let detail = check.detail.as_ref().map(ToString::to_string).unwrap_or_default();
+            findings.push(warn("server", format!("{name} is {}: {detail}", check.status)));
+        }
+    }
+    let collections: Result<Vec<Collection>, ClientError> =
+        client.list("/api/collections", usize::MAX, "the list of collections").await;
+    match collections {
+        Err(error) => findings.push(fail("key", error.to_string())),
+        Ok(collections) => {
+            findings.push(ok("key", format!("good; it sees {} collections", collections.len())));
+            let without = collections.iter().filter(|c| c.embedding_model.is_none());
+            let names: Vec<&str> = without.map(|collection| collection.name.as_str()).collect();
+            if !names.is_empty() {
+                let told =
+                    format!("searched by words alone, without vectors: {}", names.join(", "));
+                findings.push(warn("collections", told));
+            }
+        }
+    }
+}
+
+/// What health bodies call good.
+fn is_well(status: &str) -> bool {
+    matches!(status, "ok" | "up" | "healthy")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_off_model_is_told_from_a_whole_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let header = br#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend_from_slice(header);
+        file.extend_from_slice(&[0; 8]);
+        let path = dir.path().join("model.safetensors");
+        std::fs::write(&path, &file).unwrap();
+        assert_eq!(tensors(&path), Ok(()));
+        assert!(unloadable(dir.path()).unwrap().contains("config.json"));
+        for name in ["config.json", "tokenizer.json"] {
+            std::fs::write(dir.path().join(name), "{}").unwrap();
+        }
+        assert_eq!(unloadable(dir.path()), None);
+        std::fs::write(&path, &file[..file.len() - 1]).unwrap();
+        assert!(unloadable(dir.path()).unwrap().contains("damaged"));
+    }
+
+    #[test]
+    fn a_data_folder_that_cannot_be_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_ne!(data_folder(&dir.path().join("new/data")).verdict, Verdict::Fail);
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        assert_eq!(data_folder(&dir.path().join("file/data")).verdict, Verdict::Fail);
+    }
+}

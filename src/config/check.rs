@@ -1,0 +1,195 @@
+//! Do the values make sense, each and together? The one place that asks.
+
+use std::net::SocketAddr;
+
+use secrecy::ExposeSecret;
+
+use super::models::OPENAI_BASE_URL;
+use super::{Config, ConfigError, EmbedSetting};
+
+/// An admin key shorter than this could be guessed.
+const MIN_ADMIN_KEY: usize = 24;
+/// The longest token that authentication looks at.
+const MAX_ADMIN_KEY: usize = 512;
+/// A parser child needs this much to begin with.
+const MIN_PARSE_MEMORY_MB: u64 = 64;
+
+/// A refusal by key; the caller adds where the key's value comes from.
+pub(super) type Refusal = (&'static str, String);
+
+/// Refuses what cannot work. Returns warnings about what works and may hurt.
+pub(super) fn check(config: &Config) -> Result<Vec<String>, Refusal> {
+    positive(config)?;
+    server(config)?;
+    backends(config)?;
+    models(config)?;
+    let mut warnings = Vec::new();
+    workers(config, &mut warnings)?;
+    risky(config, &mut warnings);
+    Ok(warnings)
+}
+
+fn positive(config: &Config) -> Result<(), Refusal> {
+    let values = serde_json::to_value(config).map_err(|error| {
+        ("server", format!("the configuration cannot be looked through: {error}"))
+    })?;
+    for key in super::KEYS {
+        let pointer = format!("/{}", key.path.replace('.', "/"));
+        if values.pointer(&pointer).and_then(serde_json::Value::as_u64) == Some(0) {
+            return Err((key.path, format!("it is 0, and must be {}", key.expected)));
+        }
+    }
+    Ok(())
+}
+
+fn server(config: &Config) -> Result<(), Refusal> {
+    if let Some(key) = &config.server.admin_key {
+        let length = key.expose_secret().chars().count();
+        if length < MIN_ADMIN_KEY {
+            let sentence = format!(
+                "it has {length} characters, and a key that cannot be guessed has at least \
+                 {MIN_ADMIN_KEY}; `openssl rand -hex 32` makes one"
+            );
+            return Err(("server.admin_key", sentence));
+        }
+        if length > MAX_ADMIN_KEY
+            || !key.expose_secret().bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            let sentence = format!(
+                "a key that travels in a header has no spaces or accented letters, and at most \
+                 {MAX_ADMIN_KEY} characters"
+            );
+            return Err(("server.admin_key", sentence));
+        }
+    }
+    for origin in &config.server.allowed_origins {
+        if !is_origin(origin) {
+            let sentence = format!(
+                "`{origin}` is no origin: scheme, host and port without a path, such as \
+                 https://desk.example.org"
+            );
+            return Err(("server.allowed_origins", sentence));
+        }
+    }
+    Ok(())
+}
+
+fn is_origin(text: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(text) else { return false };
+    matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+}
+
+fn backends(config: &Config) -> Result<(), Refusal> {
+    config.data.database().map_err(|sentence| ("data.database_url", sentence))?;
+    config.data.queue().map_err(|sentence| ("data.queue_url", sentence))?;
+    config.data.events().map_err(|sentence| ("data.events_url", sentence))?;
+    config.data.objects().map_err(|sentence| ("data.objects_url", sentence))?;
+    if config.data.dir.as_os_str().is_empty() {
+        return Err(("data.dir", "it is empty, and must be a folder".to_owned()));
+    }
+    Ok(())
+}
+
+fn models(config: &Config) -> Result<(), Refusal> {
+    let openai = &config.models.openai;
+    let address = reqwest::Url::parse(&openai.base_url);
+    if !address.is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+        let sentence = "it is no address, such as https://api.openai.com/v1".to_owned();
+        return Err(("models.openai.base_url", sentence));
+    }
+    // Another server behind the address may well ask for no key.
+    let needs_key = openai.api_key.is_none() && openai.base_url == OPENAI_BASE_URL;
+    let sentence = |user: &str| {
+        format!(
+            "{user} names `openai`, which needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL to a server of yours"
+        )
+    };
+    if needs_key && config.models.chat.uses_openai() {
+        return Err(("models.openai.api_key", sentence("`models.chat`")));
+    }
+    if needs_key && matches!(config.models.embed, EmbedSetting::OpenAi(_)) {
+        return Err(("models.openai.api_key", sentence("`models.embed`")));
+    }
+    Ok(())
+}
+
+fn workers(config: &Config, warnings: &mut Vec<String>) -> Result<(), Refusal> {
+    let workers = &config.workers;
+    let (beat, lease) = (workers.heartbeat_s, workers.lease_s);
+    if beat >= lease {
+        let sentence = format!(
+            "a claim of {lease} s that is renewed every {beat} s runs out while its step runs; \
+             keep it under a half of `workers.lease_s`"
+        );
+        return Err(("workers.heartbeat_s", sentence));
+    }
+    if beat * 2 >= lease {
+        warnings.push(format!(
+            "`workers.heartbeat_s` ({beat}) is half of `workers.lease_s` ({lease}) or more: one \
+             late heartbeat gives a running step to another worker"
+        ));
+    }
+    if config.parse.memory_mb < MIN_PARSE_MEMORY_MB {
+        let sentence = format!(
+            "it is {}, and the parser cannot begin with less than {MIN_PARSE_MEMORY_MB} MiB",
+            config.parse.memory_mb
+        );
+        return Err(("parse.memory_mb", sentence));
+    }
+    Ok(())
+}
+
+fn risky(config: &Config, warnings: &mut Vec<String>) {
+    let (parse, jobs) = (&config.parse, &config.jobs);
+    if parse.memory_mb < 256 {
+        warnings.push(format!(
+            "`parse.memory_mb` is {}: large reports may fail to parse",
+            parse.memory_mb
+        ));
+    }
+    if parse.wall_s < parse.cpu_s {
+        warnings.push(format!(
+            "`parse.wall_s` ({}) is less than `parse.cpu_s` ({}), which is never reached",
+            parse.wall_s, parse.cpu_s
+        ));
+    }
+    if jobs.chat_deadline_s < config.workers.lease_s {
+        warnings.push(format!(
+            "`jobs.chat_deadline_s` ({}) is less than `workers.lease_s` ({}): a question whose \
+             worker died fails before another can take it",
+            jobs.chat_deadline_s, config.workers.lease_s
+        ));
+    }
+    let address = &config.models.openai.base_url;
+    let plain = address.starts_with("http://")
+        && !["http://127.", "http://localhost", "http://[::1]"]
+            .iter()
+            .any(|l| address.starts_with(l));
+    if plain && config.models.openai.api_key.is_some() {
+        warnings.push(
+            "`models.openai.base_url` is not https: the key and every question travel in clear"
+                .to_owned(),
+        );
+    }
+    if !config.server.listen.ip().is_loopback() {
+        warnings.push(format!(
+            "`server.listen` is {}: keys and documents travel in clear unless a TLS proxy stands \
+             before it",
+            config.server.listen
+        ));
+    }
+}
+
+/// Refuses a server that others can reach and that has no key to ask for. To be called
+/// before it listens, once the store can say whether it holds a key.
+pub fn check_exposure(
+    listen: SocketAddr,
+    has_admin_key: bool,
+    has_stored_key: bool,
+) -> Result<(), ConfigError> {
+    if listen.ip().is_loopback() || has_admin_key || has_stored_key {
+        Ok(())
+    } else {
+        Err(ConfigError::Exposed { listen })
+    }
+}

@@ -1,0 +1,43 @@
+//! How long is accepted work wanted?
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The `[jobs]` section.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Jobs {
+    /// A question that has no answer after this many seconds fails.
+    pub chat_deadline_s: u64,
+    /// A file that is not searchable after this many seconds fails.
+    pub ingest_deadline_s: u64,
+    /// How long a repeated `Idempotency-Key` gets the first answer again, in hours.
+    pub idempotency_hours: u64,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self { chat_deadline_s: 300, ingest_deadline_s: 86_400, idempotency_hours: 24 }
+    }
+}
+
+impl Jobs {
+    /// How long a question may take.
+    #[must_use]
+    pub fn chat_deadline(&self) -> Duration {
+        Duration::from_secs(self.chat_deadline_s)
+    }
+
+    /// How long a file may take.
+    #[must_use]
+    pub fn ingest_deadline(&self) -> Duration {
+        Duration::from_secs(self.ingest_deadline_s)
+    }
+
+    /// How long an idempotency key is remembered.
+    #[must_use]
+    pub fn idempotency(&self) -> Duration {
+        Duration::from_secs(self.idempotency_hours.saturating_mul(3_600))
+    }
+}

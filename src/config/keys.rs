@@ -1,0 +1,159 @@
+//! Which keys are there, under which names, and what does each expect?
+
+/// One key of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its full name: `server.listen`.
+    pub path: &'static str,
+    /// Its short name in the environment, beside [`Key::variable`].
+    pub short: Option<&'static str>,
+    /// Whether its value is never shown, and may come from a file named by `…_FILE`.
+    pub secret: bool,
+    /// What a value must be, for the sentence that refuses another.
+    pub expected: &'static str,
+}
+
+impl Key {
+    /// The name that every key has in the environment: `QUAESTOR_SERVER__LISTEN`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("QUAESTOR_{}", self.path.replace('.', "__").to_uppercase())
+    }
+}
+
+const fn key(path: &'static str, expected: &'static str) -> Key {
+    Key { path, short: None, secret: false, expected }
+}
+
+const fn named(path: &'static str, short: &'static str, expected: &'static str) -> Key {
+    Key { path, short: Some(short), secret: false, expected }
+}
+
+const fn secret(path: &'static str, short: &'static str, expected: &'static str) -> Key {
+    Key { path, short: Some(short), secret: true, expected }
+}
+
+const SECONDS: &str = "a whole number of seconds, at least 1";
+const COUNT: &str = "a whole number, at least 1";
+const BYTES: &str = "a whole number of bytes, at least 1";
+const MEGABYTES: &str = "a whole number of megabytes, at least 1";
+
+/// Every key, in the order in which `quaestor config` lists them. A test ties the list
+/// to the structs and to the shipped example.
+pub const KEYS: &[Key] = &[
+    named("server.listen", "QUAESTOR_LISTEN", "an IP address and port, such as 127.0.0.1:8080"),
+    secret("server.admin_key", "QUAESTOR_ADMIN_KEY", "a text of at least 24 characters"),
+    key("server.max_upload_bytes", BYTES),
+    key("server.max_json_bytes", BYTES),
+    key("server.allowed_origins", "a list of origins, such as https://desk.example.org"),
+    key("server.quotas.requests_burst", COUNT),
+    key("server.quotas.requests_per_minute", COUNT),
+    key("server.quotas.asks_burst", COUNT),
+    key("server.quotas.asks_per_minute", COUNT),
+    key("server.quotas.uploads_burst", COUNT),
+    key("server.quotas.uploads_per_minute", COUNT),
+    named("data.dir", "QUAESTOR_DATA_DIR", "a folder"),
+    named("data.database_url", "QUAESTOR_DATABASE_URL", "`sqlite:<file>`"),
+    named("data.queue_url", "QUAESTOR_QUEUE_URL", "`memory:`"),
+    named("data.events_url", "QUAESTOR_EVENTS_URL", "`memory:`"),
+    named("data.objects_url", "QUAESTOR_OBJECTS_URL", "`file:<folder>`"),
+    named(
+        "models.chat",
+        "QUAESTOR_CHAT",
+        "providers joined by commas, such as `openai:gpt-5-mini,offline`",
+    ),
+    named(
+        "models.embed",
+        "QUAESTOR_EMBED",
+        "`auto`, `minilm:<folder>`, `openai:<model>` or `none`",
+    ),
+    named("models.dir", "QUAESTOR_MODEL_DIR", "a folder with a MiniLM model"),
+    key("models.embed_threads", COUNT),
+    secret("models.openai.api_key", "OPENAI_API_KEY", "a text"),
+    named("models.openai.base_url", "OPENAI_BASE_URL", "an http or https address up to `/v1`"),
+    key("parse.memory_mb", "a whole number of MiB, at least 64"),
+    key("parse.cpu_s", SECONDS),
+    key("parse.wall_s", SECONDS),
+    key("parse.max_file_mb", MEGABYTES),
+    key("parse.max_pages", COUNT),
+    key("parse.max_archive_entries", COUNT),
+    key("parse.max_archive_ratio", COUNT),
+    key("parse.max_inflated_mb", MEGABYTES),
+    key("parse.max_nesting", COUNT),
+    key("parse.max_text_mb", MEGABYTES),
+    key("parse.max_cells", COUNT),
+    key("workers.lease_s", SECONDS),
+    key("workers.heartbeat_s", SECONDS),
+    key("workers.drain_s", SECONDS),
+    key("workers.slots.chat_retrieve", COUNT),
+    key("workers.slots.chat_generate", COUNT),
+    key("workers.slots.documents_ingest", COUNT),
+    key("workers.slots.documents_embed", COUNT),
+    key("jobs.chat_deadline_s", SECONDS),
+    key("jobs.ingest_deadline_s", SECONDS),
+    key("jobs.idempotency_hours", "a whole number of hours, at least 1"),
+    key("log.format", "`text` or `json`"),
+    key("log.filter", "levels by target, such as `info,quaestor_workers=debug`"),
+];
+
+/// Names of the environment that other parts of the program read.
+pub(super) const OTHER_VARIABLES: &[&str] = &[
+    "QUAESTOR_CONFIG",
+    "QUAESTOR_SERVER",
+    "QUAESTOR_API_KEY",
+    "QUAESTOR_API_KEY_FILE",
+    "QUAESTOR_SHARED",
+];
+
+/// The key of this full name.
+#[must_use]
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// The known name that is most like `wanted`, where any is alike enough to be meant.
+pub(super) fn nearest<'a>(
+    wanted: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let allowed = 1 + wanted.len() / 6;
+    known
+        .into_iter()
+        .map(|name| (distance(wanted, name), name))
+        .filter(|(steps, _)| *steps <= allowed)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein's distance: letters put in, taken out or changed.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (line, a) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = line + 1;
+        for (column, b) in right.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_finds_the_one_that_was_meant() {
+        let known = || KEYS.iter().map(|key| key.path);
+        assert_eq!(nearest("server.lisen", known()), Some("server.listen"));
+        assert_eq!(
+            nearest("workers.slots.chat_retreive", known()),
+            Some("workers.slots.chat_retrieve")
+        );
+        assert_eq!(nearest("something.else", known()), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

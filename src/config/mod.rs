@@ -1,0 +1,188 @@
+//! What is the program told: defaults, then `quaestor.toml`, then the environment, then
+//! flags, each laid over the one before.
+
+mod check;
+mod data;
+mod error;
+mod jobs;
+mod keys;
+mod layers;
+mod log;
+mod models;
+mod parse;
+mod secret;
+mod server;
+#[cfg(test)]
+mod tests;
+mod workers;
+
+use std::path::PathBuf;
+
+use figment::error::Kind;
+use figment::{Figment, value::Value};
+use serde::{Deserialize, Serialize};
+
+pub use check::check_exposure;
+pub use data::{Data, DatabaseChoice, EventsChoice, ObjectsChoice, QueueChoice};
+pub use error::ConfigError;
+pub use jobs::Jobs;
+pub use keys::{KEYS, Key};
+pub use layers::Environment;
+pub use log::{Log, LogFormat};
+pub use models::{
+    ChatChain, ChatProvider, EmbedSetting, EmbedderChoice, MINILM, MODEL_FILES, Models, OpenAi,
+    missing_file,
+};
+pub use parse::Parse;
+pub use secret::HIDDEN;
+pub use server::{Quotas, Server};
+pub use workers::{Slots, Workers};
+
+/// The whole configuration. Serializing it hides its secrets.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the server listens, and what it lets in.
+    pub server: Server,
+    /// Where data is kept, and by which backends.
+    pub data: Data,
+    /// Who answers and who makes vectors.
+    pub models: Models,
+    /// What one document may cost.
+    pub parse: Parse,
+    /// How much runs at once.
+    pub workers: Workers,
+    /// How long work is wanted.
+    pub jobs: Jobs,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file that was named by `--config`, if one was.
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub environment: Environment,
+    /// What flags say.
+    pub flags: Vec<Flag>,
+}
+
+/// A key set by a flag.
+#[derive(Clone, Debug)]
+pub struct Flag {
+    /// The flag as it was written: `--listen`.
+    pub flag: &'static str,
+    /// The key's full name.
+    pub key: String,
+    /// Its value as text.
+    pub value: String,
+}
+
+/// One key as it is in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct InForce {
+    /// The key's full name.
+    pub key: &'static str,
+    /// Its value; a secret is [`HIDDEN`], what is not set is null.
+    pub value: serde_json::Value,
+    /// Where it comes from: `default`, a file, a variable, a flag.
+    pub origin: String,
+}
+
+/// A configuration that was checked, with what was learnt on the way.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The configuration.
+    pub config: Config,
+    /// Who makes vectors, after the folders were looked at.
+    pub embedder: EmbedderChoice,
+    /// What is legal and may hurt; to be logged at start.
+    pub warnings: Vec<String>,
+    /// Every key, in the order of [`KEYS`].
+    pub in_force: Vec<InForce>,
+}
+
+/// Reads, lays together and checks. The first thing that is wrong is the error.
+pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
+    let defaults = serde_json::to_value(Config::default())
+        .map_err(|error| ConfigError::Layers(Box::new(error.to_string().into())))?;
+    let lowest =
+        Value::serialize(Config::default()).map_err(|e| ConfigError::Layers(Box::new(e)))?;
+    let mut figment = Figment::from(layers::Layer {
+        origin: "default".to_owned(),
+        values: lowest.into_dict().unwrap_or_default(),
+    });
+    if let Some(path) = layers::file_path(sources.file.as_deref(), &sources.environment) {
+        figment = figment.merge(layers::of_file(&path)?);
+    }
+    let (variables, mut warnings) = layers::of_environment(&sources.environment, &defaults)?;
+    for layer in variables {
+        figment = figment.merge(layer);
+    }
+    for flag in &sources.flags {
+        let origin = format!("the flag {}", flag.flag);
+        let key = keys::find(&flag.key).ok_or_else(|| layers::unknown(&flag.key, &origin))?;
+        figment = figment.merge(layers::of_text(key, &flag.value, origin, &defaults)?);
+    }
+    let config: Config = figment.extract().map_err(wrong_value)?;
+    let origin = |key: &str| {
+        figment.find_metadata(key).map_or_else(|| "default".to_owned(), |m| m.name.to_string())
+    };
+    let refused = |(key, reason): check::Refusal| ConfigError::Refused {
+        key: key.to_owned(),
+        origin: origin(key),
+        reason,
+    };
+    warnings.extend(check::check(&config).map_err(refused)?);
+    let embedder = config
+        .models
+        .embedder(&model_folders(&config, &sources.environment))
+        .map_err(|sentence| refused(("models.embed", sentence)))?;
+    let values = serde_json::to_value(&config)
+        .map_err(|error| ConfigError::Layers(Box::new(error.to_string().into())))?;
+    let in_force = KEYS.iter().map(|key| InForce {
+        key: key.path,
+        value: values
+            .pointer(&format!("/{}", key.path.replace('.', "/")))
+            .cloned()
+            .unwrap_or_default(),
+        origin: origin(key.path),
+    });
+    Ok(Settings { in_force: in_force.collect(), config, embedder, warnings })
+}
+
+/// Where a model folder is looked for, best first: the data folder's own, then where
+/// `make model` puts it for every checkout of the user.
+fn model_folders(config: &Config, environment: &Environment) -> Vec<PathBuf> {
+    let cache = environment
+        .get("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| environment.get("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    let mut folders = vec![config.data.dir.join("models").join(MINILM)];
+    folders.extend(cache.map(|cache| cache.join("quaestor/models").join(MINILM)));
+    folders
+}
+
+/// A figment error in the program's own words; a secret's value never stands in it.
+fn wrong_value(error: figment::Error) -> ConfigError {
+    let path = error.path.join(".");
+    let Some(key) =
+        KEYS.iter().find(|key| path == key.path || path.starts_with(&format!("{}.", key.path)))
+    else {
+        return ConfigError::Layers(Box::new(error));
+    };
+    let found = match &error.kind {
+        _ if key.secret => "it is of another type".to_owned(),
+        Kind::Message(reason) => reason.clone(),
+        Kind::InvalidType(found, _) | Kind::InvalidValue(found, _) => format!("it is {found}"),
+        other => other.to_string(),
+    };
+    ConfigError::WrongValue {
+        key: key.path.to_owned(),
+        origin: error.metadata.map_or_else(|| "default".to_owned(), |m| m.name.to_string()),
+        expected: key.expected.to_owned(),
+        found,
+    }
+}

@@ -1,0 +1,90 @@
+//! Where does the server listen, and what does it let in?
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use quaestor_core::ports::limits::Quota;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+/// The `[server]` section.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Address and port (`QUAESTOR_LISTEN`). Loopback unless authentication is configured.
+    pub listen: SocketAddr,
+    /// The first key of a new installation, for automation (`QUAESTOR_ADMIN_KEY`).
+    #[serde(serialize_with = "super::secret::hidden")]
+    pub admin_key: Option<SecretString>,
+    /// The largest file of an upload, in bytes.
+    pub max_upload_bytes: u64,
+    /// The largest JSON body, in bytes.
+    pub max_json_bytes: u64,
+    /// Origins of browsers that may call: `https://desk.example.org`.
+    pub allowed_origins: Vec<String>,
+    /// How often one principal may call.
+    pub quotas: Quotas,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            admin_key: None,
+            max_upload_bytes: 2 << 30,
+            max_json_bytes: 1 << 20,
+            allowed_origins: Vec::new(),
+            quotas: Quotas::default(),
+        }
+    }
+}
+
+/// The `[server.quotas]` section: how many at once, and how many a minute on average.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quotas {
+    /// Requests of any sort at once.
+    pub requests_burst: u32,
+    /// Requests of any sort a minute.
+    pub requests_per_minute: u32,
+    /// Questions at once.
+    pub asks_burst: u32,
+    /// Questions a minute.
+    pub asks_per_minute: u32,
+    /// Uploads at once.
+    pub uploads_burst: u32,
+    /// Uploads a minute.
+    pub uploads_per_minute: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            requests_burst: 600,
+            requests_per_minute: 6_000,
+            asks_burst: 30,
+            asks_per_minute: 120,
+            uploads_burst: 600,
+            uploads_per_minute: 6_000,
+        }
+    }
+}
+
+impl Quotas {
+    /// The quota for requests of any sort.
+    #[must_use]
+    pub fn requests(&self) -> Quota {
+        Quota { burst: self.requests_burst, per_minute: self.requests_per_minute }
+    }
+
+    /// The quota for questions.
+    #[must_use]
+    pub fn asks(&self) -> Quota {
+        Quota { burst: self.asks_burst, per_minute: self.asks_per_minute }
+    }
+
+    /// The quota for uploads.
+    #[must_use]
+    pub fn uploads(&self) -> Quota {
+        Quota { burst: self.uploads_burst, per_minute: self.uploads_per_minute }
+    }
+}

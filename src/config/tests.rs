@@ -1,0 +1,265 @@
+//! Is the configuration what the sources say, and is what is wrong refused by name?
+
+use std::path::{Path, PathBuf};
+
+use secrecy::ExposeSecret;
+
+use super::*;
+
+const KEY: &str = "an-admin-key-of-good-length";
+
+fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("quaestor.toml");
+    std::fs::write(&path, text).unwrap();
+    (dir, path)
+}
+
+fn load_env(pairs: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    load(&Sources { environment: Environment::of(pairs), ..Sources::default() })
+}
+
+fn refusal(text: &str) -> String {
+    let (_dir, path) = file(text);
+    let sources = Sources { file: Some(path), ..Sources::default() };
+    load(&sources).unwrap_err().to_string()
+}
+
+#[test]
+fn each_source_is_laid_over_the_one_before() {
+    let (_dir, path) = file(
+        "[server]\nlisten = \"127.0.0.1:1\"\n[workers]\nlease_s = 61\ndrain_s = 5\n\
+         [parse]\nmax_pages = 7\n",
+    );
+    let settings = load(&Sources {
+        file: Some(path.clone()),
+        environment: Environment::of(&[
+            ("QUAESTOR_LISTEN", "127.0.0.1:2"),
+            ("QUAESTOR_WORKERS__LEASE_S", "62"),
+            ("QUAESTOR_CHAT", ""),
+            ("QUAESTOR_SERVER__ALLOWED_ORIGINS", "https://a.example, https://b.example"),
+        ]),
+        flags: vec![Flag {
+            flag: "--listen",
+            key: "server.listen".to_owned(),
+            value: "127.0.0.1:3".to_owned(),
+        }],
+    })
+    .unwrap();
+    let config = &settings.config;
+    assert_eq!(config.server.listen.port(), 3);
+    assert_eq!(config.workers.lease_s, 62);
+    assert_eq!(config.workers.drain_s, 5);
+    assert_eq!(config.parse.max_pages, 7);
+    assert_eq!(config.jobs.chat_deadline_s, 300);
+    assert_eq!(config.server.allowed_origins, ["https://a.example", "https://b.example"]);
+    let origin =
+        |key: &str| settings.in_force.iter().find(|row| row.key == key).unwrap().origin.clone();
+    assert_eq!(origin("server.listen"), "the flag --listen");
+    assert_eq!(origin("workers.lease_s"), "the variable QUAESTOR_WORKERS__LEASE_S");
+    assert_eq!(origin("workers.drain_s"), path.display().to_string());
+    assert_eq!(origin("models.chat"), "default");
+}
+
+#[test]
+fn every_name_that_the_design_promises_is_read() {
+    let home = tempfile::tempdir().unwrap();
+    let settings = load_env(&[
+        ("QUAESTOR_LISTEN", "127.0.0.1:9"),
+        ("QUAESTOR_DATA_DIR", home.path().to_str().unwrap()),
+        ("QUAESTOR_DATABASE_URL", "sqlite:x.db"),
+        ("QUAESTOR_QUEUE_URL", "memory:"),
+        ("QUAESTOR_EVENTS_URL", "memory:"),
+        ("QUAESTOR_OBJECTS_URL", "file:objects"),
+        ("QUAESTOR_ADMIN_KEY", KEY),
+        ("QUAESTOR_CHAT", "openai:m,offline"),
+        ("QUAESTOR_EMBED", "none"),
+        ("OPENAI_API_KEY", "12345"),
+        ("OPENAI_BASE_URL", "http://127.0.0.1:1/v1"),
+    ])
+    .unwrap();
+    let config = settings.config;
+    assert_eq!(config.data.dir, home.path());
+    assert_eq!(config.server.admin_key.unwrap().expose_secret(), KEY);
+    assert_eq!(config.models.chat.to_string(), "openai:m,offline");
+    // A key of digits alone is still a text.
+    assert_eq!(config.models.openai.api_key.unwrap().expose_secret(), "12345");
+    assert!(matches!(settings.embedder, EmbedderChoice::None(_)));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
+    for (text, parts) in [
+        ("[server]\nlisen = \"x\"", &["server.lisen", "quaestor.toml", "`server.listen`"][..]),
+        ("listen = \"x\"", &["`listen`", "`server.listen`"]),
+        ("[sever]\nlisten = \"x\"", &["`sever`", "`server`"]),
+        ("[workers.slots]\nchat_retreive = 1", &["`workers.slots.chat_retrieve`"]),
+    ] {
+        let sentence = refusal(text);
+        for part in parts {
+            assert!(sentence.contains(part), "{text}: {sentence}");
+        }
+    }
+    for (name, part) in [
+        ("QUAESTOR_WORKERS__LEESE_S", "QUAESTOR_WORKERS__LEASE_S"),
+        ("QUAESTOR_LISTN", "QUAESTOR_LISTEN"),
+        ("QUAESTOR_WHAT__EVER", "QUAESTOR_WHAT__EVER"),
+    ] {
+        let sentence = load_env(&[(name, "1")]).unwrap_err().to_string();
+        assert!(sentence.contains(part), "{sentence}");
+    }
+    let settings = load_env(&[("QUAESTOR_PORT", "tcp://x"), ("QUAESTOR_HOSTGROUP", "x")]).unwrap();
+    assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_key_source_and_what_was_expected() {
+    for (text, parts) in [
+        ("[server]\nlisten = \"here\"", &["server.listen", "127.0.0.1:8080", "quaestor.toml"][..]),
+        ("[workers]\nlease_s = \"long\"", &["workers.lease_s", "seconds", "long"]),
+        ("[workers]\nlease_s = -3", &["workers.lease_s", "-3"]),
+        ("[workers.slots]\nchat_generate = 0", &["workers.slots.chat_generate", "at least 1"]),
+        ("workers = 3", &["`workers`", "a section"]),
+        ("[log]\nformat = \"xml\"", &["log.format", "`json`"]),
+        ("[models]\nchat = \"anthropic:c\"", &["models.chat", "not in this build"]),
+        ("[models]\nchat = \"openai:c\"", &["OPENAI_API_KEY"]),
+        ("[models]\nembed = \"minilm:/nowhere\"", &["/nowhere", "config.json", "make model"]),
+        ("[data]\nqueue_url = \"amqp://x\"", &["data.queue_url", "distributed backends"]),
+        ("[workers]\nheartbeat_s = 30", &["workers.heartbeat_s", "quaestor.toml", "runs out"]),
+        ("[server]\nallowed_origins = [\"*\"]", &["server.allowed_origins", "`*`"]),
+        ("[server", &["quaestor.toml is not TOML"]),
+    ] {
+        let sentence = refusal(text);
+        for part in parts {
+            assert!(sentence.contains(part), "{text}: {sentence}");
+        }
+    }
+    let sentence = load_env(&[("QUAESTOR_PARSE__CPU_S", "1m")]).unwrap_err().to_string();
+    assert!(sentence.contains("QUAESTOR_PARSE__CPU_S") && sentence.contains("1m"), "{sentence}");
+}
+
+#[test]
+fn what_is_legal_and_risky_is_warned_about() {
+    let settings = load_env(&[
+        ("QUAESTOR_WORKERS__HEARTBEAT_S", "15"),
+        ("QUAESTOR_LISTEN", "0.0.0.0:80"),
+        ("QUAESTOR_EMBED", "none"),
+    ])
+    .unwrap();
+    let text = settings.warnings.join("\n");
+    assert!(text.contains("workers.heartbeat_s") && text.contains("TLS"), "{text}");
+}
+
+#[test]
+fn a_secret_comes_from_its_file_and_not_from_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    std::fs::write(&path, format!("{KEY}\n")).unwrap();
+    let named = path.to_str().unwrap();
+    let settings = load_env(&[("QUAESTOR_ADMIN_KEY_FILE", named)]).unwrap();
+    assert_eq!(settings.config.server.admin_key.unwrap().expose_secret(), KEY);
+    let row = settings.in_force.iter().find(|row| row.key == "server.admin_key").unwrap();
+    assert_eq!(row.origin, "the variable QUAESTOR_ADMIN_KEY_FILE");
+
+    let twice = load_env(&[("QUAESTOR_ADMIN_KEY", KEY), ("QUAESTOR_ADMIN_KEY_FILE", named)]);
+    assert!(twice.unwrap_err().to_string().contains("both set"));
+    std::fs::write(&path, "\n").unwrap();
+    let empty = load_env(&[("QUAESTOR_ADMIN_KEY_FILE", named)]).unwrap_err().to_string();
+    assert!(empty.contains("is empty"), "{empty}");
+    let absent = load_env(&[("OPENAI_API_KEY_FILE", "/no/such")]).unwrap_err().to_string();
+    assert!(absent.contains("OPENAI_API_KEY_FILE") && absent.contains("/no/such"), "{absent}");
+}
+
+#[test]
+fn secrets_stand_in_no_output() {
+    let canary = "canary-secret-that-is-long-enough";
+    let settings = load_env(&[("QUAESTOR_ADMIN_KEY", canary), ("OPENAI_API_KEY", canary)]).unwrap();
+    let shown = format!(
+        "{settings:?} {} {}",
+        serde_json::to_string(&settings.config).unwrap(),
+        serde_json::to_string(&settings.in_force).unwrap()
+    );
+    assert!(!shown.contains("canary"), "{shown}");
+    assert!(shown.contains(HIDDEN));
+    for text in ["[server]\nadmin_key = 31415926535", "[server]\nadmin_key = \"3141592653\""] {
+        let sentence = refusal(text);
+        assert!(sentence.contains("server.admin_key") && !sentence.contains("31415"), "{sentence}");
+    }
+}
+
+#[test]
+fn a_server_that_others_reach_needs_a_key() {
+    let (home, open) = ("127.0.0.1:80".parse().unwrap(), "0.0.0.0:80".parse().unwrap());
+    assert!(check_exposure(home, false, false).is_ok());
+    assert!(check_exposure(open, true, false).is_ok());
+    assert!(check_exposure(open, false, true).is_ok());
+    let sentence = check_exposure(open, false, false).unwrap_err().to_string();
+    assert!(sentence.contains("QUAESTOR_ADMIN_KEY") && sentence.contains("0.0.0.0"), "{sentence}");
+}
+
+#[test]
+fn the_list_of_keys_is_the_structs() {
+    fn leaves(value: &serde_json::Value, above: &str, found: &mut Vec<String>) {
+        match value.as_object() {
+            Some(section) => {
+                for (name, inner) in section {
+                    let path =
+                        if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+                    leaves(inner, &path, found);
+                }
+            }
+            None => found.push(above.to_owned()),
+        }
+    }
+    let mut of_structs = Vec::new();
+    leaves(&serde_json::to_value(Config::default()).unwrap(), "", &mut of_structs);
+    let mut listed: Vec<&str> = KEYS.iter().map(|key| key.path).collect();
+    of_structs.sort();
+    listed.sort_unstable();
+    assert_eq!(of_structs, listed);
+}
+
+#[test]
+fn the_shipped_example_shows_every_key_with_its_default() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("quaestor.example.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let settings = load(&Sources { file: Some(path.clone()), ..Sources::default() }).unwrap();
+    assert_eq!(
+        serde_json::to_value(&settings.config).unwrap(),
+        serde_json::to_value(Config::default()).unwrap(),
+        "the example does not hold the defaults"
+    );
+    // A key without a default stands as `# name = example`; taking the `# ` away shows all.
+    let shown: String = text
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest) if rest.split_once(" = ").is_some_and(|(name, _)| is_name(name)) => rest,
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let table: toml::Table = shown.parse().unwrap();
+    for key in KEYS {
+        let value = key
+            .path
+            .split('.')
+            .try_fold(&toml::Value::Table(table.clone()), |value, name| value.get(name))
+            .cloned();
+        assert!(value.is_some(), "{} is not in the example", key.path);
+        let names = [key.short.map(str::to_owned), Some(key.path.to_owned())];
+        if let Some(short) = names.into_iter().flatten().find(|name| !name.contains('.')) {
+            assert!(text.contains(&short), "{short} is not in the example");
+        }
+    }
+    let (_dir, path) = file(&shown);
+    match load(&Sources { file: Some(path), ..Sources::default() }) {
+        Ok(_) => {}
+        // The examples name folders that are not there.
+        Err(ConfigError::Refused { key, .. }) => assert_eq!(key, "models.embed"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}
