@@ -1,0 +1,197 @@
+//! Where on a page do tables stand?
+
+use std::ops::Range;
+
+use super::rows::{Row, Source};
+
+/// The ranges of rows that are tables, in order.
+pub(crate) fn tables(source: &Source<'_>, rows: &[Row]) -> Vec<Range<usize>> {
+    let left = rows.iter().map(Row::x0).fold(f32::INFINITY, f32::min);
+    let right = rows.iter().map(Row::x1).fold(f32::NEG_INFINITY, f32::max);
+    let mut out: Vec<Range<usize>> = Vec::new();
+    let mut at = 0;
+    while at < rows.len() {
+        if !is_tabular(&rows[at]) {
+            at += 1;
+            continue;
+        }
+        let end = run_end(source, rows, at, right - left);
+        let run = at..end;
+        if is_table(&rows[run.clone()]) {
+            let floor = out.last().map_or(0, |last| last.end);
+            let start = without_text_above(rows, run.clone());
+            let start = if start > run.start {
+                start
+            } else {
+                with_headings_above(rows, start, floor, end)
+            };
+            let end = with_wrapped_label(source, rows, run.end);
+            out.push(start..end);
+            at = end;
+        } else {
+            at = run.end.max(at + 1);
+        }
+    }
+    out
+}
+
+fn is_tabular(row: &Row) -> bool {
+    row.segments.len() >= 2
+}
+
+/// Whether the row holds values beside a label (or several values).
+pub(crate) fn is_data(row: &Row) -> bool {
+    let value = |index: usize| row.segments[index].value && !row.segments[index].years;
+    (1..row.segments.len()).any(value) || row.segments.len() >= 3 && value(0)
+}
+
+/// Whether the row names columns: several segments, none a value but years, beginning
+/// right of where labels stand.
+fn names_columns(row: &Row, label_left: f32) -> bool {
+    row.segments.len() >= 2
+        && row.segments.iter().all(|segment| !segment.value || segment.years)
+        && row.x0() > label_left + 6.0 * row.size
+}
+
+fn run_end(source: &Source<'_>, rows: &[Row], start: usize, width: f32) -> usize {
+    const MAX_ROWS_WITHOUT_CELLS: usize = 4;
+    let mut last = start;
+    let mut label_left = rows[start].x0();
+    let mut seen_data = is_data(&rows[start]);
+    for (at, row) in rows.iter().enumerate().skip(start + 1) {
+        let previous = &rows[at - 1];
+        let gap = row.base - previous.base;
+        let height = row.size.max(previous.size);
+        if gap > 4.5 * height || gap > 3.2 * height && !is_tabular(row) {
+            break;
+        }
+        if is_tabular(row) {
+            if seen_data && names_columns(row, label_left) && gap > 1.3 * height {
+                break;
+            }
+            last = at;
+            seen_data |= is_data(row);
+            if is_data(row) {
+                label_left = label_left.min(row.x0());
+            }
+            continue;
+        }
+        let long = row.x1() - row.x0() > 0.72 * width && row.word_count() > 9;
+        let ends_sentence = row.word_count() > 9
+            && row.words().last().is_some_and(|word| source.word(word).ends_with('.'));
+        let heading = row.size > 1.35 * rows[last].size;
+        if at - last > MAX_ROWS_WITHOUT_CELLS || long || ends_sentence || heading {
+            break;
+        }
+    }
+    last + 1
+}
+
+fn is_table(rows: &[Row]) -> bool {
+    let tabular: Vec<&Row> = rows.iter().filter(|row| is_tabular(row)).collect();
+    let data = rows.iter().filter(|row| is_data(row)).count();
+    if data >= 2 || data == 1 && tabular.len() >= 2 {
+        return true;
+    }
+    if let [only] = tabular[..] {
+        return only.segments.len() >= 3
+            && only.segments.iter().filter(|segment| segment.value).count() >= 2;
+    }
+    if tabular.len() < 3 {
+        return false;
+    }
+    // Text cells: the second column must begin at the same place on most rows.
+    let mut starts: Vec<f32> = tabular.iter().map(|row| row.segments[1].x0).collect();
+    starts.sort_by(f32::total_cmp);
+    let median = starts[starts.len() / 2];
+    let aligned = starts.iter().filter(|start| (**start - median).abs() < 4.0).count();
+    2 * aligned >= tabular.len()
+}
+
+/// Where the values of a table stand.
+struct Extent {
+    left: f32,
+    right: f32,
+    /// The right end of the longest label.
+    label_right: f32,
+    /// The left end of the first value.
+    first_value: f32,
+}
+
+impl Extent {
+    fn of(rows: &[Row]) -> Self {
+        let mut extent = Self {
+            left: f32::INFINITY,
+            right: f32::NEG_INFINITY,
+            label_right: f32::NEG_INFINITY,
+            first_value: f32::INFINITY,
+        };
+        for row in rows.iter().filter(|row| is_data(row)) {
+            extent.left = extent.left.min(row.x0());
+            extent.right = extent.right.max(row.x1());
+            extent.label_right = extent.label_right.max(row.segments[0].x1);
+            extent.first_value = extent.first_value.min(row.segments[1].x0);
+        }
+        extent
+    }
+
+    /// Whether the row stands over the columns of values and not over the labels.
+    fn is_below(&self, row: &Row) -> bool {
+        let middle = 0.5 * (row.x0() + row.x1());
+        let width = self.right - self.left;
+        let over_columns = row.x0() > self.label_right.min(self.first_value) - 2.0 * row.size
+            || row.x0() > self.left + 0.25 * width && middle > self.left + 0.58 * width;
+        over_columns && row.word_count() <= 9 && row.x1() < self.right + 2.0 * row.size
+    }
+}
+
+/// Titles above the header are no part of the table, though their line may have a gap.
+fn without_text_above(rows: &[Row], run: Range<usize>) -> usize {
+    let extent = Extent::of(&rows[run.clone()]);
+    let Some(first) = rows[run.clone()].iter().position(is_data) else { return run.start };
+    let mut from = run.start + first;
+    while from > run.start {
+        let row = &rows[from - 1];
+        let names_columns = row.segments.len() >= 2
+            && row.segments.iter().skip(1).any(|segment| segment.x1 > extent.first_value)
+            && row.segments.iter().all(|segment| segment.words.len() <= 16);
+        let label = row.segments.len() == 1
+            && row.x1() < extent.first_value
+            && row.x0() < extent.left + 3.0 * row.size;
+        let close = rows[from].base - row.base < 2.6 * row.size.max(rows[from].size);
+        if !close || !(names_columns || label || extent.is_below(row)) {
+            break;
+        }
+        from -= 1;
+    }
+    // A label that nothing names columns above is a title of its own only when it
+    // stands apart; else it begins the body.
+    from
+}
+
+/// Lines above that stand over the columns only are the head of the header.
+fn with_headings_above(rows: &[Row], start: usize, floor: usize, end: usize) -> usize {
+    const MAX_LINES: usize = 4;
+    let extent = Extent::of(&rows[start..end]);
+    let mut from = start;
+    while from > floor && start - from < MAX_LINES {
+        let row = &rows[from - 1];
+        if rows[from].base - row.base > 2.2 * row.size || !extent.is_below(row) {
+            break;
+        }
+        from -= 1;
+    }
+    from
+}
+
+/// The last label may go on below its values.
+fn with_wrapped_label(source: &Source<'_>, rows: &[Row], end: usize) -> usize {
+    let (Some(last), Some(next)) = (rows.get(end - 1), rows.get(end)) else { return end };
+    let lower = next
+        .words()
+        .next()
+        .is_some_and(|word| source.word(word).starts_with(|c: char| c.is_lowercase()));
+    let close = next.base - last.base < 1.4 * last.size;
+    let within = next.x1() < last.segments.get(1).map_or(0.0, |segment| segment.x0);
+    if lower && close && within { end + 1 } else { end }
+}
