@@ -108,7 +108,7 @@ impl Periods {
     }
 
     /// The words of one time at the front; how many words were read, at least one.
-    fn take(&mut self, words: &[Word<'_>]) -> usize {
+    fn take(&mut self, words: &[Word]) -> usize {
         let word = &words[0];
         let next = |offset: usize| words.get(offset).map_or("", |word| word.text.as_str());
         if let Some(month) = month(&word.text) {
@@ -143,7 +143,7 @@ impl Periods {
         self.take_word(word, next(1), words)
     }
 
-    fn take_word(&mut self, word: &Word<'_>, next: &str, words: &[Word<'_>]) -> usize {
+    fn take_word(&mut self, word: &Word, next: &str, words: &[Word]) -> usize {
         match word.text.as_str() {
             "q1" | "1q" => self.take_quarter(1),
             "q2" | "2q" => self.take_quarter(2),
@@ -162,6 +162,9 @@ impl Periods {
             }
             "annual" | "annually" => push(&mut self.months, 12),
             text => {
+                if let Some(read) = self.take_slashed(words) {
+                    return read;
+                }
                 if let Some(year) = is_year(text) {
                     return self.take_year(year, words);
                 }
@@ -174,13 +177,26 @@ impl Periods {
         1
     }
 
+    /// `09/15/2015`, month first as American filings write it.
+    fn take_slashed(&mut self, words: &[Word]) -> Option<usize> {
+        let [month, day, year, ..] = words else { return None };
+        if month.joined != Some('/') || day.joined != Some('/') {
+            return None;
+        }
+        let (month, day) = (month.text.parse().ok()?, day.text.parse().ok()?);
+        let date = NaiveDate::from_ymd_opt(is_year(&year.text)?, month, day)?;
+        push(&mut self.dates, date);
+        push(&mut self.years, date.year());
+        Some(3)
+    }
+
     fn take_quarter(&mut self, quarter: u8) {
         push(&mut self.quarters, quarter);
         push(&mut self.months, 3);
     }
 
     /// `2025-03-29`, `2022Q3` (parted by the reader into two words), or a year alone.
-    fn take_year(&mut self, year: i32, words: &[Word<'_>]) -> usize {
+    fn take_year(&mut self, year: i32, words: &[Word]) -> usize {
         push(&mut self.years, year);
         if let [_, month, day, ..] = words
             && words[0].joined == Some('-')
@@ -194,7 +210,7 @@ impl Periods {
         1
     }
 
-    fn take_month(&mut self, month: u32, words: &[Word<'_>]) -> usize {
+    fn take_month(&mut self, month: u32, words: &[Word]) -> usize {
         let number = |at: usize| words.get(at).map_or("", |word| word.text.as_str());
         if let Some(year) = is_year(number(1)) {
             push(&mut self.year_months, (year, month));
@@ -229,13 +245,12 @@ fn push<T: PartialEq>(list: &mut Vec<T>, item: T) {
 }
 
 /// A lower-case word and the character that joins it to the next one directly.
-struct Word<'a> {
+struct Word {
     text: String,
     joined: Option<char>,
-    _source: &'a str,
 }
 
-fn words(text: &str) -> Vec<Word<'_>> {
+fn words(text: &str) -> Vec<Word> {
     let mut words = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric()) {
@@ -250,10 +265,10 @@ fn words(text: &str) -> Vec<Word<'_>> {
         // `2022Q3` of a file name.
         match lower.split_at_checked(4) {
             Some((year, quarter)) if is_year(year).is_some() && quarter.starts_with('q') => {
-                words.push(Word { text: year.to_owned(), joined: None, _source: word });
-                words.push(Word { text: quarter.to_owned(), joined, _source: word });
+                words.push(Word { text: year.to_owned(), joined: None });
+                words.push(Word { text: quarter.to_owned(), joined });
             }
-            _ => words.push(Word { text: lower, joined, _source: word }),
+            _ => words.push(Word { text: lower, joined }),
         }
         rest = after;
     }
@@ -324,6 +339,7 @@ mod tests {
         assert_eq!(read.years, [2022]);
         assert_eq!(Periods::read("3 Months Ended Mar. 29, 2025").dates, [day(2025, 3, 29)]);
         assert_eq!(Periods::read("2024-10-01,2025-03-29").dates, [day(2024, 10, 1), day(2025, 3, 29)]);
+        assert_eq!(Periods::read("09/15/2015 to 1/2/99").dates, [day(2015, 9, 15)]);
         assert_eq!(Periods::read("in September 2015").year_months, [(2015, 9)]);
     }
 

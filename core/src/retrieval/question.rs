@@ -74,11 +74,8 @@ const BEGINNINGS: [&str; 12] = [
 
 /// Whether a term only says a time.
 fn is_time(term: &str) -> bool {
-    const TIMES: [&str; 37] = [
-        "april", "august", "decemb", "december", "end", "februari", "first", "fiscal", "fourth",
-        "januari", "juli", "june", "march", "may", "month", "nine", "novemb", "november",
-        "octob", "october", "period", "q1", "q2", "q3", "q4", "quarter", "quarterli", "second",
-        "septemb", "september", "six", "third", "three", "twelv", "week", "year", "year",
+    const TIMES: [&str; 32] = [
+        "april", "august", "december", "end", "februari", "first", "fiscal", "fourth", "januari", "juli", "jun", "march", "may", "month", "nin", "november", "october", "period", "q1", "q2", "q3", "q4", "quarter", "quarterli", "second", "september", "six", "third", "thre", "twelv", "week", "year",
     ];
     let year = term.len() == 4
         && (term.starts_with("19") || term.starts_with("20"))
@@ -128,7 +125,7 @@ mod tests {
     #[test]
     fn each_term_is_searched_once() {
         let question = Question::read("sales, sales and more sales");
-        assert_eq!(question.terms, ["sale", "mor"]);
+        assert_eq!(question.terms, ["sal", "mor"]);
         assert_eq!(question.sequence.len(), 4);
     }
 }

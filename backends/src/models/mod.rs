@@ -1,0 +1,3 @@
+//! Models that write answers and make vectors.
+
+pub mod offline;
