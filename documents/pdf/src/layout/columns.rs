@@ -135,6 +135,7 @@ fn is_text_columns(rows: &[Row], band: &Band, horizontals: &[Rule]) -> bool {
         })
         .count();
     crossing < 2
+        && !in_step(band_rows, middle)
         && reads_as_text(band_rows, |x| x < middle)
         && reads_as_text(band_rows, |x| x >= middle)
 }

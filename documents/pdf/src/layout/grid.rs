@@ -130,12 +130,36 @@ fn columns(rows: &[Row]) -> Vec<(f32, f32)> {
         }
     }
     merge_never_together(&mut columns, &order);
+    add_lone_column(&mut columns, rows);
     if columns.is_empty() {
         let left = rows.iter().map(Row::x0).fold(f32::INFINITY, f32::min);
         let right = rows.iter().map(Row::x1).fold(f32::NEG_INFINITY, f32::max);
         columns.push((left, right, 1));
     }
     columns.into_iter().map(|(x0, x1, _)| (x0, x1)).collect()
+}
+
+/// A column whose lines never share a line with the others: labels of several lines
+/// with the values set against their middle.
+fn add_lone_column(columns: &mut Vec<(f32, f32, usize)>, rows: &[Row]) {
+    let lone: Vec<&Segment> = rows
+        .iter()
+        .filter_map(|row| if let [only] = &row.segments[..] { Some(only) } else { None })
+        .filter(|segment| {
+            columns.iter().all(|column| column.1 < segment.x0 || column.0 > segment.x1)
+        })
+        .collect();
+    let (Some(x0), Some(x1)) = (
+        lone.iter().map(|segment| segment.x0).reduce(f32::min),
+        lone.iter().map(|segment| segment.x1).reduce(f32::max),
+    ) else {
+        return;
+    };
+    let free = columns.iter().all(|column| column.1 < x0 || column.0 > x1);
+    if free && lone.len() >= 3 && 4 * lone.len() >= rows.len() {
+        let place = columns.partition_point(|column| column.0 < x0);
+        columns.insert(place, (x0, x1, lone.len()));
+    }
 }
 
 /// Two neighbours that no row fills both, and that stand close, are one column whose

@@ -4,6 +4,7 @@ use crate::content::words::Rule;
 
 use super::grid::{Cell, column_of};
 use super::rows::{Row, Segment, Source};
+use super::text::is_years;
 
 /// A header: its rows as cells, and the composed lines.
 #[derive(Debug, Default)]
@@ -42,12 +43,33 @@ pub(crate) fn read(
         }
         out.push(cells);
     }
+    share_periods(&mut names);
     let lines = if names.iter().all(Vec::is_empty) {
         Vec::new()
     } else {
         vec![names.iter().map(|parts| parts.join(" ")).collect::<Vec<_>>().join(" | ")]
     };
     Heading { rows: out, lines }
+}
+
+/// A period set right over the last of its years ("Three Months Ended" over "2022" only)
+/// holds for the year before it too.
+fn share_periods(names: &mut [Vec<String>]) {
+    for at in (0..names.len().saturating_sub(1)).rev() {
+        let (left, right) = names.split_at_mut(at + 1);
+        let (here, next) = (&mut left[at], &right[0]);
+        let years = |parts: &[String]| parts.last().is_some_and(|part| is_years(part));
+        if here.len() == 1
+            && years(here)
+            && next.len() > 1
+            && years(next)
+            && here.last() != next.last()
+        {
+            let mut shared = next[..next.len() - 1].to_vec();
+            shared.append(here);
+            *here = shared;
+        }
+    }
 }
 
 /// For every segment of a header row, the first and the last column it stands over.

@@ -76,6 +76,12 @@ fn run_end(source: &Source<'_>, rows: &[Row], start: usize, width: f32) -> usize
             }
             continue;
         }
+        // The next line of a cell right of the first one.
+        let in_cell =
+            rows[last].segments.get(1).is_some_and(|cell| (row.x0() - cell.x0).abs() < 3.0);
+        if in_cell && gap < 1.7 * height {
+            continue;
+        }
         let long = row.x1() - row.x0() > 0.72 * width && row.word_count() > 9;
         let ends_sentence = row.word_count() > 9
             && row.words().last().is_some_and(|word| source.word(word).ends_with('.'));
@@ -155,17 +161,18 @@ fn without_text_above(rows: &[Row], run: Range<usize>) -> usize {
         let names_columns = row.segments.len() >= 2
             && row.segments.iter().skip(1).any(|segment| segment.x1 > extent.first_value)
             && row.segments.iter().all(|segment| segment.words.len() <= 16);
+        let gap = rows[from].base - row.base;
+        let size = row.size.max(rows[from].size);
         let label = row.segments.len() == 1
             && row.x1() < extent.first_value
-            && row.x0() < extent.left + 3.0 * row.size;
-        let close = rows[from].base - row.base < 2.6 * row.size.max(rows[from].size);
-        if !close || !(names_columns || label || extent.is_below(row)) {
+            && (row.x0() < extent.left + 3.0 * row.size || gap < 1.5 * size);
+        let names = names_columns && gap < 3.2 * size
+            || extent.is_below(row) && gap < 1.8 * rows[from].size;
+        if !(names || label && gap < 2.6 * size) {
             break;
         }
         from -= 1;
     }
-    // A label that nothing names columns above is a title of its own only when it
-    // stands apart; else it begins the body.
     from
 }
 
@@ -185,13 +192,23 @@ fn with_headings_above(rows: &[Row], start: usize, floor: usize, end: usize) -> 
 }
 
 /// The last label may go on below its values.
-fn with_wrapped_label(source: &Source<'_>, rows: &[Row], end: usize) -> usize {
-    let (Some(last), Some(next)) = (rows.get(end - 1), rows.get(end)) else { return end };
-    let lower = next
-        .words()
-        .next()
-        .is_some_and(|word| source.word(word).starts_with(|c: char| c.is_lowercase()));
-    let close = next.base - last.base < 1.4 * last.size;
-    let within = next.x1() < last.segments.get(1).map_or(0.0, |segment| segment.x0);
-    if lower && close && within { end + 1 } else { end }
+fn with_wrapped_label(source: &Source<'_>, rows: &[Row], mut end: usize) -> usize {
+    const MAX_LINES: usize = 4;
+    let limit = (end + MAX_LINES).min(rows.len());
+    let Some(first_value) = rows[end - 1].segments.get(1).map(|segment| segment.x0) else {
+        return end;
+    };
+    while end < limit {
+        let (last, next) = (&rows[end - 1], &rows[end]);
+        let lower = next
+            .words()
+            .next()
+            .is_some_and(|word| source.word(word).starts_with(|c: char| c.is_lowercase()));
+        let close = next.base - last.base < 1.4 * last.size;
+        if !(lower && close && next.segments.len() == 1 && next.x1() < first_value) {
+            break;
+        }
+        end += 1;
+    }
+    end
 }
