@@ -1,0 +1,212 @@
+//! What does the parsing child do, from its start to its exit code?
+//!
+//! The child limits itself before it touches the file. Whatever a file makes a parser do,
+//! it ends here, and the parent sees a last frame or a signal.
+
+use std::io::{self, BufRead, BufWriter, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use quaestor_core::parsed::{PageState, ParsedPage};
+use quaestor_core::problem::Problem;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+
+use crate::chunk::Chunker;
+use crate::limits::Limits;
+use crate::media::detect;
+use crate::parse::{Source, parse};
+use crate::refusal;
+use crate::sink::Sink;
+use crate::wire::{Frame, write_frame};
+
+/// Parsers that recurse get a deep stack: 64 MB, only touched when used.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Warnings past this are dropped.
+const MAX_WARNINGS: usize = 20;
+
+/// What the child is told, as one line of JSON on its standard input.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ChildTask {
+    /// The file to read. Never made from the uploaded name.
+    pub path: PathBuf,
+    /// The name it was uploaded with.
+    pub name: String,
+    /// What it may cost.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+impl ChildTask {
+    /// The task as the line that [`run_child`] reads.
+    ///
+    /// # Errors
+    /// A path that is not UTF-8.
+    pub fn to_line(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self).map(|line| line + "\n")
+    }
+}
+
+/// Reads the task from `input`, limits this process, parses, and writes frames to
+/// `output`. Gives the exit code: 0 where a last frame was written, 1 where it could not
+/// be, 2 where the task makes no sense.
+///
+/// The limits hold for the whole process and cannot be taken back: only a process that
+/// does nothing else may call this.
+pub fn run_child(input: impl BufRead, output: impl Write + Send) -> i32 {
+    let mut line = String::new();
+    let read = input.take(1 << 20).read_line(&mut line);
+    let Ok(task) =
+        read.map_err(drop).and_then(|_| serde_json::from_str::<ChildTask>(&line).map_err(drop))
+    else {
+        return 2;
+    };
+    if limit_process(&task.limits).is_err() {
+        return 1;
+    }
+    // A panic's message may hold a piece of the document: it is not printed.
+    std::panic::set_hook(Box::new(|_| {}));
+    run_task(&task, output)
+}
+
+/// [`run_child`] without limits on the process, for tests and for looking at a file.
+pub fn run_task(task: &ChildTask, output: impl Write + Send) -> i32 {
+    let mut stream = Stream {
+        out: BufWriter::with_capacity(1 << 16, output),
+        chunker: Chunker::new(),
+        media_type: "",
+        title: None,
+        begun: false,
+        pages: 0,
+        chunks: 0,
+        pages_unreadable: 0,
+        warnings: Vec::new(),
+        broken: false,
+    };
+    let result = std::thread::scope(|scope| {
+        let work = || {
+            catch_unwind(AssertUnwindSafe(|| read_and_parse(task, &mut stream)))
+                .unwrap_or_else(|_| Err(refusal::damaged("the file made its reader fail")))
+        };
+        match std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work) {
+            Ok(thread) => thread
+                .join()
+                .unwrap_or_else(|_| Err(refusal::damaged("the file made its reader fail"))),
+            Err(_) => Err(refusal::limit_reached("there is too little memory to read the file")),
+        }
+    });
+    let last = match result {
+        Ok(()) => {
+            if stream.begin().is_err() {
+                return 1;
+            }
+            Frame::End {
+                pages: stream.pages,
+                chunks: stream.chunks,
+                pages_unreadable: stream.pages_unreadable,
+                warnings: std::mem::take(&mut stream.warnings),
+            }
+        }
+        Err(problem) => Frame::Failed(problem),
+    };
+    let sent = !stream.broken && write_frame(&mut stream.out, &last).is_ok();
+    i32::from(!(sent && stream.out.flush().is_ok()))
+}
+
+fn read_and_parse<W: Write>(task: &ChildTask, stream: &mut Stream<W>) -> Result<(), Problem> {
+    let unreadable = |_| refusal::damaged("the stored file cannot be opened");
+    let file = std::fs::File::open(&task.path).map_err(unreadable)?;
+    let size_bytes = file.metadata().map_err(unreadable)?.len();
+    if size_bytes > task.limits.file_bytes {
+        return Err(refusal::too_large(size_bytes, task.limits.file_bytes));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size_bytes).unwrap_or(0));
+    file.take(task.limits.file_bytes).read_to_end(&mut bytes).map_err(unreadable)?;
+    let kind = detect(&task.name, &bytes, &task.limits)?;
+    stream.media_type = kind.media_type();
+    parse(Source { name: &task.name, bytes: &bytes }, kind, &task.limits, stream)
+}
+
+/// Sets the limits of this process: address space, CPU time, no core dump, no file.
+fn limit_process(limits: &Limits) -> io::Result<()> {
+    let both = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
+    setrlimit(Resource::Core, both(0))?;
+    setrlimit(Resource::Fsize, both(0))?;
+    // The soft limit ends the process with SIGXCPU, which tells what happened.
+    let seconds = limits.cpu_seconds.max(1);
+    setrlimit(Resource::Cpu, Rlimit { current: Some(seconds), maximum: Some(seconds + 1) })?;
+    let limit =
+        mapped_bytes()?.saturating_add(limits.memory_bytes).saturating_add(STACK_BYTES as u64);
+    setrlimit(Resource::As, both(limit))?;
+    Ok(())
+}
+
+/// What the process maps already: its program and libraries.
+fn mapped_bytes() -> io::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let kilobytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmSize:"))
+        .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    Ok(kilobytes.unwrap_or(0) * 1024)
+}
+
+/// Writes pages and their passages as frames.
+struct Stream<W: Write> {
+    out: BufWriter<W>,
+    chunker: Chunker,
+    media_type: &'static str,
+    title: Option<String>,
+    begun: bool,
+    pages: u32,
+    chunks: u32,
+    pages_unreadable: u32,
+    warnings: Vec<String>,
+    /// Set once the parent no longer listens.
+    broken: bool,
+}
+
+impl<W: Write> Stream<W> {
+    fn begin(&mut self) -> Result<(), Problem> {
+        if std::mem::replace(&mut self.begun, true) {
+            return Ok(());
+        }
+        let frame =
+            Frame::Begin { media_type: self.media_type.to_owned(), title: self.title.take() };
+        self.send(&frame)
+    }
+
+    fn send(&mut self, frame: &Frame) -> Result<(), Problem> {
+        write_frame(&mut self.out, frame).map_err(|_| {
+            self.broken = true;
+            refusal::limit_reached("the file's pages could not be handed on")
+        })
+    }
+}
+
+impl<W: Write> Sink for Stream<W> {
+    fn title(&mut self, title: &str) -> Result<(), Problem> {
+        self.title = Some(title.chars().take(500).collect());
+        Ok(())
+    }
+
+    fn page(&mut self, page: ParsedPage) -> Result<(), Problem> {
+        self.begin()?;
+        self.pages += 1;
+        self.pages_unreadable += u32::from(matches!(page.state, PageState::Unreadable { .. }));
+        let chunks = self.chunker.page(&page);
+        self.send(&Frame::Page(page.into()))?;
+        for chunk in chunks {
+            self.chunks += 1;
+            self.send(&Frame::Chunk(chunk))?;
+        }
+        Ok(())
+    }
+
+    fn warn(&mut self, warning: String) {
+        if self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push(warning);
+        }
+    }
+}

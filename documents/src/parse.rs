@@ -1,0 +1,128 @@
+//! How does a file's content become pages, whatever its kind?
+
+use quaestor_core::parsed::{PageState, ParsedPage};
+use quaestor_core::problem::Problem;
+
+use crate::charset;
+use crate::limits::Limits;
+use crate::media::{Kind, detect};
+use crate::office::{docx, odt, pptx};
+use crate::sink::Sink;
+use crate::{delimited, html, mail, markdown, paper::Paper, pdf, refusal, sheets, text};
+
+/// A file as it was uploaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// Its name; only its ending is looked at, and only for kinds of text.
+    pub name: &'a str,
+    /// Its content.
+    pub bytes: &'a [u8],
+}
+
+/// Parses a file whose kind is known, page by page. The pages get their ordinals here.
+///
+/// # Errors
+/// Any of the codes in [`refusal`]. Pages that were given to the sink before stand.
+pub fn parse(
+    source: Source<'_>,
+    kind: Kind,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<(), Problem> {
+    let size_bytes = source.bytes.len() as u64;
+    if size_bytes > limits.file_bytes {
+        return Err(refusal::too_large(size_bytes, limits.file_bytes));
+    }
+    let mut ordered = Ordered { sink, limits, next: 0, text_bytes: 0, with_text: 0, images: 0 };
+    dispatch(source, kind, limits, 0, &mut ordered)?;
+    if ordered.with_text == 0 {
+        if ordered.images > 0 {
+            return Err(refusal::no_text_layer());
+        }
+        ordered.warn("the file holds no text".to_owned());
+    }
+    Ok(())
+}
+
+/// Parses a file that stands in another at the given depth.
+pub(crate) fn parse_nested(
+    source: Source<'_>,
+    limits: &Limits,
+    depth: u32,
+    sink: &mut dyn Sink,
+) -> Result<(), Problem> {
+    let kind = detect(source.name, source.bytes, limits)?;
+    dispatch(source, kind, limits, depth, sink)
+}
+
+fn dispatch(
+    source: Source<'_>,
+    kind: Kind,
+    limits: &Limits,
+    depth: u32,
+    sink: &mut dyn Sink,
+) -> Result<(), Problem> {
+    let bytes = source.bytes;
+    let decoded = |declared: Option<String>| charset::decode(bytes, declared.as_deref());
+    match kind {
+        Kind::Pdf => pdf::parse(bytes, limits, sink),
+        Kind::Docx => docx::parse(bytes, limits, sink),
+        Kind::Pptx => pptx::parse(bytes, limits, sink),
+        Kind::Odt => odt::parse(bytes, limits, sink),
+        Kind::Workbook(workbook) => sheets::parse(bytes, workbook, limits, sink),
+        Kind::Csv => delimited::parse(&decoded(None), limits, sink),
+        Kind::Markdown => markdown::parse(&decoded(None), limits, sink),
+        Kind::Text => text::parse(&decoded(None), limits, sink),
+        Kind::Mail => mail::parse(bytes, limits, depth, sink),
+        Kind::Html => {
+            let page = html::read(&decoded(charset::declared(bytes)));
+            if let Some(title) = &page.title {
+                sink.title(title)?;
+            }
+            let mut paper = Paper::new(limits.text_bytes);
+            page.write(&mut paper);
+            sink.page(paper.finish(None, None)?)
+        }
+    }
+}
+
+/// Numbers the pages and holds them to the limits of the whole document.
+struct Ordered<'a> {
+    sink: &'a mut dyn Sink,
+    limits: &'a Limits,
+    next: u32,
+    text_bytes: u64,
+    with_text: u32,
+    images: u32,
+}
+
+impl Sink for Ordered<'_> {
+    fn title(&mut self, title: &str) -> Result<(), Problem> {
+        self.sink.title(title)
+    }
+
+    fn page(&mut self, mut page: ParsedPage) -> Result<(), Problem> {
+        if self.next >= self.limits.pages {
+            return Err(refusal::limit_reached(&format!(
+                "the document has more than {} pages",
+                self.limits.pages
+            )));
+        }
+        self.text_bytes += page.text.len() as u64;
+        if self.text_bytes > self.limits.text_bytes {
+            return Err(refusal::limit_reached(&format!(
+                "the document holds more than {} MB of text",
+                self.limits.text_bytes / 1_000_000
+            )));
+        }
+        page.ordinal = self.next;
+        self.next += 1;
+        self.with_text += u32::from(page.state == PageState::Text);
+        self.images += u32::from(page.state == PageState::ImageOnly);
+        self.sink.page(page)
+    }
+
+    fn warn(&mut self, warning: String) {
+        self.sink.warn(warning);
+    }
+}
