@@ -1,3 +1,5 @@
-//! Models that write answers and make vectors.
+//! What thinks: a file per provider of answers or vectors.
 
+pub mod minilm;
 pub mod offline;
+mod pool;
