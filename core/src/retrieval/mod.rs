@@ -2,16 +2,35 @@
 //!
 //! Used by the front (`POST /api/search`) and by the handler of `chat.retrieve` alike.
 //! It knows the ports only, so that both sets of backends search alike.
+//!
+//! The way of a search: the question is understood (`question`, `period`), the store
+//! gives candidates by words and by meaning (`searcher`), they are scored again here
+//! (`words`, `rank`) and repetitions are passed over (`spread`).
 
-mod dates;
+pub mod analyse;
+mod describe;
+mod follow_up;
+pub mod period;
+mod question;
+mod quotes;
+mod rank;
+mod searcher;
+mod spread;
+mod weights;
+mod words;
 
-use std::sync::Arc;
+pub use describe::{Description, OPENING_CHARS, describe};
+pub use follow_up::standalone_question;
+pub use question::Question;
+pub use quotes::{Quote, quotes, write_quote};
+pub use rank::{Candidate, rank};
+pub use searcher::Searcher;
+pub use weights::Weights;
 
-use crate::ids::WorkspaceId;
-use crate::model::{Message, Passage};
+
+use crate::model::Passage;
 use crate::ports::chat_model::ModelError;
-use crate::ports::embedder::Embedder;
-use crate::ports::store::{SearchScope, Store, StoreError};
+use crate::ports::store::{SearchScope, StoreError};
 
 /// A search.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,64 +84,34 @@ pub enum SearchError {
     Embed(#[from] ModelError),
 }
 
-/// Searches a store by words and, with an embedder, by meaning.
-#[derive(Clone, Debug)]
-pub struct Searcher {
-    store: Arc<dyn Store>,
-    embedder: Option<Arc<dyn Embedder>>,
-}
-
-impl Searcher {
-    /// A searcher over a store. Without an embedder it searches by words alone.
-    pub fn new(store: Arc<dyn Store>, embedder: Option<Arc<dyn Embedder>>) -> Self {
-        Self { store, embedder }
-    }
-
-    /// The embedding model that is configured.
-    #[must_use]
-    pub fn embedder(&self) -> Option<&Arc<dyn Embedder>> {
-        self.embedder.as_ref()
-    }
-
-    /// The best passages for a query, best first.
-    pub async fn search(
-        &self,
-        workspace: WorkspaceId,
-        query: &SearchQuery,
-    ) -> Result<SearchResult, SearchError> {
-        let terms: Vec<String> =
-            index_terms("", "", "", &query.text).split(' ').map(str::to_owned).collect();
-        let hits = self.store.search_text(workspace, &query.scope, &terms, query.limit).await?;
-        let ids: Vec<_> = hits.iter().map(|hit| hit.chunk_id).collect();
-        let passages = self.store.passages(workspace, &ids).await?;
-        let passages = passages
-            .into_iter()
-            .filter_map(|passage| {
-                let hit = hits.iter().find(|hit| hit.chunk_id == passage.chunk_id)?;
-                Some(ScoredPassage { passage, score: hit.score })
-            })
-            .collect();
-        Ok(SearchResult { passages, by: SearchedBy::Words, note: None })
+/// What [`index_terms`] and [`embedding_text`] take as the document: its name and, where
+/// it has one, its title.
+#[must_use]
+pub fn document_field(filename: &str, title: Option<&str>) -> String {
+    match title {
+        Some(title) => format!("{filename} {title}"),
+        None => filename.to_owned(),
     }
 }
 
 /// The terms that a passage is found by, parted by spaces: what `NewChunk::index_terms`
-/// holds. A query is analysed the same way.
+/// holds. A query is analysed the same way. `document` is what [`document_field`] gives.
 #[must_use]
 pub fn index_terms(document: &str, section: &str, header: &str, text: &str) -> String {
-    let mut terms = String::new();
+    let mut terms = String::with_capacity(text.len() + header.len() + section.len());
     for part in [document, section, header, text] {
-        for word in part.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        analyse::analyse(part, |term, _| {
             if !terms.is_empty() {
                 terms.push(' ');
             }
-            terms.push_str(&word.to_lowercase());
-        }
+            terms.push_str(term);
+        });
     }
     terms
 }
 
-/// What is embedded of a passage.
+/// What is embedded of a passage: what it says first, then where it stands, as far as
+/// the model still reads.
 #[must_use]
 pub fn embedding_text(document: &str, section: &str, header: &str, text: &str) -> String {
     [document, section, header, text]
@@ -130,19 +119,4 @@ pub fn embedding_text(document: &str, section: &str, header: &str, text: &str) -
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-/// A follow-up made to stand alone: what the turns before it speak of is added, so that
-/// it can be searched for.
-#[must_use]
-pub fn standalone_question(question: &str, earlier: &[Message]) -> String {
-    let _ = earlier;
-    question.to_owned()
-}
-
-/// The day a document speaks of, from the beginning of its text: the period end or
-/// report date that it names first. None where it names none.
-#[must_use]
-pub fn document_date(beginning: &str) -> Option<chrono::NaiveDate> {
-    dates::first_reporting_date(beginning)
 }

@@ -13,7 +13,7 @@ use quaestor_core::jobs::{DocumentPayload, Step};
 use quaestor_core::parsed::ParsedChunk;
 use quaestor_core::ports::store::{Advance, IngestSubject, NewChunk, NewPage, ParsedSummary};
 use quaestor_core::problem::Problem;
-use quaestor_core::retrieval::{document_date, index_terms};
+use quaestor_core::retrieval::{OPENING_CHARS, describe, document_field, index_terms};
 use quaestor_documents::tokens;
 use quaestor_documents::wire::{Frame, PageRecord, RecordState};
 use tracing::warn;
@@ -25,8 +25,6 @@ use crate::registry::{Handler, Running};
 
 /// How much text is stored in one transaction.
 const BATCH_BYTES: usize = 256 * 1024;
-/// How much of a document's beginning is looked at for the day it speaks of.
-const DATE_BYTES: usize = 16 * 1024;
 
 /// The handler of `documents.ingest`.
 pub(crate) struct Ingest;
@@ -74,7 +72,20 @@ struct Ingestion<'a> {
     chunks: Vec<NewChunk>,
     batched_bytes: usize,
     summary: ParsedSummary,
-    beginning: String,
+    /// The beginning of the text, until the document is described by it.
+    opening: Opening,
+    /// Chunks that wait for the description, which they are indexed with.
+    undescribed: Vec<ParsedChunk>,
+    /// What chunks are indexed with beside their own text: the document's name and title.
+    document: String,
+}
+
+/// The first characters of a document, which tell what it is called and of which day it
+/// speaks.
+#[derive(Debug)]
+enum Opening {
+    Gathering { text: String, chars: usize },
+    Described,
 }
 
 impl<'a> Ingestion<'a> {
@@ -87,7 +98,9 @@ impl<'a> Ingestion<'a> {
             chunks: Vec::new(),
             batched_bytes: 0,
             summary: ParsedSummary::default(),
-            beginning: String::new(),
+            opening: Opening::Gathering { text: String::new(), chars: 0 },
+            undescribed: Vec::new(),
+            document: String::new(),
         }
     }
 
@@ -123,10 +136,13 @@ impl<'a> Ingestion<'a> {
     }
 
     async fn take_page(&mut self, page: PageRecord) -> Result<(), Decision> {
-        if self.beginning.len() < DATE_BYTES {
-            let left = DATE_BYTES - self.beginning.len();
-            self.beginning.extend(page.text.chars().take(left));
-            self.beginning.push('\n');
+        if let Opening::Gathering { text, chars } = &mut self.opening {
+            let left = OPENING_CHARS - *chars;
+            text.extend(page.text.chars().take(left).chain(['\n']));
+            *chars += page.text.chars().take(left).count();
+            if *chars >= OPENING_CHARS {
+                self.describe().await?;
+            }
         }
         self.batched_bytes += page.text.len() + page.boxes.len();
         self.pages.push(NewPage {
@@ -147,10 +163,33 @@ impl<'a> Ingestion<'a> {
     }
 
     async fn take_chunk(&mut self, chunk: ParsedChunk) -> Result<(), Decision> {
-        let name = &self.subject.object.filename;
-        let title = self.summary.title.as_deref().unwrap_or("");
-        let document = format!("{name} {title}");
-        let index_terms = index_terms(&document, &chunk.section, &chunk.header, &chunk.text);
+        match self.opening {
+            Opening::Gathering { .. } => {
+                self.undescribed.push(chunk);
+                Ok(())
+            }
+            Opening::Described => self.index_chunk(chunk).await,
+        }
+    }
+
+    /// Names the document and its day by its beginning, and indexes what waited for it.
+    async fn describe(&mut self) -> Result<(), Decision> {
+        let opening = std::mem::replace(&mut self.opening, Opening::Described);
+        if let Opening::Gathering { text, .. } = opening {
+            let description = describe(self.summary.title.as_deref(), &text);
+            self.summary.title = description.title;
+            self.summary.document_date = description.date;
+            let name = &self.subject.object.filename;
+            self.document = document_field(name, self.summary.title.as_deref());
+        }
+        for chunk in std::mem::take(&mut self.undescribed) {
+            self.index_chunk(chunk).await?;
+        }
+        Ok(())
+    }
+
+    async fn index_chunk(&mut self, chunk: ParsedChunk) -> Result<(), Decision> {
+        let index_terms = index_terms(&self.document, &chunk.section, &chunk.header, &chunk.text);
         let tokens = tokens::count(&chunk.header) + tokens::count(&chunk.text);
         self.batched_bytes += chunk.text.len() + chunk.header.len() + index_terms.len();
         let (document, version) = (self.subject.document_id, self.subject.version);
@@ -193,9 +232,9 @@ impl<'a> Ingestion<'a> {
         pages_unreadable: u32,
         warnings: Vec<String>,
     ) -> Result<ParsedSummary, Decision> {
+        self.describe().await?;
         self.flush().await?;
         let mut summary = std::mem::take(&mut self.summary);
-        summary.document_date = document_date(&self.beginning);
         let mut notes = warnings;
         if pages_unreadable > 0 {
             notes.insert(

@@ -1,0 +1,166 @@
+//! Scores retrieval and quoting on labelled data.
+//!
+//! `beir` prints nDCG@10 and recall@10 for words, meaning and both on the retrieval sets;
+//! `quiz FILE…` asks questions over the filings; `show QUESTION` prints what one finds.
+//! The data is looked for in `../shared/data`, or `QUAESTOR_SHARED`.
+#![expect(clippy::print_stdout, reason = "a tool whose output is its result")]
+#![expect(missing_docs, reason = "a program, read by its files' first lines")]
+#![expect(unreachable_pub, reason = "a program: everything is private to it")]
+
+mod beir;
+mod filings;
+mod memory_index;
+mod quiz;
+mod vectors;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use quaestor_core::retrieval::Weights;
+
+use crate::beir::{Scores, Set};
+use crate::memory_index::MemoryIndex;
+use crate::quiz::{Asked, Tally};
+use crate::vectors::Vectors;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some(command) = arguments.first() else { bail!("say beir, quiz, show or tune") };
+    let rest = &arguments[1..];
+    match command.as_str() {
+        "beir" => beir(rest),
+        "quiz" => quiz(rest),
+        "show" => show(rest),
+        other => bail!("there is no command {other:?}: say beir, quiz or show"),
+    }
+}
+
+fn data() -> PathBuf {
+    let shared = std::env::var_os("QUAESTOR_SHARED").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        PathBuf::from,
+    );
+    shared.join("data")
+}
+
+/// The vectors, unless `--words` says that there is no model.
+fn vectors(arguments: &[String]) -> Result<Option<Vectors>> {
+    if arguments.iter().any(|argument| argument == "--words") {
+        return Ok(None);
+    }
+    let home = PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?);
+    let cache = home.join(".cache/quaestor");
+    let folder = std::fs::read_dir(cache.join("models"))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.join("model.safetensors").exists())
+        .context("no model folder below ~/.cache/quaestor/models")?;
+    Ok(Some(Vectors::open(&cache.join("bench"), &folder)?))
+}
+
+fn print(name: &str, what: &str, scores: Scores) {
+    println!("{name:12} {what:28} nDCG@10 {:.3}  recall@10 {:.3}", scores.ndcg, scores.recall);
+}
+
+fn weights() -> Weights {
+    let mut weights = Weights::default();
+    let set = |name: &str, value: &mut f32| {
+        if let Some(given) = std::env::var(name).ok().and_then(|text| text.parse().ok()) {
+            *value = given;
+        }
+    };
+    set("K1", &mut weights.k1);
+    set("B", &mut weights.field_b[3]);
+    set("B_HEADER", &mut weights.field_b[2]);
+    set("W_DOCUMENT", &mut weights.fields[0]);
+    set("W_SECTION", &mut weights.fields[1]);
+    set("W_HEADER", &mut weights.fields[2]);
+    set("TIME", &mut weights.time_terms);
+    set("NEIGHBOURS", &mut weights.neighbours);
+    set("COVERAGE", &mut weights.coverage);
+    set("MEANING", &mut weights.meaning);
+    set("NAMED", &mut weights.named_document);
+    set("PERIOD", &mut weights.period);
+    weights
+}
+
+fn beir(arguments: &[String]) -> Result<()> {
+    let mut vectors = vectors(arguments)?;
+    let weights = weights();
+    for name in ["tatqa", "finqa-mini", "sec10q-docs"] {
+        let set = Set::load(&data().join("retrieval"), name)?;
+        print(name, "BM25 0.9 0.4", set.bm25((0.9, 0.4)));
+        print(name, "ranked, words only", set.fused(None, &weights));
+        if let Some(vectors) = &mut vectors {
+            set.learn(vectors)?;
+            print(name, "meaning only", set.meaning(vectors));
+            for meaning in [0.2, 0.35, 0.5, 0.65, weights.meaning] {
+                let weights = Weights { meaning, ..weights.clone() };
+                print(name, &format!("fused {meaning}"), set.fused(Some(vectors), &weights));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn quiz(arguments: &[String]) -> Result<()> {
+    let mut vectors = vectors(arguments)?;
+    let weights = weights();
+    let verbose = arguments.iter().any(|argument| argument == "-v");
+    let limit = 12;
+    let index = MemoryIndex::new(filings::read_all(&data().join("filings"))?);
+    println!("{} passages", index.passages.len());
+    for file in arguments.iter().filter(|argument| !argument.starts_with('-')) {
+        let asked: Vec<Asked> = quiz::read(&PathBuf::from(file))?;
+        if let Some(vectors) = &mut vectors {
+            quiz::learn(&index, &asked, vectors)?;
+        }
+        let known = vectors.as_ref().map(|vectors| quiz::passage_vectors(&index, vectors));
+        let mut tally = Tally::default();
+        for asked in &asked {
+            let vectors = vectors.as_ref().zip(known.as_deref());
+            let outcome = quiz::ask(&index, asked, vectors, &weights, limit);
+            tally.add(&outcome);
+            let mark = |right: bool| if right { "ok" } else { "--" };
+            println!(
+                "{:6} rank {:>4}  page {}  value {}  first {}  {} => {}",
+                asked.id,
+                outcome.rank.map_or("-".to_owned(), |rank| rank.to_string()),
+                mark(outcome.cites_page),
+                mark(outcome.quotes_value),
+                mark(outcome.at_once),
+                asked.question,
+                asked.value
+            );
+            if verbose && !(outcome.at_once) {
+                println!("    {}", outcome.answer.replace('\n', "\n    "));
+                outcome.passages.iter().take(6).for_each(|passage| println!("      {passage}"));
+            }
+        }
+        let share = |n: usize| 100.0 * n as f64 / tally.asked.max(1) as f64;
+        println!(
+            "{file}: {} asked; right page ranked first {:.0} %, among {limit} {:.0} %; cites it {:.0} %; quotes the value {:.0} %; first quote does both {:.0} %",
+            tally.asked,
+            share(tally.ranked_first),
+            share(tally.ranked),
+            share(tally.cites),
+            share(tally.quotes),
+            share(tally.at_once)
+        );
+    }
+    Ok(())
+}
+
+fn show(arguments: &[String]) -> Result<()> {
+    let index = MemoryIndex::new(filings::read_all(&data().join("filings"))?);
+    let asked = Asked {
+        id: String::new(),
+        question: arguments.join(" "),
+        file: String::new(),
+        pages: None,
+        value: "-".to_owned(),
+    };
+    let outcome = quiz::ask(&index, &asked, None, &weights(), 12);
+    println!("{}\n", outcome.answer);
+    outcome.passages.iter().for_each(|passage| println!("{passage}"));
+    Ok(())
+}

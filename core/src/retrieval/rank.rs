@@ -1,0 +1,213 @@
+//! Which of the candidates are the best passages, and in which order?
+
+use std::collections::HashMap;
+
+use super::analyse::terms;
+use super::period::{Fit, Periods};
+use super::question::Question;
+use super::spread::{Ranked, spread};
+use super::weights::Weights;
+use super::words::{Counts, Fields, WordScorer};
+use super::ScoredPassage;
+use crate::ids::DocumentId;
+use crate::model::Passage;
+use crate::ports::store::TermStats;
+
+/// A passage that words or meaning found.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The passage.
+    pub passage: Passage,
+    /// Cosine similarity to the question, where its vector was found.
+    pub similarity: Option<f32>,
+}
+
+/// The best candidates, best first, at most `limit`.
+///
+/// `stats` speaks of the question's terms, in their order.
+#[must_use]
+pub fn rank(
+    question: &Question,
+    stats: &TermStats,
+    candidates: Vec<Candidate>,
+    weights: &Weights,
+    limit: usize,
+) -> Vec<ScoredPassage> {
+    let scorer = WordScorer::new(question, stats, weights);
+    let documents: Vec<String> =
+        candidates.iter().map(|candidate| document_name(&candidate.passage)).collect();
+    let counts: Vec<Counts> = candidates
+        .iter()
+        .zip(&documents)
+        .map(|(candidate, document)| {
+            let passage = &candidate.passage;
+            scorer.count(&Fields {
+                document,
+                section: &passage.section,
+                header: &passage.header,
+                text: &passage.text,
+            })
+        })
+        .collect();
+    let mean = mean_lengths(&counts);
+    let words: Vec<f32> = counts.iter().map(|of| scorer.score(of, &mean, weights)).collect();
+    let best = words.iter().copied().fold(0.0_f32, f32::max).max(f32::MIN_POSITIVE);
+    let meaning = meaning(&candidates);
+    let named = named_documents(question, scorer.idf(), &candidates, &documents);
+    let share = if meaning.is_some() { weights.meaning } else { 0.0 };
+    let mut ranked: Vec<Ranked> = candidates
+        .into_iter()
+        .enumerate()
+        .map(|(at, candidate)| {
+            let similar = meaning.as_ref().map_or(0.0, |all| all[at]);
+            let name = named.get(&candidate.passage.document_id).copied().unwrap_or(0.0);
+            let score = (1.0 - share) * words[at] / best
+                + share * similar
+                + weights.named_document * name
+                + weights.period * period_fit(question, &candidate.passage, &documents[at]);
+            Ranked {
+                scored: ScoredPassage { passage: candidate.passage, score },
+                fingerprint: counts[at].fingerprint,
+                named: name > 0.99,
+            }
+        })
+        .collect();
+    // Equal scores keep the order of document and place, so that a search is repeatable.
+    ranked.sort_by(|one, two| {
+        let place = |ranked: &Ranked| {
+            (ranked.scored.passage.document_id, ranked.scored.passage.ordinal)
+        };
+        two.scored.score.total_cmp(&one.scored.score).then_with(|| place(one).cmp(&place(two)))
+    });
+    spread(ranked, limit)
+}
+
+/// The name and title of a passage's document, as they are indexed.
+fn document_name(passage: &Passage) -> String {
+    super::document_field(&passage.filename, passage.title.as_deref())
+}
+
+fn mean_lengths(counts: &[Counts]) -> [f32; 4] {
+    let n = counts.len().max(1) as f32;
+    let mut mean = [0.0; 4];
+    for of in counts {
+        for (sum, length) in mean.iter_mut().zip(of.lengths) {
+            *sum += length as f32 / n;
+        }
+    }
+    mean
+}
+
+/// Similarities stretched to 0 to 1 over the candidates; those without one get the
+/// lowest. None where no candidate has one.
+fn meaning(candidates: &[Candidate]) -> Option<Vec<f32>> {
+    let known = || candidates.iter().filter_map(|candidate| candidate.similarity);
+    let lowest = known().fold(f32::INFINITY, f32::min);
+    let highest = known().fold(f32::NEG_INFINITY, f32::max);
+    if !lowest.is_finite() {
+        return None;
+    }
+    let range = (highest - lowest).max(1e-6);
+    Some(
+        candidates
+            .iter()
+            .map(|candidate| candidate.similarity.map_or(0.0, |found| (found - lowest) / range))
+            .collect(),
+    )
+}
+
+/// How much of what the question says of documents' names each document's name holds,
+/// 0 to 1. A document whose title reads `Apple Inc. (AAPL)` lends its ticker to the
+/// name, so that other documents of that ticker are found by the name as well.
+fn named_documents(
+    question: &Question,
+    idf: &[f32],
+    candidates: &[Candidate],
+    documents: &[String],
+) -> HashMap<DocumentId, f32> {
+    let mut names: HashMap<DocumentId, (Vec<String>, Option<(Vec<String>, String)>)> =
+        HashMap::new();
+    for (candidate, document) in candidates.iter().zip(documents) {
+        names.entry(candidate.passage.document_id).or_insert_with(|| {
+            (terms(document), candidate.passage.title.as_deref().and_then(name_and_ticker))
+        });
+    }
+    let holds = |name: &[String], term: &str| name.iter().any(|word| word == term);
+    // Only terms that tell documents apart say which one is meant.
+    let telling: Vec<usize> = (0..question.terms.len())
+        .filter(|at| question.names[*at] && !question.times[*at])
+        .filter(|at| {
+            let with =
+                names.values().filter(|(name, _)| holds(name, &question.terms[*at])).count();
+            with > 0 && (with < names.len() || names.len() == 1)
+        })
+        .collect();
+    let whole: f32 = telling.iter().map(|at| idf[*at]).sum();
+    if whole <= 0.0 {
+        return HashMap::new();
+    }
+    let aliases: Vec<(&[String], &String)> = names
+        .values()
+        .filter_map(|(_, alias)| alias.as_ref())
+        .map(|(name, ticker)| (name.as_slice(), ticker))
+        .collect();
+    names
+        .iter()
+        .map(|(document, (name, _))| {
+            let found: f32 = telling
+                .iter()
+                .filter(|at| {
+                    let term = &question.terms[**at];
+                    holds(name, term)
+                        || aliases
+                            .iter()
+                            .any(|(alias, ticker)| holds(alias, term) && holds(name, ticker))
+                })
+                .map(|at| idf[*at])
+                .sum();
+            (*document, found / whole)
+        })
+        .collect()
+}
+
+/// `Apple Inc. (AAPL) 10-Q` is the terms of the name, and the ticker's.
+fn name_and_ticker(title: &str) -> Option<(Vec<String>, String)> {
+    let (name, rest) = title.split_once(" (")?;
+    let (ticker, _) = rest.split_once(')')?;
+    let is_ticker = (1..=6).contains(&ticker.len())
+        && ticker.bytes().all(|b| b.is_ascii_uppercase() || b == b'.' || b == b'-');
+    if !is_ticker {
+        return None;
+    }
+    Some((terms(name), terms(ticker).into_iter().next()?))
+}
+
+/// 1 where the passage's times fit the question's, -1 where they contradict, between
+/// where only a part does.
+fn period_fit(question: &Question, passage: &Passage, document: &str) -> f32 {
+    if question.periods.is_empty() {
+        return 0.0;
+    }
+    let value = |fit: Fit| -> f32 {
+        match fit {
+            Fit::Fits => 1.0,
+            Fit::Silent => 0.0,
+            Fit::Contradicts => -1.0,
+        }
+    };
+    let mut near = Periods::read(&passage.header);
+    if near.is_empty() {
+        near = Periods::read(&passage.text);
+    }
+    let mut far = Periods::read(document);
+    if let Some(date) = passage.document_date {
+        far.dates.push(date);
+        far.years.push(chrono::Datelike::year(&date));
+    }
+    let asked = &question.periods;
+    let place = value(asked.date_fit(&near)) * 0.5 + value(asked.length_fit(&near)) * 0.25;
+    // A filing also tells of the year before, so its own date only favours.
+    let whole = value(asked.date_fit(&far)).max(0.0) * 0.15
+        + value(asked.quarter_fit(&far)).max(0.0) * 0.1;
+    place + whole
+}

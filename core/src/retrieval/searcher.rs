@@ -1,0 +1,170 @@
+//! How are the ports asked for candidates?
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::question::Question;
+use super::rank::{Candidate, rank};
+use super::weights::Weights;
+use super::{SearchError, SearchQuery, SearchResult, SearchedBy};
+use crate::ids::{ChunkId, GenerationId, WorkspaceId};
+use crate::ports::embedder::{EmbedKind, Embedder};
+use crate::ports::store::{SearchScope, Store, TermStats};
+
+/// Candidates by words.
+const TEXT_CANDIDATES: u32 = 150;
+/// Candidates by meaning.
+const VECTOR_CANDIDATES: u32 = 80;
+/// The most passages that one search gives.
+const MOST_PASSAGES: u32 = 100;
+/// A term that more than one in this many chunks hold finds no candidates: it would cost
+/// the store a walk over most of the index and say next to nothing.
+const COMMON_SHARE: u64 = 4;
+/// So many terms are searched for even where all are common.
+const FEWEST_TERMS: usize = 3;
+
+/// Searches a store by words and, with an embedder, by meaning.
+#[derive(Clone, Debug)]
+pub struct Searcher {
+    store: Arc<dyn Store>,
+    embedder: Option<Arc<dyn Embedder>>,
+    weights: Weights,
+}
+
+impl Searcher {
+    /// A searcher over a store. Without an embedder it searches by words alone.
+    pub fn new(store: Arc<dyn Store>, embedder: Option<Arc<dyn Embedder>>) -> Self {
+        Self { store, embedder, weights: Weights::default() }
+    }
+
+    /// The same searcher with other weights, for measurements.
+    #[must_use]
+    pub fn with_weights(mut self, weights: Weights) -> Self {
+        self.weights = weights;
+        self
+    }
+
+    /// The embedding model that is configured.
+    #[must_use]
+    pub fn embedder(&self) -> Option<&Arc<dyn Embedder>> {
+        self.embedder.as_ref()
+    }
+
+    /// The best passages for a query, best first, at most 100.
+    pub async fn search(
+        &self,
+        workspace: WorkspaceId,
+        query: &SearchQuery,
+    ) -> Result<SearchResult, SearchError> {
+        let question = Question::read(&query.text);
+        let limit = query.limit.min(MOST_PASSAGES);
+        let (stats, by_text) = self.by_words(workspace, &query.scope, &question, limit).await?;
+        let (by, note, by_meaning) = self.by_meaning(workspace, query, limit).await?;
+        let similarity: HashMap<ChunkId, f32> = by_meaning.iter().copied().collect();
+        let mut chunks = by_text;
+        chunks.extend(by_meaning.iter().map(|(chunk, _)| *chunk));
+        let mut seen = std::collections::HashSet::new();
+        chunks.retain(|chunk| seen.insert(*chunk));
+        let candidates = self
+            .store
+            .passages(workspace, &chunks)
+            .await?
+            .into_iter()
+            .map(|passage| Candidate {
+                similarity: similarity.get(&passage.chunk_id).copied(),
+                passage,
+            })
+            .collect();
+        let passages = rank(&question, &stats, candidates, &self.weights, limit as usize);
+        Ok(SearchResult { passages, by, note })
+    }
+
+    async fn by_words(
+        &self,
+        workspace: WorkspaceId,
+        scope: &SearchScope,
+        question: &Question,
+        limit: u32,
+    ) -> Result<(TermStats, Vec<ChunkId>), SearchError> {
+        if question.terms.is_empty() {
+            return Ok((TermStats::default(), Vec::new()));
+        }
+        let stats = self.store.term_stats(workspace, &question.terms).await?;
+        let terms = candidate_terms(question, &stats);
+        let limit = TEXT_CANDIDATES.max(limit * 2);
+        let hits = self.store.search_text(workspace, scope, &terms, limit).await?;
+        Ok((stats, hits.into_iter().map(|hit| hit.chunk_id).collect()))
+    }
+
+    /// The nearest chunks, or a sentence that says why there are none.
+    async fn by_meaning(
+        &self,
+        workspace: WorkspaceId,
+        query: &SearchQuery,
+        limit: u32,
+    ) -> Result<(SearchedBy, Option<String>, Vec<(ChunkId, f32)>), SearchError> {
+        let words_only = |note: String| Ok((SearchedBy::Words, Some(note), Vec::new()));
+        let Some(embedder) = &self.embedder else {
+            return words_only(
+                "No embedding model is configured, so the search went by words alone.".to_owned(),
+            );
+        };
+        let generations =
+            self.store.generations(workspace, &query.scope.collections).await?;
+        let usable: Vec<GenerationId> = generations
+            .iter()
+            .filter(|generation| {
+                generation.model == embedder.model()
+                    && generation.dimensions == embedder.dimensions()
+            })
+            .map(|generation| generation.id)
+            .collect();
+        if usable.is_empty() {
+            return words_only(match generations.first() {
+                Some(other) => format!(
+                    "The vectors were made by {}, and {} is configured, so the search went by words alone.",
+                    other.model,
+                    embedder.model()
+                ),
+                None => "No vectors have been made yet, so the search went by words alone.".to_owned(),
+            });
+        }
+        let texts = [query.text.clone()];
+        let vectors = embedder.embed(EmbedKind::Query, &texts).await?;
+        let Some(vector) = vectors.first() else {
+            return words_only(format!(
+                "{} gave no vector for the query, so the search went by words alone.",
+                embedder.model()
+            ));
+        };
+        let limit = VECTOR_CANDIDATES.max(limit);
+        let hits = self
+            .store
+            .search_vectors(workspace, &query.scope, &usable, vector, limit)
+            .await?;
+        let note = (usable.len() < generations.len()).then(|| {
+            format!(
+                "Some collections hold vectors of another model than {} and were searched by words alone.",
+                embedder.model()
+            )
+        });
+        let near = hits.into_iter().map(|hit| (hit.chunk_id, hit.similarity)).collect();
+        Ok((SearchedBy::WordsAndMeaning, note, near))
+    }
+}
+
+/// The terms that find candidates: those that tell something. All of them count in the
+/// ranking afterwards.
+fn candidate_terms(question: &Question, stats: &TermStats) -> Vec<String> {
+    let with = |at: usize| stats.chunks_with.get(at).copied().unwrap_or(0);
+    let mut by_rarity: Vec<usize> = (0..question.terms.len()).filter(|at| with(*at) > 0).collect();
+    by_rarity.sort_by_key(|at| with(*at));
+    by_rarity
+        .into_iter()
+        .enumerate()
+        .filter(|(place, at)| {
+            *place < FEWEST_TERMS || with(*at).saturating_mul(COMMON_SHARE) < stats.chunks
+        })
+        .map(|(_, at)| question.terms[at].clone())
+        .collect()
+}
