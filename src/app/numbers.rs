@@ -1,0 +1,67 @@
+//! Which numbers of the configuration go where?
+
+use std::time::Duration;
+
+use quaestor_core::jobs::Step;
+use quaestor_documents::Limits;
+use quaestor_front::FrontSettings;
+use quaestor_workers::{Settings, Slots};
+
+use crate::config::Config;
+
+const MB: u64 = 1 << 20;
+
+/// What the handlers and loops go by.
+pub(super) fn worker_settings(config: &Config) -> Settings {
+    let slots = |step| u16::try_from(config.workers.slots.of(step)).unwrap_or(u16::MAX);
+    Settings {
+        slots: Slots {
+            chat_retrieve: slots(Step::ChatRetrieve),
+            chat_generate: slots(Step::ChatGenerate),
+            documents_ingest: slots(Step::DocumentsIngest),
+            documents_embed: slots(Step::DocumentsEmbed),
+        },
+        lease: config.workers.lease(),
+        heartbeat: config.workers.heartbeat(),
+        drain: config.workers.drain(),
+        idempotency_keys_kept: config.jobs.idempotency(),
+        ..Settings::default()
+    }
+}
+
+/// What one document may cost.
+pub(super) fn parse_limits(config: &Config) -> Limits {
+    let parse = &config.parse;
+    Limits {
+        file_bytes: parse.max_file_mb * MB,
+        pages: parse.max_pages,
+        archive_entries: parse.max_archive_entries,
+        archive_ratio: parse.max_archive_ratio,
+        archive_bytes: parse.max_inflated_mb * MB,
+        nesting: parse.max_nesting,
+        text_bytes: parse.max_text_mb * MB,
+        cells: parse.max_cells,
+        memory_bytes: parse.memory_mb * MB,
+        cpu_seconds: parse.cpu_s,
+    }
+}
+
+/// What the front goes by.
+pub(super) fn front_settings(config: &Config) -> FrontSettings {
+    let mut settings = FrontSettings {
+        max_upload_bytes: config.server.max_upload_bytes,
+        max_json_bytes: usize::try_from(config.server.max_json_bytes).unwrap_or(usize::MAX),
+        allowed_origins: config.server.allowed_origins.clone(),
+        chat_deadline: config.jobs.chat_deadline(),
+        ingest_deadline: config.jobs.ingest_deadline(),
+        upload_idle: Duration::from_secs(30),
+        ..FrontSettings::default()
+    };
+    let quotas = &config.server.quotas;
+    settings.quotas.read = quotas.requests();
+    settings.quotas.write = quotas.requests();
+    settings.quotas.search = quotas.requests();
+    settings.quotas.ask = quotas.asks();
+    settings.quotas.upload = quotas.uploads();
+    settings
+}
