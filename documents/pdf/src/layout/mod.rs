@@ -258,3 +258,6 @@ fn write_table(source: &Source<'_>, grid: Grid, composer: &mut Composer) {
     let table = Table { header: grid.header, caption: grid.caption, rows };
     composer.block(start, BlockKind::Table(table));
 }
+
+#[cfg(test)]
+mod tests;

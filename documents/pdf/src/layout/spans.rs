@@ -85,7 +85,11 @@ fn run_end(source: &Source<'_>, rows: &[Row], start: usize, width: f32) -> usize
         let long = row.x1() - row.x0() > 0.72 * width && row.word_count() > 9;
         let ends_sentence = row.word_count() > 9
             && row.words().last().is_some_and(|word| source.word(word).ends_with('.'));
-        let heading = row.size > 1.35 * rows[last].size;
+        let heading = row.size > 1.35 * rows[last].size
+            || row.bold
+                && !rows[last].bold
+                && gap > 1.6 * height
+                && row.x0() > rows[last].x0() + 3.0 * height;
         if at - last > MAX_ROWS_WITHOUT_CELLS || long || ends_sentence || heading {
             break;
         }
@@ -147,7 +151,10 @@ impl Extent {
         let width = self.right - self.left;
         let over_columns = row.x0() > self.label_right.min(self.first_value) - 2.0 * row.size
             || row.x0() > self.left + 0.25 * width && middle > self.left + 0.58 * width;
-        over_columns && row.word_count() <= 9 && row.x1() < self.right + 2.0 * row.size
+        // What is centred over the whole table is its title.
+        let title =
+            row.segments.len() == 1 && (middle - self.left - 0.5 * width).abs() < 0.04 * width;
+        over_columns && !title && row.word_count() <= 9 && row.x1() < self.right + 8.0 * row.size
     }
 }
 
@@ -167,7 +174,7 @@ fn without_text_above(rows: &[Row], run: Range<usize>) -> usize {
             && row.x1() < extent.first_value
             && (row.x0() < extent.left + 3.0 * row.size || gap < 1.5 * size);
         let names = names_columns && gap < 3.2 * size
-            || extent.is_below(row) && gap < 1.8 * rows[from].size;
+            || extent.is_below(row) && gap < reach(row, &rows[from]);
         if !(names || label && gap < 2.6 * size) {
             break;
         }
@@ -176,19 +183,36 @@ fn without_text_above(rows: &[Row], run: Range<usize>) -> usize {
     from
 }
 
+/// How far above the next line a heading may stand. A title is set apart by its weight
+/// or size and names no column.
+fn reach(row: &Row, next: &Row) -> f32 {
+    let title = row.segments.len() == 1
+        && row.word_count() >= 3
+        && (row.bold && !next.bold || row.size > 1.1 * next.size);
+    if title { 1.4 * next.size } else { 3.2 * row.size.max(next.size) }
+}
+
 /// Lines above that stand over the columns only are the head of the header.
 fn with_headings_above(rows: &[Row], start: usize, floor: usize, end: usize) -> usize {
     const MAX_LINES: usize = 4;
     let extent = Extent::of(&rows[start..end]);
     let mut from = start;
+    // A label between the header and the first values is passed over, but only taken
+    // along when there is a header above it.
+    let mut named = start;
     while from > floor && start - from < MAX_LINES {
         let row = &rows[from - 1];
-        if rows[from].base - row.base > 2.2 * row.size || !extent.is_below(row) {
+        let gap = rows[from].base - row.base;
+        let label =
+            row.segments.len() == 1 && row.x1() < extent.first_value && row.word_count() <= 8;
+        if extent.is_below(row) && gap < reach(row, &rows[from]).min(2.2 * row.size) {
+            named = from - 1;
+        } else if named != start || !label || gap > 2.2 * row.size || start - from > 1 {
             break;
         }
         from -= 1;
     }
-    from
+    named
 }
 
 /// The last label may go on below its values.
