@@ -151,10 +151,16 @@ impl Extent {
         let width = self.right - self.left;
         let over_columns = row.x0() > self.label_right.min(self.first_value) - 2.0 * row.size
             || row.x0() > self.left + 0.25 * width && middle > self.left + 0.58 * width;
-        // What is centred over the whole table is its title.
-        let title =
-            row.segments.len() == 1 && (middle - self.left - 0.5 * width).abs() < 0.04 * width;
-        over_columns && !title && row.word_count() <= 9 && row.x1() < self.right + 8.0 * row.size
+        over_columns && row.word_count() <= 9 && row.x1() < self.right + 8.0 * row.size
+    }
+}
+
+impl Extent {
+    /// Whether a row is centred over the whole table, as its title is.
+    fn is_title(&self, row: &Row) -> bool {
+        let middle = 0.5 * (row.x0() + row.x1());
+        let width = self.right - self.left;
+        row.segments.len() == 1 && (middle - self.left - 0.5 * width).abs() < 0.04 * width
     }
 }
 
@@ -175,7 +181,13 @@ fn without_text_above(rows: &[Row], run: Range<usize>) -> usize {
             && (row.x0() < extent.left + 3.0 * row.size || gap < 1.5 * size);
         let names = names_columns && gap < 3.2 * size
             || extent.is_below(row) && gap < reach(row, &rows[from]);
-        if !(names || label && gap < 2.6 * size) {
+        // One line of a heading may stand over the middle by chance: then others stand
+        // above it.
+        let inside = from >= run.start + 2
+            && rows[from - 2].segments.len() >= 2
+            && row.base - rows[from - 2].base < 1.8 * row.size;
+        let title = extent.is_title(row) && !inside && !label;
+        if title || !(names || label && gap < 2.6 * size) {
             break;
         }
         from -= 1;
@@ -205,7 +217,10 @@ fn with_headings_above(rows: &[Row], start: usize, floor: usize, end: usize) -> 
         let gap = rows[from].base - row.base;
         let label =
             row.segments.len() == 1 && row.x1() < extent.first_value && row.word_count() <= 8;
-        if extent.is_below(row) && gap < reach(row, &rows[from]).min(2.2 * row.size) {
+        if extent.is_below(row)
+            && !extent.is_title(row)
+            && gap < reach(row, &rows[from]).min(2.2 * row.size)
+        {
             named = from - 1;
         } else if named != start || !label || gap > 2.2 * row.size || start - from > 1 {
             break;
