@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::rows::{Row, Source};
+use super::rows::{Row, Segment, Source};
 
 /// The ranges of rows that are tables, in order.
 pub(crate) fn tables(source: &Source<'_>, rows: &[Row]) -> Vec<Range<usize>> {
@@ -45,12 +45,29 @@ pub(crate) fn is_data(row: &Row) -> bool {
     (1..row.segments.len()).any(value) || row.segments.len() >= 3 && value(0)
 }
 
-/// Whether the row names columns: several segments, none a value but years, beginning
-/// right of where labels stand.
-fn names_columns(row: &Row, label_left: f32) -> bool {
-    row.segments.len() >= 2
-        && row.segments.iter().all(|segment| !segment.value || segment.years)
-        && row.x0() > label_left + 6.0 * row.size
+/// Whether the row, below values, is the header of a further table: text only, and
+/// right of the labels, or with a unit or periods, or in many cells.
+fn begins_anew(source: &Source<'_>, row: &Row, label_left: f32) -> bool {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    if row.segments.len() < 2 || row.segments.iter().any(|segment| segment.value && !segment.years)
+    {
+        return false;
+    }
+    let word = |segment: &Segment, at: usize| {
+        segment.words.get(at).map_or("", |&index| source.word(index))
+    };
+    let period = |segment: &Segment| {
+        let first = word(segment, 0);
+        segment.years
+            || segment.words.last().is_some_and(|&index| source.word(index) == "Ended")
+            || MONTHS.iter().any(|month| first.starts_with(month))
+                && word(segment, 1).starts_with(|c: char| c.is_ascii_digit())
+    };
+    row.x0() > label_left + 6.0 * row.size
+        || word(&row.segments[0], 0).starts_with('(') && row.segments.len() >= 3
+        || row.segments.iter().skip(1).all(period)
+        || row.segments.len() >= 5
 }
 
 fn run_end(source: &Source<'_>, rows: &[Row], start: usize, width: f32) -> usize {
@@ -66,7 +83,7 @@ fn run_end(source: &Source<'_>, rows: &[Row], start: usize, width: f32) -> usize
             break;
         }
         if is_tabular(row) {
-            if seen_data && names_columns(row, label_left) && gap > 1.3 * height {
+            if seen_data && begins_anew(source, row, label_left) {
                 break;
             }
             last = at;
