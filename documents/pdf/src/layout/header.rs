@@ -23,9 +23,11 @@ pub(crate) fn read(
 ) -> Heading {
     let mut names: Vec<Vec<String>> = vec![Vec::new(); columns.len()];
     let mut out = Vec::with_capacity(rows.len());
-    for row in rows {
+    let mut reaches: Vec<Vec<(usize, usize)>> =
+        rows.iter().map(|row| spans(row, columns, horizontals)).collect();
+    stack(rows, &mut reaches);
+    for (row, spans) in rows.iter().zip(reaches) {
         let mut cells: Vec<Cell> = vec![Vec::new(); columns.len()];
-        let spans = spans(row, columns, horizontals);
         for (segment, &(from, to)) in row.segments.iter().zip(&spans) {
             let text = source.segment(segment);
             match cells[from].last_mut() {
@@ -50,6 +52,29 @@ pub(crate) fn read(
         vec![names.iter().map(|parts| parts.join(" ")).collect::<Vec<_>>().join(" | ")]
     };
     Heading { rows: out, lines }
+}
+
+/// The lines of one heading reach equally far: only the lowest has the rule below it.
+fn stack(rows: &[Row], reaches: &mut [Vec<(usize, usize)>]) {
+    for upper in (0..rows.len().saturating_sub(1)).rev() {
+        if rows[upper + 1].base - rows[upper].base > 1.5 * rows[upper].size {
+            continue;
+        }
+        for (at, segment) in rows[upper].segments.iter().enumerate() {
+            let below =
+                rows[upper + 1].segments.iter().zip(&reaches[upper + 1]).find(|(other, _)| {
+                    let overlap = other.x1.min(segment.x1) - other.x0.max(segment.x0);
+                    overlap > 0.6 * (segment.x1 - segment.x0).min(other.x1 - other.x0)
+                });
+            let here = reaches[upper][at];
+            if let Some((_, &wider)) = below
+                && wider.0 <= here.0
+                && wider.1 >= here.1
+            {
+                reaches[upper][at] = wider;
+            }
+        }
+    }
 }
 
 /// A period set right over the last of its years ("Three Months Ended" over "2022" only)
