@@ -3,6 +3,7 @@
 //! Nothing here does I/O. A backend implements a port (`ports`), a handler and the
 //! front use it, and neither knows the other: that is the point of this package.
 
+pub mod api_key;
 pub mod boxes;
 pub mod clock;
 pub mod entropy;

@@ -1,0 +1,156 @@
+//! The front at work: what the routes share beyond what the composition root hands in.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quaestor_core::clock::Time;
+use quaestor_core::ids::JobId;
+use quaestor_core::model::Caller;
+use quaestor_core::ports::limits::{Admission, Quota};
+use quaestor_core::ports::store::NewAuditEntry;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Front;
+use crate::auth::Keys;
+use crate::http::health::HealthCache;
+use crate::http::route::RateClass;
+use crate::problem::{ApiError, chain};
+
+/// The state of the router. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Inner>);
+
+/// What [`App`] shares.
+pub(crate) struct Inner {
+    pub(crate) front: Arc<Front>,
+    /// Keys that were good a moment ago.
+    pub(crate) keys: Keys,
+    /// The last answer of the health checks.
+    pub(crate) health: HealthCache,
+    /// Set when the process is to stop.
+    pub(crate) shutdown: CancellationToken,
+    /// Waits for uploads, sockets and connections at the end.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) started_at: Time,
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl App {
+    pub(crate) fn new(front: Arc<Front>, shutdown: CancellationToken, tasks: TaskTracker) -> Self {
+        let started_at = front.clock.now();
+        Self(Arc::new(Inner {
+            front,
+            keys: Keys::default(),
+            health: HealthCache::default(),
+            shutdown,
+            tasks,
+            started_at,
+        }))
+    }
+}
+
+impl Inner {
+    /// An entry for the audit log.
+    pub(crate) fn audit(
+        &self,
+        caller: &Caller,
+        action: &'static str,
+        subject: impl ToString,
+    ) -> NewAuditEntry {
+        NewAuditEntry {
+            id: self.front.ids.next(),
+            principal_id: caller.principal_id,
+            action,
+            subject: subject.to_string(),
+            at: self.front.clock.now(),
+        }
+    }
+
+    /// Counts a request of a principal against the quota of its class.
+    pub(crate) async fn admit(&self, caller: &Caller, class: RateClass) -> Result<(), ApiError> {
+        let quotas = &self.front.settings.quotas;
+        let (name, quota) = match class {
+            RateClass::Open => return Ok(()),
+            RateClass::Read => ("read", quotas.read),
+            RateClass::Write => ("write", quotas.write),
+            RateClass::Ask => ("ask", quotas.ask),
+            RateClass::Search => ("search", quotas.search),
+            RateClass::Upload => ("upload", quotas.upload),
+            RateClass::Admin => ("admin", quotas.admin),
+            RateClass::Socket => ("socket", quotas.socket),
+        };
+        self.count(&format!("{name}:{}", caller.principal_id), quota).await
+    }
+
+    /// Counts one under a name.
+    pub(crate) async fn count(&self, name: &str, quota: Quota) -> Result<(), ApiError> {
+        match self.front.limits.admit(name, quota).await {
+            Admission::Admitted => Ok(()),
+            Admission::RetryAfter(wait) => Err(ApiError::rate_limited(wait)),
+        }
+    }
+
+    /// Keeps in the audit log that a caller named an id that is not there for it. Bounded
+    /// per caller, so that guessing ids does not fill the log.
+    pub(crate) async fn record_denied(&self, caller: &Caller, subject: &str) {
+        metrics::counter!("quaestor_http_denied_total").increment(1);
+        let name = format!("denied:{}", caller.principal_id);
+        if self.count(&name, self.front.settings.quotas.denied_audit).await.is_err() {
+            return;
+        }
+        let entry = self.audit(caller, "authz_denied", subject);
+        if let Err(error) = self.front.store.record_audit(caller.workspace_id, entry).await {
+            tracing::warn!(error = %chain(&error), "could not keep a refusal in the audit log");
+        }
+    }
+
+    /// Removes files that nothing names any more. A failure leaves a file behind and is
+    /// told to the operator; the request has had its effect.
+    pub(crate) async fn delete_objects(&self, keys: impl IntoIterator<Item = String>) {
+        use quaestor_core::ports::objects::ObjectKey;
+        for key in keys {
+            let deleted = match ObjectKey::parse(&key) {
+                Ok(key) => self.front.objects.delete(&key).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = deleted {
+                tracing::warn!(
+                    object.key = %key,
+                    error = %chain(&error),
+                    "a stored file could not be removed and stays behind"
+                );
+            }
+        }
+    }
+
+    /// Appends an event without waiting long: the store is the truth, and whoever watches
+    /// finds the end of the job there.
+    pub(crate) async fn append_event(
+        &self,
+        caller: &Caller,
+        job: JobId,
+        attempt: u32,
+        event: quaestor_core::events::Event,
+    ) {
+        /// An event log that is away must not hold up an acceptance.
+        const PATIENCE: Duration = Duration::from_millis(250);
+        let append = self.front.events.append(caller.workspace_id, job, attempt, vec![event]);
+        tokio::select! {
+            appended = append => if let Err(error) = appended {
+                tracing::warn!(job.id = %job, error = %chain(&error), "an event was not logged");
+            },
+            () = self.front.clock.sleep(PATIENCE) => {
+                tracing::warn!(job.id = %job, "an event was not logged in time");
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! How the process is: `/health`, `/ready` and `/metrics`.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use quaestor_core::clock::Time;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tokio::sync::Mutex;
+
+use crate::app::App;
+use crate::problem::chain;
+use crate::settings::Check;
+
+/// One check.
+#[derive(Clone, Debug, Serialize)]
+struct CheckResult {
+    status: &'static str,
+    latency_ms: f64,
+    detail: Option<String>,
+}
+
+/// All checks at one moment.
+#[derive(Debug)]
+struct Checked {
+    at: Time,
+    services: [(Check, CheckResult); 5],
+    cpu_s: Option<f64>,
+    /// Share of one core since the checks before.
+    cpu_share: Option<f64>,
+}
+
+/// The last checks, so that asking often costs nothing.
+#[derive(Debug, Default)]
+pub(crate) struct HealthCache(Mutex<Option<Arc<Checked>>>);
+
+/// 200 while the process lives, whatever the services behind do.
+pub(super) async fn health(State(app): State<App>) -> Json<Value> {
+    let checked = checked(&app).await;
+    let status = if failed(&checked, &Check::ALL) { "degraded" } else { "ok" };
+    Json(body(&app, &checked, status))
+}
+
+/// 503 when a needed check fails.
+pub(super) async fn ready(State(app): State<App>) -> (StatusCode, Json<Value>) {
+    let checked = checked(&app).await;
+    let unready = failed(&checked, &app.front.settings.ready_needs) || app.shutdown.is_cancelled();
+    if unready {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(body(&app, &checked, "unavailable")))
+    } else {
+        (StatusCode::OK, Json(body(&app, &checked, "ok")))
+    }
+}
+
+pub(super) async fn metrics(State(app): State<App>) -> Response {
+    let mut response = (app.front.metrics)().into_response();
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+    );
+    response
+}
+
+impl Check {
+    const ALL: [Self; 5] = [Self::Database, Self::Queue, Self::Events, Self::Objects, Self::Models];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Queue => "queue",
+            Self::Events => "events",
+            Self::Objects => "objects",
+            Self::Models => "models",
+        }
+    }
+}
+
+/// Whether one of these checks failed. Models that nobody named are unknown, not failed.
+fn failed(checked: &Checked, needed: &[Check]) -> bool {
+    let bad = |result: &CheckResult| result.status == "failed";
+    checked.services.iter().any(|(check, result)| needed.contains(check) && bad(result))
+}
+
+fn body(app: &App, checked: &Checked, status: &str) -> Value {
+    let mut checks = Map::new();
+    for (check, result) in &checked.services {
+        checks.insert(check.name().to_owned(), json!(result));
+    }
+    let memory = resident_bytes().map(|bytes| format!("{bytes} bytes resident"));
+    checks.insert("memory".to_owned(), measured(memory));
+    let cpu = checked.cpu_s.map(|seconds| match checked.cpu_share {
+        Some(share) => format!("{seconds:.2} s used, {:.1} % of a core lately", share * 100.0),
+        None => format!("{seconds:.2} s used"),
+    });
+    checks.insert("cpu".to_owned(), measured(cpu));
+    let uptime = (app.front.clock.now() - app.started_at).as_seconds_f64().max(0.0);
+    json!({
+        "status": status,
+        "version": app.front.settings.version,
+        "uptime_s": uptime,
+        "checks": checks,
+    })
+}
+
+/// A measure of the process itself; unknown where the system does not tell.
+fn measured(detail: Option<String>) -> Value {
+    let status = if detail.is_some() { "ok" } else { "unknown" };
+    json!(CheckResult { status, latency_ms: 0.0, detail })
+}
+
+/// The checks, at most as old as the settings allow. Those who come together wait for
+/// one round of checks instead of each starting one.
+async fn checked(app: &App) -> Arc<Checked> {
+    let mut cache = app.health.0.lock().await;
+    let now = app.front.clock.now();
+    if let Some(last) = cache.as_ref()
+        && now - last.at < chrono_of(app.front.settings.health_cache)
+    {
+        return last.clone();
+    }
+    let front = &app.front;
+    let (database, queue, events, objects) = tokio::join!(
+        check(app, front.store.ping()),
+        check(app, front.queue.ping()),
+        check(app, front.events.ping()),
+        check(app, front.objects.ping()),
+    );
+    let names = &front.settings.models;
+    let models = CheckResult {
+        status: if names.is_empty() { "unknown" } else { "ok" },
+        latency_ms: 0.0,
+        detail: (!names.is_empty()).then(|| names.join(", ")),
+    };
+    let cpu_s = cpu_seconds();
+    let cpu_share = cache.as_ref().and_then(|last| {
+        let wall = (now - last.at).as_seconds_f64();
+        Some((cpu_s? - last.cpu_s?) / wall).filter(|share| share.is_finite())
+    });
+    let checked = Arc::new(Checked {
+        at: now,
+        services: [
+            (Check::Database, database),
+            (Check::Queue, queue),
+            (Check::Events, events),
+            (Check::Objects, objects),
+            (Check::Models, models),
+        ],
+        cpu_s,
+        cpu_share,
+    });
+    *cache = Some(checked.clone());
+    checked
+}
+
+async fn check<E: std::error::Error + 'static>(
+    app: &App,
+    ping: impl Future<Output = Result<(), E>>,
+) -> CheckResult {
+    let started = app.front.clock.now();
+    let (status, detail) = tokio::select! {
+        answer = ping => match answer {
+            Ok(()) => ("ok", None),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "a health check failed: {error}");
+                // The causes may name hosts; they are for the log alone.
+                ("failed", Some(error.to_string()))
+            }
+        },
+        () = app.front.clock.sleep(app.front.settings.check_timeout) => {
+            ("failed", Some("no answer in time".to_owned()))
+        }
+    };
+    let latency = (app.front.clock.now() - started).as_seconds_f64() * 1_000.0;
+    CheckResult { status, latency_ms: latency.max(0.0), detail }
+}
+
+/// Resident memory, from `/proc/self/statm`: pages of 4 KiB on the systems we run on.
+fn resident_bytes() -> Option<u64> {
+    const PAGE_BYTES: u64 = 4_096;
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * PAGE_BYTES)
+}
+
+/// Processor time of the process, from `/proc/self/stat`, whose tick Linux fixes at 100
+/// a second for every program.
+fn cpu_seconds() -> Option<f64> {
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The program's name may hold spaces; what follows its closing bracket does not.
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+    let user: f64 = fields.nth(11)?.parse().ok()?;
+    let system: f64 = fields.next()?.parse().ok()?;
+    Some((user + system) / TICKS_PER_SECOND)
+}
+
+fn chrono_of(duration: std::time::Duration) -> chrono::TimeDelta {
+    chrono::TimeDelta::from_std(duration).unwrap_or_default()
+}

@@ -1,0 +1,447 @@
+//! The forms of requests and answers, for the OpenAPI document alone.
+//!
+//! The types that are served live in `core`, which knows no OpenAPI. Tests hold the two
+//! together: each answer's fields are compared, each request's fields are tried.
+
+#![expect(dead_code, reason = "the fields are read by the derive, to describe them")]
+
+use chrono::{DateTime, NaiveDate, Utc};
+use utoipa::openapi::schema::AdditionalProperties;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+use uuid::Uuid;
+
+/// Every schema by its name.
+pub(super) fn all() -> Vec<(&'static str, RefOr<Schema>)> {
+    let mut schemas = described();
+    for (name, schema) in &mut schemas {
+        if let (true, RefOr::T(Schema::Object(object))) = (REQUESTS.contains(name), schema) {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+    }
+    schemas
+}
+
+/// Requests refuse fields that they do not know; answers may grow.
+const REQUESTS: [&str; 8] = [
+    "NewCollection",
+    "CollectionChange",
+    "SearchRequest",
+    "SearchFilters",
+    "NewConversation",
+    "NewMessage",
+    "Feedback",
+    "NewKey",
+];
+
+macro_rules! schemas {
+    ($($name:ident),* $(,)?) => {
+        fn described() -> Vec<(&'static str, RefOr<Schema>)> {
+            vec![$((stringify!($name), <$name as PartialSchema>::schema()),)*]
+        }
+    };
+}
+
+schemas!(
+    AcceptedFile,
+    AcceptedQuestion,
+    AcceptedUpload,
+    AuditEntry,
+    CheckResult,
+    Checks,
+    Chunk,
+    Citation,
+    Collection,
+    CollectionChange,
+    Conversation,
+    CreatedKey,
+    Document,
+    Feedback,
+    Figure,
+    Found,
+    Health,
+    Job,
+    JobProblem,
+    Key,
+    MarkBox,
+    Message,
+    NewCollection,
+    NewConversation,
+    NewKey,
+    NewMessage,
+    Problem,
+    SearchAnswer,
+    SearchFilters,
+    SearchRequest,
+    Ticket,
+    Upload,
+    Usage,
+);
+
+#[derive(ToSchema)]
+struct NewCollection {
+    /// Unique in the workspace.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+}
+
+#[derive(ToSchema)]
+struct CollectionChange {
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+}
+
+#[derive(ToSchema)]
+struct Collection {
+    id: Uuid,
+    name: String,
+    /// Null where it is searched by words alone.
+    #[schema(required = true)]
+    embedding_model: Option<String>,
+    documents: u64,
+    created_at: DateTime<Utc>,
+}
+
+#[derive(ToSchema)]
+struct Upload {
+    /// Stands before the first file.
+    collection_id: Uuid,
+    /// Any number of files.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    file: Vec<String>,
+}
+
+#[derive(ToSchema)]
+struct AcceptedUpload {
+    batch_id: Uuid,
+    items: Vec<AcceptedFile>,
+}
+
+#[derive(ToSchema)]
+struct AcceptedFile {
+    document_id: Uuid,
+    job_id: Uuid,
+    filename: String,
+    /// `queued`, or `duplicate` of a file with the same bytes, whose ids these are.
+    status: String,
+}
+
+#[derive(ToSchema)]
+struct Document {
+    id: Uuid,
+    collection_id: Uuid,
+    filename: String,
+    media_type: String,
+    size_bytes: u64,
+    sha256: String,
+    version: u32,
+    /// `queued`, `processing`, `ready` or `failed`.
+    status: String,
+    #[schema(required = true)]
+    error: Option<JobProblem>,
+    pages: u32,
+    chunks: u32,
+    created_at: DateTime<Utc>,
+}
+
+/// Why a document, an answer or a job failed.
+#[derive(ToSchema)]
+struct JobProblem {
+    code: String,
+    title: String,
+    detail: String,
+}
+
+#[derive(ToSchema)]
+struct Chunk {
+    chunk_id: Uuid,
+    ordinal: u32,
+    #[schema(required = true)]
+    page: Option<u32>,
+    #[schema(required = true)]
+    cell: Option<String>,
+    #[schema(required = true)]
+    section: Option<String>,
+    #[schema(required = true)]
+    header: Option<String>,
+    text: String,
+    char_start: u32,
+    char_end: u32,
+    is_table: bool,
+    tokens: u32,
+}
+
+#[derive(ToSchema)]
+struct SearchRequest {
+    #[schema(min_length = 1)]
+    query: String,
+    /// All of the workspace where left out; an empty list names none.
+    collection_ids: Option<Vec<Uuid>>,
+    #[schema(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    filters: Option<SearchFilters>,
+}
+
+#[derive(ToSchema)]
+struct SearchFilters {
+    document_ids: Option<Vec<Uuid>>,
+    media_types: Option<Vec<String>>,
+    date_from: Option<NaiveDate>,
+    date_to: Option<NaiveDate>,
+}
+
+#[derive(ToSchema)]
+struct SearchAnswer {
+    passages: Vec<Found>,
+    /// `words` or `words_and_meaning`.
+    searched_by: String,
+    #[schema(required = true)]
+    note: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct Found {
+    document_id: Uuid,
+    filename: String,
+    version: u32,
+    #[schema(required = true)]
+    page: Option<u32>,
+    #[schema(required = true)]
+    cell: Option<String>,
+    #[schema(required = true)]
+    section: Option<String>,
+    #[schema(required = true)]
+    header: Option<String>,
+    text: String,
+    char_start: u32,
+    char_end: u32,
+    score: f32,
+    chunk_id: Uuid,
+    collection_id: Uuid,
+}
+
+#[derive(ToSchema)]
+struct NewConversation {
+    #[schema(min_length = 1, max_length = 200)]
+    title: Option<String>,
+    assistant_id: Option<Uuid>,
+    /// All that the asker may read where left out.
+    collection_ids: Option<Vec<Uuid>>,
+}
+
+#[derive(ToSchema)]
+struct Conversation {
+    id: Uuid,
+    #[schema(required = true)]
+    title: Option<String>,
+    #[schema(required = true)]
+    collection_ids: Option<Vec<Uuid>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+#[derive(ToSchema)]
+struct NewMessage {
+    /// The question.
+    #[schema(min_length = 1)]
+    content: String,
+}
+
+#[derive(ToSchema)]
+struct AcceptedQuestion {
+    message_id: Uuid,
+    answer_id: Uuid,
+    job_id: Uuid,
+}
+
+#[derive(ToSchema)]
+struct Message {
+    id: Uuid,
+    conversation_id: Uuid,
+    /// `user` or `assistant`.
+    role: String,
+    /// `pending`, `done`, `failed` or `cancelled`.
+    state: String,
+    content: String,
+    citations: Vec<Citation>,
+    figures: Vec<Figure>,
+    #[schema(required = true)]
+    model: Option<String>,
+    #[schema(required = true)]
+    usage: Option<Usage>,
+    /// Why there is no answer; left out where nothing failed.
+    error: Option<JobProblem>,
+    created_at: DateTime<Utc>,
+}
+
+#[derive(ToSchema)]
+struct Citation {
+    ordinal: u32,
+    document_id: Uuid,
+    filename: String,
+    version: u32,
+    #[schema(required = true)]
+    page: Option<u32>,
+    #[schema(required = true)]
+    cell: Option<String>,
+    #[schema(required = true)]
+    section: Option<String>,
+    /// Stands word for word in the stored page or cell text.
+    quote: String,
+    char_start: u32,
+    char_end: u32,
+    boxes: Vec<MarkBox>,
+}
+
+/// In points from the page's top left.
+#[derive(ToSchema)]
+struct MarkBox {
+    page: u32,
+    x0: f32,
+    y0: f32,
+    x1: f32,
+    y1: f32,
+}
+
+#[derive(ToSchema)]
+struct Figure {
+    text: String,
+    /// `supported` or `unsupported`.
+    status: String,
+    #[schema(required = true)]
+    ordinal: Option<u32>,
+}
+
+#[derive(ToSchema)]
+struct Usage {
+    input_tokens: u64,
+    output_tokens: u64,
+    cost_micros: u64,
+}
+
+#[derive(ToSchema)]
+struct Feedback {
+    /// 1 or -1.
+    #[schema(minimum = -1, maximum = 1)]
+    rating: i8,
+    #[schema(min_length = 1, max_length = 4000)]
+    comment: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct Job {
+    id: Uuid,
+    /// `chat` or `documents`.
+    kind: String,
+    step: String,
+    /// `queued`, `running`, `waiting`, `done`, `failed`, `cancelled` or `dead`.
+    state: String,
+    #[schema(required = true)]
+    reason: Option<String>,
+    #[schema(required = true)]
+    until: Option<DateTime<Utc>>,
+    #[schema(required = true)]
+    problem: Option<JobProblem>,
+    attempt: u32,
+    #[schema(required = true)]
+    batch_id: Option<Uuid>,
+    subject_id: Uuid,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    #[schema(required = true)]
+    finished_at: Option<DateTime<Utc>>,
+}
+
+#[derive(ToSchema)]
+struct Ticket {
+    /// For `/ws?ticket=`, once.
+    ticket: String,
+    expires_at: DateTime<Utc>,
+}
+
+#[derive(ToSchema)]
+struct NewKey {
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// `viewer`, `member`, `admin` or `auditor`.
+    role: String,
+}
+
+#[derive(ToSchema)]
+struct Key {
+    id: Uuid,
+    principal_id: Uuid,
+    name: String,
+    role: String,
+    prefix: String,
+    created_at: DateTime<Utc>,
+    #[schema(required = true)]
+    revoked_at: Option<DateTime<Utc>>,
+}
+
+#[derive(ToSchema)]
+struct CreatedKey {
+    id: Uuid,
+    principal_id: Uuid,
+    name: String,
+    role: String,
+    prefix: String,
+    created_at: DateTime<Utc>,
+    #[schema(required = true)]
+    revoked_at: Option<DateTime<Utc>>,
+    /// The key itself, shown this once.
+    key: String,
+}
+
+#[derive(ToSchema)]
+struct AuditEntry {
+    id: Uuid,
+    principal_id: Uuid,
+    action: String,
+    subject: String,
+    at: DateTime<Utc>,
+}
+
+#[derive(ToSchema)]
+struct Health {
+    /// `ok`, `degraded` or `unavailable`.
+    status: String,
+    version: String,
+    uptime_s: f64,
+    checks: Checks,
+}
+
+#[derive(ToSchema)]
+struct Checks {
+    database: CheckResult,
+    queue: CheckResult,
+    events: CheckResult,
+    objects: CheckResult,
+    models: CheckResult,
+    memory: CheckResult,
+    cpu: CheckResult,
+}
+
+#[derive(ToSchema)]
+struct CheckResult {
+    /// `ok`, `failed` or `unknown`.
+    status: String,
+    latency_ms: f64,
+    #[schema(required = true)]
+    detail: Option<String>,
+}
+
+/// RFC 9457.
+#[derive(ToSchema)]
+struct Problem {
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: String,
+    /// Stable.
+    code: String,
+    /// The field, parameter or header that is wrong.
+    field: Option<String>,
+    /// How many seconds to wait.
+    retry_after_s: Option<u64>,
+}

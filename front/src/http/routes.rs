@@ -1,0 +1,448 @@
+//! The route table: every path of the front, in the order of the contract.
+
+use axum::routing::{delete, get, patch, post};
+
+use super::route::{
+    Access, Answer, BodyKind, IdOf, IdParam, Place, QueryKind, QueryParam, RateClass, Route, Verb,
+};
+use super::{
+    audit, collections, content, conversations, documents, health, job_events, jobs, keys,
+    messages, openapi, search, tickets, upload,
+};
+use crate::socket;
+
+/// Every route. A path that is not here does not exist.
+#[must_use]
+pub fn routes() -> &'static [Route] {
+    ROUTES
+}
+
+const fn path_id(of: IdOf) -> IdParam {
+    IdParam { name: "id", place: Place::Path, of }
+}
+
+const LIMIT: QueryParam =
+    QueryParam { name: "limit", kind: QueryKind::Number, about: "How many items, 1 to 200" };
+const CURSOR: QueryParam =
+    QueryParam { name: "cursor", kind: QueryKind::Text, about: "`next` of the answer before" };
+const IN_COLLECTION: QueryParam = QueryParam {
+    name: "collection_id",
+    kind: QueryKind::Id,
+    about: "Only documents of this collection",
+};
+const TO_COLLECTION: QueryParam = QueryParam {
+    name: "collection_id",
+    kind: QueryKind::Id,
+    about: "The collection, for clients that cannot send the field before the files",
+};
+const STATUS: QueryParam = QueryParam {
+    name: "status",
+    kind: QueryKind::OneOf(&["queued", "processing", "ready", "failed"]),
+    about: "Only documents in this status",
+};
+const STATE: QueryParam = QueryParam {
+    name: "state",
+    kind: QueryKind::OneOf(&[
+        "queued",
+        "running",
+        "waiting",
+        "done",
+        "failed",
+        "cancelled",
+        "dead",
+    ]),
+    about: "Only jobs in this state",
+};
+const KIND: QueryParam = QueryParam {
+    name: "kind",
+    kind: QueryKind::OneOf(&["chat", "documents"]),
+    about: "Only jobs of this kind",
+};
+const VERSION: QueryParam = QueryParam {
+    name: "version",
+    kind: QueryKind::Number,
+    about: "The version; the newest where none is given",
+};
+const AFTER: QueryParam = QueryParam {
+    name: "after",
+    kind: QueryKind::Text,
+    about: "Only events after this id, as the header `Last-Event-ID` says it",
+};
+const TICKET: QueryParam =
+    QueryParam { name: "ticket", kind: QueryKind::Text, about: "A one-time ticket, for browsers" };
+
+/// What most routes have.
+const BASE: Route = Route {
+    verb: Verb::Get,
+    path: "",
+    operation: "",
+    summary: "",
+    noun: "",
+    access: Access::Read,
+    body: BodyKind::None,
+    ids: &[],
+    query: &[],
+    rate: RateClass::Read,
+    idempotent: false,
+    answer: Answer::Empty(204),
+    handler: axum::routing::MethodRouter::new,
+};
+
+const COLLECTION: Route = Route { noun: "collection", ids: &[path_id(IdOf::Collection)], ..BASE };
+const DOCUMENT: Route = Route { noun: "document", ids: &[path_id(IdOf::Document)], ..BASE };
+const CONVERSATION: Route =
+    Route { noun: "conversation", ids: &[path_id(IdOf::Conversation)], ..BASE };
+const JOB: Route = Route { noun: "job", ids: &[path_id(IdOf::Job)], access: Access::Any, ..BASE };
+
+static ROUTES: &[Route] = &[
+    Route {
+        verb: Verb::Post,
+        path: "/api/collections",
+        operation: "create_collection",
+        summary: "Make a collection",
+        access: Access::Write,
+        body: BodyKind::Json("NewCollection"),
+        rate: RateClass::Write,
+        answer: Answer::Json(201, "Collection"),
+        handler: || post(collections::create),
+        ..BASE
+    },
+    Route {
+        path: "/api/collections",
+        operation: "list_collections",
+        summary: "List the collections, oldest first",
+        query: &[LIMIT, CURSOR],
+        answer: Answer::List("Collection"),
+        handler: || get(collections::list),
+        ..BASE
+    },
+    Route {
+        path: "/api/collections/{id}",
+        operation: "get_collection",
+        summary: "Get a collection",
+        answer: Answer::Json(200, "Collection"),
+        handler: || get(collections::one),
+        ..COLLECTION
+    },
+    Route {
+        verb: Verb::Patch,
+        path: "/api/collections/{id}",
+        operation: "rename_collection",
+        summary: "Give a collection another name",
+        access: Access::Write,
+        body: BodyKind::Json("CollectionChange"),
+        rate: RateClass::Write,
+        answer: Answer::Json(200, "Collection"),
+        handler: || patch(collections::rename),
+        ..COLLECTION
+    },
+    Route {
+        verb: Verb::Delete,
+        path: "/api/collections/{id}",
+        operation: "delete_collection",
+        summary: "Remove a collection with its documents",
+        access: Access::Write,
+        rate: RateClass::Write,
+        handler: || delete(collections::remove),
+        ..COLLECTION
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/documents",
+        operation: "upload_documents",
+        summary: "Upload files; the field `collection_id` stands before the first file",
+        access: Access::Write,
+        body: BodyKind::Multipart,
+        ids: &[
+            IdParam { name: "collection_id", place: Place::Body, of: IdOf::Collection },
+            IdParam { name: "collection_id", place: Place::Query, of: IdOf::Collection },
+        ],
+        query: &[TO_COLLECTION],
+        rate: RateClass::Upload,
+        idempotent: true,
+        answer: Answer::Json(202, "AcceptedUpload"),
+        handler: || post(upload::upload),
+        ..BASE
+    },
+    Route {
+        path: "/api/documents",
+        operation: "list_documents",
+        summary: "List documents, oldest first",
+        ids: &[IdParam { name: "collection_id", place: Place::Query, of: IdOf::Collection }],
+        query: &[IN_COLLECTION, STATUS, LIMIT, CURSOR],
+        answer: Answer::List("Document"),
+        handler: || get(documents::list),
+        ..BASE
+    },
+    Route {
+        path: "/api/documents/{id}",
+        operation: "get_document",
+        summary: "Get a document",
+        answer: Answer::Json(200, "Document"),
+        handler: || get(documents::one),
+        ..DOCUMENT
+    },
+    Route {
+        verb: Verb::Delete,
+        path: "/api/documents/{id}",
+        operation: "delete_document",
+        summary: "Remove a document with all that was made of it",
+        access: Access::Write,
+        rate: RateClass::Write,
+        handler: || delete(documents::remove),
+        ..DOCUMENT
+    },
+    Route {
+        path: "/api/documents/{id}/content",
+        operation: "get_document_content",
+        summary: "Get the file as it was uploaded",
+        query: &[VERSION],
+        answer: Answer::Other(200, "application/octet-stream"),
+        handler: || get(content::content),
+        ..DOCUMENT
+    },
+    Route {
+        path: "/api/documents/{id}/chunks",
+        operation: "list_document_chunks",
+        summary: "List the passages of a document's current version, in its order",
+        query: &[LIMIT, CURSOR],
+        answer: Answer::List("Chunk"),
+        handler: || get(documents::chunks),
+        ..DOCUMENT
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/search",
+        operation: "search",
+        summary: "Find passages",
+        body: BodyKind::Json("SearchRequest"),
+        ids: &[
+            IdParam { name: "collection_ids", place: Place::BodyList, of: IdOf::Collection },
+            IdParam { name: "filters.document_ids", place: Place::BodyList, of: IdOf::Document },
+        ],
+        rate: RateClass::Search,
+        answer: Answer::Json(200, "SearchAnswer"),
+        handler: || post(search::search),
+        ..BASE
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/conversations",
+        operation: "create_conversation",
+        summary: "Begin a conversation",
+        body: BodyKind::Json("NewConversation"),
+        ids: &[
+            IdParam { name: "collection_ids", place: Place::BodyList, of: IdOf::Collection },
+            IdParam { name: "assistant_id", place: Place::Body, of: IdOf::Assistant },
+        ],
+        rate: RateClass::Write,
+        answer: Answer::Json(201, "Conversation"),
+        handler: || post(conversations::create),
+        ..BASE
+    },
+    Route {
+        path: "/api/conversations",
+        operation: "list_conversations",
+        summary: "List one's own conversations, newest first",
+        query: &[LIMIT, CURSOR],
+        answer: Answer::List("Conversation"),
+        handler: || get(conversations::list),
+        ..BASE
+    },
+    Route {
+        path: "/api/conversations/{id}",
+        operation: "get_conversation",
+        summary: "Get a conversation",
+        answer: Answer::Json(200, "Conversation"),
+        handler: || get(conversations::one),
+        ..CONVERSATION
+    },
+    Route {
+        verb: Verb::Delete,
+        path: "/api/conversations/{id}",
+        operation: "delete_conversation",
+        summary: "Remove a conversation with its messages",
+        rate: RateClass::Write,
+        handler: || delete(conversations::remove),
+        ..CONVERSATION
+    },
+    Route {
+        path: "/api/conversations/{id}/messages",
+        operation: "list_messages",
+        summary: "List the messages of a conversation, oldest first",
+        query: &[LIMIT, CURSOR],
+        answer: Answer::List("Message"),
+        handler: || get(messages::list),
+        ..CONVERSATION
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/conversations/{id}/messages",
+        operation: "ask",
+        summary: "Ask a question",
+        body: BodyKind::Json("NewMessage"),
+        rate: RateClass::Ask,
+        idempotent: true,
+        answer: Answer::Json(202, "AcceptedQuestion"),
+        handler: || post(messages::ask),
+        ..CONVERSATION
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/messages/{id}/feedback",
+        operation: "give_feedback",
+        summary: "Judge an answer",
+        noun: "answer",
+        body: BodyKind::Json("Feedback"),
+        ids: &[path_id(IdOf::Message)],
+        rate: RateClass::Write,
+        handler: || post(messages::feedback),
+        ..BASE
+    },
+    Route {
+        path: "/api/jobs",
+        operation: "list_jobs",
+        summary: "List jobs, newest first: one's own, or all for admins and auditors",
+        access: Access::Any,
+        query: &[STATE, KIND, LIMIT, CURSOR],
+        answer: Answer::List("Job"),
+        handler: || get(jobs::list),
+        ..BASE
+    },
+    Route {
+        path: "/api/jobs/{id}",
+        operation: "get_job",
+        summary: "Get a job",
+        answer: Answer::Json(200, "Job"),
+        handler: || get(jobs::one),
+        ..JOB
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/jobs/{id}/cancel",
+        operation: "cancel_job",
+        summary: "Wish a job cancelled; answers with the job as it stands then",
+        access: Access::Read,
+        rate: RateClass::Write,
+        answer: Answer::Json(200, "Job"),
+        handler: || post(jobs::cancel),
+        ..JOB
+    },
+    Route {
+        path: "/api/jobs/{id}/events",
+        operation: "watch_job",
+        summary: "Watch a job: server-sent events, resumed by `Last-Event-ID`",
+        query: &[AFTER],
+        answer: Answer::Other(200, "text/event-stream"),
+        handler: || get(job_events::events),
+        ..JOB
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/ws-tickets",
+        operation: "create_ws_ticket",
+        summary: "Get a one-time ticket that opens a WebSocket, for browsers",
+        access: Access::Any,
+        rate: RateClass::Socket,
+        answer: Answer::Json(201, "Ticket"),
+        handler: || post(tickets::create),
+        ..BASE
+    },
+    Route {
+        path: "/ws",
+        operation: "open_socket",
+        summary: "Open a WebSocket: ask, watch and cancel, all live",
+        access: Access::Socket,
+        query: &[TICKET],
+        rate: RateClass::Socket,
+        answer: Answer::Empty(101),
+        handler: || get(socket::open),
+        ..BASE
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/admin/keys",
+        operation: "create_key",
+        summary: "Make an API key; it is shown this once",
+        access: Access::Administer,
+        body: BodyKind::Json("NewKey"),
+        rate: RateClass::Admin,
+        answer: Answer::Json(201, "CreatedKey"),
+        handler: || post(keys::create),
+        ..BASE
+    },
+    Route {
+        path: "/api/admin/keys",
+        operation: "list_keys",
+        summary: "List the API keys, oldest first",
+        access: Access::Administer,
+        query: &[LIMIT, CURSOR],
+        rate: RateClass::Admin,
+        answer: Answer::List("Key"),
+        handler: || get(keys::list),
+        ..BASE
+    },
+    Route {
+        verb: Verb::Delete,
+        path: "/api/admin/keys/{id}",
+        operation: "revoke_key",
+        summary: "Revoke an API key",
+        noun: "key",
+        access: Access::Administer,
+        ids: &[path_id(IdOf::Key)],
+        rate: RateClass::Admin,
+        handler: || delete(keys::revoke),
+        ..BASE
+    },
+    Route {
+        path: "/api/admin/audit",
+        operation: "list_audit",
+        summary: "List the audit log, newest first",
+        access: Access::Audit,
+        query: &[LIMIT, CURSOR],
+        rate: RateClass::Admin,
+        answer: Answer::List("AuditEntry"),
+        handler: || get(audit::list),
+        ..BASE
+    },
+    Route {
+        path: "/api/openapi.json",
+        operation: "get_openapi",
+        summary: "Get this description",
+        access: Access::Open,
+        rate: RateClass::Open,
+        answer: Answer::Other(200, "application/json"),
+        handler: || get(openapi::serve),
+        ..BASE
+    },
+    Route {
+        path: "/health",
+        operation: "get_health",
+        summary: "Tell how the process is; 200 while it lives",
+        access: Access::Open,
+        rate: RateClass::Open,
+        answer: Answer::Json(200, "Health"),
+        handler: || get(health::health),
+        ..BASE
+    },
+    Route {
+        path: "/ready",
+        operation: "get_ready",
+        summary: "Tell whether the process can serve; 503 when a needed check fails",
+        access: Access::Open,
+        rate: RateClass::Open,
+        answer: Answer::Json(200, "Health"),
+        handler: || get(health::ready),
+        ..BASE
+    },
+    Route {
+        path: "/metrics",
+        operation: "get_metrics",
+        summary: "Get the metrics, in the text format of Prometheus",
+        access: Access::Local,
+        rate: RateClass::Open,
+        answer: Answer::Other(200, "text/plain"),
+        handler: || get(health::metrics),
+        ..BASE
+    },
+];

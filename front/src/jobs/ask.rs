@@ -1,0 +1,85 @@
+//! A question is accepted: checked, stored with its job in one transaction, and left to
+//! the workers. Nothing slower happens here.
+
+use quaestor_core::events::Event;
+use quaestor_core::ids::{ConversationId, JobId, MessageId};
+use quaestor_core::jobs::{ChatPayload, JobKind, NewJob, Step};
+use quaestor_core::model::Caller;
+use quaestor_core::ports::store::{AcceptQuestion, AcceptedQuestion, StoreError};
+
+use super::replay::{Accepted, remember, replay};
+use crate::app::App;
+use crate::problem::ApiError;
+
+/// A question whose form was checked.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) conversation_id: ConversationId,
+    pub(crate) content: String,
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) traceparent: Option<String>,
+}
+
+/// Accepts a question. The caller was admitted before.
+pub(crate) async fn accept_question(
+    app: &App,
+    caller: &Caller,
+    question: Question,
+) -> Result<Accepted<AcceptedQuestion>, ApiError> {
+    let Question { conversation_id, content, idempotency_key, traceparent } = question;
+    let key = idempotency_key.map(|key| {
+        let conversation = conversation_id.uuid();
+        let parts: [&[u8]; 3] = [b"ask", conversation.as_bytes(), content.as_bytes()];
+        remember(app, caller, key, &parts)
+    });
+    if let Some(known) = replay(app, caller, key.as_ref()).await? {
+        return Ok(known);
+    }
+
+    let front = &app.front;
+    let (message_id, answer_id): (MessageId, MessageId) = (front.ids.next(), front.ids.next());
+    let job_id: JobId = front.ids.next();
+    let now = front.clock.now();
+    let payload = ChatPayload { conversation_id, message_id, answer_id };
+    let payload = serde_json::to_value(payload).map_err(|error| ApiError::internal(&error))?;
+    let question = AcceptQuestion {
+        conversation_id,
+        principal_id: caller.principal_id,
+        message_id,
+        answer_id,
+        content,
+        job: NewJob {
+            id: job_id,
+            kind: JobKind::Chat,
+            step: Step::ChatRetrieve,
+            principal_id: caller.principal_id,
+            payload,
+            batch_id: None,
+            outbox_id: front.ids.next(),
+            created_at: now,
+            deadline: Some(now + front.settings.chat_deadline),
+            traceparent,
+        },
+        idempotency: key.clone(),
+        audit: app.audit(caller, "question.ask", message_id),
+    };
+    match front.store.accept_question(caller.workspace_id, question).await {
+        Ok(Some(answer)) => {
+            // Before the wake: the worker's first event would shut `queued` out.
+            app.append_event(caller, answer.job_id, 0, Event::Queued).await;
+            front.wake.notify();
+            metrics::counter!("quaestor_jobs_accepted_total", "kind" => JobKind::Chat.as_str())
+                .increment(1);
+            Ok(Accepted { answer, replayed: false })
+        }
+        Ok(None) => Err(ApiError::missing("conversation", conversation_id)),
+        // Another request with this key was faster: its answer is the answer.
+        Err(error @ StoreError::Conflict { .. }) => {
+            match replay(app, caller, key.as_ref()).await? {
+                Some(winner) => Ok(winner),
+                None => Err(error.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}

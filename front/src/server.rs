@@ -1,0 +1,107 @@
+//! The listener: connections with bounds on headers and time, and an orderly end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::Front;
+use crate::app::App;
+use crate::auth::Peer;
+
+/// Room for a request's headers; what is beyond is answered 431.
+const HEADER_BYTES: usize = 64 << 10;
+const MAX_HEADERS: usize = 100;
+/// After a failed accept (too many open files), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until the token is cancelled. Then takes no more connections, lets running
+/// requests end, and closes sockets with a hint to resume. Connections and uploads run
+/// on the tracker: who waits for it (with a limit) waits for them.
+pub async fn serve(
+    listener: TcpListener,
+    front: Arc<Front>,
+    shutdown: CancellationToken,
+    tracker: TaskTracker,
+) -> io::Result<()> {
+    let places = Arc::new(Semaphore::new(front.settings.max_connections));
+    let header_timeout = front.settings.header_timeout;
+    let clock = front.clock.clone();
+    let router = crate::http::router(App::new(front, shutdown.clone(), tracker.clone()));
+    loop {
+        let place = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            place = places.clone().acquire_owned() => place.map_err(io::Error::other)?,
+        };
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let connection =
+                    connection(stream, peer, router.clone(), header_timeout, shutdown.clone());
+                tracker.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "a connection could not be accepted");
+                clock.sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    header_timeout: Duration,
+    shutdown: CancellationToken,
+) {
+    // Tokens are small and wanted at once.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(error = %error, "a connection stays with delayed sending");
+    }
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(axum::body::Body::new);
+        request.extensions_mut().insert(Peer(Some(peer.ip())));
+        let router = router.clone();
+        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|e| match e {})) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(HEADER_BYTES)
+        .max_headers(MAX_HEADERS)
+        .half_close(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // A client that leaves or sends no HTTP; nobody needs to act.
+        tracing::debug!(error = %error, "a connection ended early");
+    }
+}

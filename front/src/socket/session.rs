@@ -1,0 +1,294 @@
+//! One open socket: a single task that waits for the peer, its jobs, the clock and the
+//! end of the process, and answers each.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use quaestor_core::clock::Time;
+use quaestor_core::ids::JobId;
+use serde_json::Value;
+use tokio_stream::StreamMap;
+
+use super::frames::{self, Incoming, Request};
+use crate::app::App;
+use crate::auth::{Who, in_force};
+use crate::http::guard::forbidden;
+use crate::http::route::RateClass;
+use crate::jobs::{Question, WatchItem, accept_question, cancel_job, watch_job};
+use crate::problem::{ApiError, Code};
+
+/// A reason must fit a control frame of 125 bytes.
+const GOING_AWAY: Close =
+    Close(1001, "restarting: reconnect, and subscribe again after the last event id");
+const KEY_REVOKED: Close = Close(1008, "the key is no longer valid");
+const IDLE: Close = Close(4001, "idle: no frame came, not even a pong");
+const SLOW_CONSUMER: Close = Close(4008, "slow_consumer");
+
+/// Why a socket is closed: code and reason.
+#[derive(Clone, Copy, Debug)]
+struct Close(u16, &'static str);
+
+/// Whether the session goes on; it ends with a close frame, or without one where the
+/// peer has closed or is gone.
+type Flow = ControlFlow<Option<Close>>;
+
+/// A socket's state.
+pub(super) struct Session {
+    app: App,
+    who: Who,
+    jobs: StreamMap<JobId, BoxStream<'static, WatchItem>>,
+    /// Jobs whose end was told on this socket a moment ago: asking for them again tells
+    /// nothing twice. Bounded by the number of subscriptions.
+    told: VecDeque<JobId>,
+    heard_at: Time,
+    ping_at: Time,
+    check_at: Time,
+}
+
+impl Session {
+    pub(super) fn new(app: App, who: Who) -> Self {
+        let now = app.front.clock.now();
+        let settings = app.front.settings.sockets;
+        Self {
+            app,
+            who,
+            jobs: StreamMap::new(),
+            told: VecDeque::new(),
+            heard_at: now,
+            ping_at: now + settings.ping_every,
+            check_at: now + settings.key_check,
+        }
+    }
+
+    /// Runs on the application's tracker, so that shutdown waits for the close frames.
+    pub(super) async fn run(mut self, mut socket: WebSocket) {
+        let tasks = self.app.tasks.clone();
+        let session = async move {
+            metrics::gauge!("quaestor_sockets").increment(1.0);
+            let _open = OpenSocket;
+            let end = loop {
+                if let ControlFlow::Break(end) = self.step(&mut socket).await {
+                    break end;
+                }
+            };
+            if let Some(close) = end {
+                self.close(socket, close).await;
+            }
+        };
+        // Waited for elsewhere; this task has nothing more to do.
+        drop(tasks.spawn(session));
+    }
+
+    async fn step(&mut self, socket: &mut WebSocket) -> Flow {
+        let clock = self.app.front.clock.clone();
+        let settings = self.app.front.settings.sockets;
+        tokio::select! {
+            biased;
+            () = self.app.shutdown.cancelled() => Flow::Break(Some(GOING_AWAY)),
+            () = clock.sleep_until(self.check_at) => {
+                self.check_at = clock.now() + settings.key_check;
+                if in_force(&self.app, &self.who).await {
+                    Flow::Continue(())
+                } else {
+                    Flow::Break(Some(KEY_REVOKED))
+                }
+            }
+            () = clock.sleep_until(self.heard_at + settings.idle_close) => Flow::Break(Some(IDLE)),
+            () = clock.sleep_until(self.ping_at) => {
+                self.ping_at = clock.now() + settings.ping_every;
+                self.send(socket, Message::Ping(Bytes::new())).await
+            }
+            message = socket.recv() => match message {
+                Some(Ok(message)) => {
+                    self.heard_at = clock.now();
+                    self.message(socket, message).await
+                }
+                // The library has answered a broken peer with the fitting close frame.
+                Some(Err(error)) => {
+                    tracing::debug!(error = %error, "a socket broke");
+                    Flow::Break(close_for(&error))
+                }
+                None => Flow::Break(None),
+            },
+            Some((job_id, item)) = self.jobs.next(), if !self.jobs.is_empty() => {
+                let frame = match &item {
+                    WatchItem::Gap => frames::gap(job_id),
+                    WatchItem::Event(event) => {
+                        if event.event.is_terminal() {
+                            self.jobs.remove(&job_id);
+                            self.told.push_back(job_id);
+                            if self.told.len() > settings.max_subscriptions {
+                                self.told.pop_front();
+                            }
+                        }
+                        frames::event(job_id, event)
+                    }
+                };
+                self.say(socket, &frame).await
+            }
+        }
+    }
+
+    async fn message(&mut self, socket: &mut WebSocket, message: Message) -> Flow {
+        match message {
+            Message::Text(text) => {
+                let max_chars = self.app.front.settings.question_max_chars;
+                let Incoming { request_id, request } = frames::read(&text, max_chars);
+                let request_id = request_id.as_deref();
+                let handled = match request {
+                    Ok((request, entry)) if entry.access.allows(self.who.caller.role) => {
+                        self.handle(request, request_id).await
+                    }
+                    Ok((_, entry)) => {
+                        self.app.record_denied(&self.who.caller, entry.name).await;
+                        Err(forbidden(entry.access))
+                    }
+                    Err(error) => Err(error),
+                };
+                match handled {
+                    Ok(Some(frame)) => self.say(socket, &frame).await,
+                    Ok(None) => Flow::Continue(()),
+                    Err(error) => {
+                        if let Some(subject) = &error.denied {
+                            self.app.record_denied(&self.who.caller, subject).await;
+                        }
+                        self.say(socket, &frames::error(request_id, &error)).await
+                    }
+                }
+            }
+            Message::Binary(_) => {
+                let error = ApiError::new(Code::UnsupportedFrame, "send text frames of JSON");
+                self.say(socket, &frames::error(None, &error)).await
+            }
+            // The library answers pings and close frames itself.
+            Message::Ping(_) | Message::Pong(_) => Flow::Continue(()),
+            Message::Close(_) => Flow::Break(None),
+        }
+    }
+
+    /// Does what a frame asks, and says what is to be answered.
+    async fn handle(
+        &mut self,
+        request: Request,
+        request_id: Option<&str>,
+    ) -> Result<Option<Value>, ApiError> {
+        let caller = self.who.caller;
+        match request {
+            Request::Ping => Ok(Some(frames::pong())),
+            Request::Unsubscribe { job_id } => {
+                self.jobs.remove(&job_id);
+                self.told.retain(|told| *told != job_id);
+                Ok(None)
+            }
+            Request::Cancel { job_id } => {
+                self.app.admit(&caller, RateClass::Write).await?;
+                // The end comes as an event to all who watch the job.
+                cancel_job(&self.app, &caller, job_id).await?;
+                Ok(None)
+            }
+            Request::Subscribe { job_id, after } => {
+                self.app.admit(&caller, RateClass::Read).await?;
+                // Watched already, or told to its end: saying it again would repeat events.
+                if self.jobs.contains_key(&job_id)
+                    || (after.is_none() && self.told.contains(&job_id))
+                {
+                    return Ok(None);
+                }
+                self.room()?;
+                let items = watch_job(&self.app, &caller, job_id, after).await?;
+                self.jobs.insert(job_id, items);
+                Ok(None)
+            }
+            Request::Ask { conversation_id, content } => {
+                self.app.admit(&caller, RateClass::Ask).await?;
+                self.room()?;
+                let question =
+                    Question { conversation_id, content, idempotency_key: None, traceparent: None };
+                let answer = accept_question(&self.app, &caller, question).await?.answer;
+                // Who asks here watches here.
+                match watch_job(&self.app, &caller, answer.job_id, None).await {
+                    Ok(items) => {
+                        self.jobs.insert(answer.job_id, items);
+                    }
+                    Err(error) => tracing::warn!(
+                        job.id = %answer.job_id,
+                        "an accepted question is not watched: {}", error.detail
+                    ),
+                }
+                Ok(Some(frames::accepted(request_id, &answer)))
+            }
+        }
+    }
+
+    fn room(&self) -> Result<(), ApiError> {
+        let max = self.app.front.settings.sockets.max_subscriptions;
+        if self.jobs.len() < max {
+            return Ok(());
+        }
+        let detail = format!("a socket may watch at most {max} jobs; unsubscribe from some");
+        Err(ApiError::new(Code::TooManySubscriptions, detail))
+    }
+
+    async fn say(&mut self, socket: &mut WebSocket, frame: &Value) -> Flow {
+        self.send(socket, Message::text(frame.to_string())).await
+    }
+
+    /// Sends a frame, for as long as a peer may take. Nothing is read meanwhile, and the
+    /// jobs' streams wait in the log: a slow peer costs no memory.
+    async fn send(&mut self, socket: &mut WebSocket, message: Message) -> Flow {
+        let settings = self.app.front.settings.sockets;
+        tokio::select! {
+            sent = socket.send(message) => match sent {
+                Ok(()) => Flow::Continue(()),
+                Err(error) => {
+                    tracing::debug!(error = %error, "a socket's peer is gone");
+                    Flow::Break(None)
+                }
+            },
+            () = self.app.front.clock.sleep(settings.send_timeout) => {
+                Flow::Break(Some(SLOW_CONSUMER))
+            }
+        }
+    }
+
+    /// Says why, waits a bounded while for the peer's own close frame, and hangs up.
+    async fn close(&mut self, mut socket: WebSocket, Close(code, reason): Close) {
+        metrics::counter!("quaestor_sockets_closed_total", "code" => code.to_string()).increment(1);
+        let frame = CloseFrame { code, reason: reason.into() };
+        let farewell = async {
+            if socket.send(Message::Close(Some(frame))).await.is_ok() {
+                // What the peer still says is of no interest; its close frame ends this.
+                while let Some(Ok(_)) = socket.recv().await {}
+            }
+        };
+        tokio::select! {
+            () = farewell => {}
+            () = self.app.front.clock.sleep(self.app.front.settings.sockets.send_timeout) => {}
+        }
+    }
+}
+
+/// Counts an open socket down, however its task ends.
+struct OpenSocket;
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        metrics::gauge!("quaestor_sockets").decrement(1.0);
+    }
+}
+
+/// The close frame for a peer that broke the protocol; none where it is merely gone.
+fn close_for(error: &axum::Error) -> Option<Close> {
+    use std::error::Error;
+    use tokio_tungstenite::tungstenite::Error as Protocol;
+    match error.source().and_then(|source| source.downcast_ref::<Protocol>()) {
+        Some(Protocol::Capacity(_)) => Some(Close(1009, "a message may have at most 64 KiB")),
+        Some(Protocol::Utf8(_)) => Some(Close(1007, "text frames are UTF-8")),
+        Some(Protocol::Protocol(_)) => Some(Close(1002, "the frame breaks the protocol")),
+        _ => None,
+    }
+}
