@@ -37,7 +37,7 @@ pub(super) async fn first_key(
     if let Some(key) = &config.server.admin_key {
         let token = key.expose_secret();
         let known = {
-            let parsed = api_key::parse(token).context("reading the admin key")?;
+            let parsed = read(token)?;
             store.find_key(&parsed.prefix).await.context("looking for the admin key")?
         };
         if known.is_none() {
@@ -54,9 +54,13 @@ pub(super) async fn first_key(
     if has_key {
         return Ok(None);
     }
-    let token = api_key::generate(entropy);
-    keep(store, clock, ids, workspace, "first key", token.expose_secret()).await?;
-    Ok(Some(token))
+    let made = api_key::generate(entropy);
+    keep(store, clock, ids, workspace, "first key", made.token.expose_secret()).await?;
+    Ok(Some(made.token))
+}
+
+fn read(token: &str) -> anyhow::Result<api_key::PresentedKey> {
+    api_key::parse(token).context("the admin key is too short to be one")
 }
 
 async fn keep(
@@ -67,7 +71,7 @@ async fn keep(
     name: &str,
     token: &str,
 ) -> anyhow::Result<()> {
-    let parsed = api_key::parse(token).context("reading the key")?;
+    let parsed = read(token)?;
     let principal_id: PrincipalId = ids.next();
     let key = NewKey {
         id: ids.next(),
