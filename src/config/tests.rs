@@ -127,6 +127,7 @@ fn a_wrong_value_is_refused_with_key_source_and_what_was_expected() {
         ("[data]\nqueue_url = \"amqp://x\"", &["data.queue_url", "distributed backends"]),
         ("[workers]\nheartbeat_s = 30", &["workers.heartbeat_s", "quaestor.toml", "runs out"]),
         ("[server]\nallowed_origins = [\"*\"]", &["server.allowed_origins", "`*`"]),
+        ("[log]\nfilter = \"info,x=loud\"", &["log.filter"]),
         ("[server", &["quaestor.toml is not TOML"]),
     ] {
         let sentence = refusal(text);
