@@ -87,7 +87,7 @@ pub async fn ask_once(
     let mut written = String::new();
     client
         .follow(accepted.job_id)
-        .to_the_end::<anyhow::Error>(|heard| {
+        .until_end::<anyhow::Error>(|heard| {
             let Heard::Event(_, event) = heard else { return Ok(()) };
             match *event {
                 Event::Token { text } => {

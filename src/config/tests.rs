@@ -224,7 +224,7 @@ fn the_list_of_keys_is_the_structs() {
 fn the_shipped_example_shows_every_key_with_its_default() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("quaestor.example.toml");
     let text = std::fs::read_to_string(&path).unwrap();
-    let settings = load(&Sources { file: Some(path.clone()), ..Sources::default() }).unwrap();
+    let settings = load(&Sources { file: Some(path), ..Sources::default() }).unwrap();
     assert_eq!(
         serde_json::to_value(&settings.config).unwrap(),
         serde_json::to_value(Config::default()).unwrap(),
