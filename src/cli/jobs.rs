@@ -78,7 +78,7 @@ pub(super) async fn run(
 fn show(job: &Job, terminal: &Terminal) -> anyhow::Result<()> {
     let state = terminal.paint(style(job.state), job.state.as_str());
     terminal.line(&format!("job       {}", job.id))?;
-    terminal.line(&format!("state     {state}  {}", why(job)).trim_end())?;
+    terminal.line(format!("state     {state}  {}", why(job)).trim_end())?;
     terminal.line(&format!("step      {}, attempt {}", job.step, job.attempt))?;
     terminal.line(&format!("works on  {}", job.subject_id))?;
     terminal.line(&format!("accepted  {}", job.created_at.to_rfc3339()))?;
