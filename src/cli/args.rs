@@ -124,6 +124,7 @@ pub struct Connection {
     /// The server's address.
     #[arg(
         long,
+        global = true,
         value_name = "URL",
         env = "QUAESTOR_SERVER",
         default_value = "http://127.0.0.1:8080"
@@ -131,7 +132,7 @@ pub struct Connection {
     pub server: String,
     /// The API key; better in QUAESTOR_API_KEY or in the file QUAESTOR_API_KEY_FILE names,
     /// since other users of the machine can see the arguments of a process.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, global = true, value_name = "KEY")]
     pub key: Option<SecretString>,
 }
 

@@ -13,6 +13,9 @@ use super::client::{AcceptedQuestion, Heard};
 use super::terminal::plain;
 use super::{Client, Ended, Style, Terminal, client};
 
+/// Longer quotes are cut where they are shown to people; `--json` has them whole.
+const MAX_QUOTE_CHARS: usize = 480;
+
 /// An answer as the server has stored it, with the job that wrote it.
 #[derive(Clone, Debug)]
 pub struct Answered {
@@ -84,7 +87,7 @@ pub async fn ask_once(
     let mut written = String::new();
     client
         .follow(accepted.job_id)
-        .to_the_end::<anyhow::Error>(|heard| {
+        .until_end::<anyhow::Error>(|heard| {
             let Heard::Event(_, event) = heard else { return Ok(()) };
             match *event {
                 Event::Token { text } => {
@@ -142,8 +145,8 @@ pub fn print_answer(message: &Message, terminal: &Terminal) -> anyhow::Result<()
             terminal.paint(Style::Cyan, &mark),
             terminal.paint(Style::Bold, &place(citation))
         ))?;
-        let quote = plain(&citation.quote);
-        terminal.paragraph("    ", &format!("\u{201c}{}\u{201d}", quote.trim()))?;
+        let quote = shortened(plain(&citation.quote).trim());
+        terminal.paragraph("    ", &format!("\u{201c}{quote}\u{201d}"))?;
     }
     let loose = unsupported(&message.figures);
     if !loose.is_empty() {
@@ -169,6 +172,14 @@ fn place(citation: &Citation) -> String {
         }
     }
     plain(&place)
+}
+
+/// A quote as it is shown: a whole table would push the answer off the screen.
+fn shortened(quote: &str) -> String {
+    match quote.char_indices().nth(MAX_QUOTE_CHARS) {
+        Some((end, _)) => format!("{} \u{2026}", quote[..end].trim_end()),
+        None => quote.to_owned(),
+    }
 }
 
 fn unsupported(figures: &[Figure]) -> Vec<&str> {

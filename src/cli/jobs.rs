@@ -53,7 +53,7 @@ pub(super) async fn run(
             let mut ended = Ended::Well;
             let follow = client.follow(id);
             follow
-                .to_the_end::<anyhow::Error>(|heard| {
+                .until_end::<anyhow::Error>(|heard| {
                     let (id, event) = match heard {
                         Heard::Event(id, event) => (id, *event),
                         Heard::Gap => {
@@ -78,7 +78,7 @@ pub(super) async fn run(
 fn show(job: &Job, terminal: &Terminal) -> anyhow::Result<()> {
     let state = terminal.paint(style(job.state), job.state.as_str());
     terminal.line(&format!("job       {}", job.id))?;
-    terminal.line(&format!("state     {state}  {}", why(job)).trim_end().to_owned())?;
+    terminal.line(format!("state     {state}  {}", why(job)).trim_end())?;
     terminal.line(&format!("step      {}, attempt {}", job.step, job.attempt))?;
     terminal.line(&format!("works on  {}", job.subject_id))?;
     terminal.line(&format!("accepted  {}", job.created_at.to_rfc3339()))?;

@@ -8,6 +8,7 @@ mod doctor;
 mod ingest;
 mod jobs;
 mod key;
+pub(crate) mod logging;
 mod parse_child;
 mod serve;
 mod terminal;

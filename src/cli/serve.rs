@@ -12,8 +12,9 @@ use crate::app;
 /// Serves until the first SIGINT or SIGTERM, then drains.
 pub(super) async fn run(arguments: ServeArguments, terminal: &Terminal) -> anyhow::Result<Ended> {
     let settings = settings(&arguments.file)?;
+    super::logging::start(&settings.config.log)?;
     for warning in &settings.warnings {
-        terminal.note(&format!("{} {warning}", terminal.paint(Style::Yellow, "warning:")))?;
+        tracing::warn!("{warning}");
     }
     let wanted = settings.config.server.listen;
     let listener = TcpListener::bind(wanted).await.with_context(|| {

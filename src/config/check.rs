@@ -23,6 +23,8 @@ pub(super) fn check(config: &Config) -> Result<Vec<String>, Refusal> {
     server(config)?;
     backends(config)?;
     models(config)?;
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.filter);
+    filter.map_err(|error| ("log.filter", error.to_string()))?;
     let mut warnings = Vec::new();
     workers(config, &mut warnings)?;
     risky(config, &mut warnings);

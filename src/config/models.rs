@@ -287,7 +287,7 @@ mod tests {
         let searched = [partial.clone(), whole.clone()];
         assert_eq!(models.embedder(&searched), Ok(EmbedderChoice::MiniLm(whole.clone())));
         assert!(matches!(models.embedder(&searched[..1]), Ok(EmbedderChoice::None(_))));
-        models.dir = Some(partial.clone());
+        models.dir = Some(partial);
         assert!(models.embedder(&searched).unwrap_err().contains("tokenizer.json"));
         models.embed = EmbedSetting::MiniLm(Some(whole.clone()));
         assert_eq!(models.embedder(&[]), Ok(EmbedderChoice::MiniLm(whole)));

@@ -127,6 +127,7 @@ fn a_wrong_value_is_refused_with_key_source_and_what_was_expected() {
         ("[data]\nqueue_url = \"amqp://x\"", &["data.queue_url", "distributed backends"]),
         ("[workers]\nheartbeat_s = 30", &["workers.heartbeat_s", "quaestor.toml", "runs out"]),
         ("[server]\nallowed_origins = [\"*\"]", &["server.allowed_origins", "`*`"]),
+        ("[log]\nfilter = \"info,x=loud\"", &["log.filter"]),
         ("[server", &["quaestor.toml is not TOML"]),
     ] {
         let sentence = refusal(text);
@@ -223,7 +224,7 @@ fn the_list_of_keys_is_the_structs() {
 fn the_shipped_example_shows_every_key_with_its_default() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("quaestor.example.toml");
     let text = std::fs::read_to_string(&path).unwrap();
-    let settings = load(&Sources { file: Some(path.clone()), ..Sources::default() }).unwrap();
+    let settings = load(&Sources { file: Some(path), ..Sources::default() }).unwrap();
     assert_eq!(
         serde_json::to_value(&settings.config).unwrap(),
         serde_json::to_value(Config::default()).unwrap(),

@@ -41,7 +41,7 @@ impl Client {
 impl Follow<'_> {
     /// Calls `heard` with every event once and in order, until one ends the job or history
     /// is gone. Resumes where a connection dropped.
-    pub async fn to_the_end<E: From<ClientError>>(
+    pub async fn until_end<E: From<ClientError>>(
         mut self,
         mut heard: impl FnMut(Heard) -> Result<(), E>,
     ) -> Result<(), E> {

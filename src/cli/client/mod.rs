@@ -3,6 +3,8 @@
 mod error;
 mod events;
 mod sse;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod wire;
 
@@ -279,10 +281,12 @@ impl Client {
             let page: Page<T> =
                 self.get(&format!("{path}{mark}limit={wanted}{cursor}"), what).await?;
             items.extend(page.items);
-            match page.next {
-                Some(next) if items.len() < most => cursor = format!("&cursor={}", next.0),
-                _ => return Ok(items),
+            let Some(next) = page.next.filter(|_| items.len() < most) else { return Ok(items) };
+            let turned = format!("&cursor={}", next.0);
+            if turned == cursor {
+                break;
             }
+            cursor = turned;
         }
         Err(self.foreign(what, "a list without end"))
     }

@@ -7,7 +7,7 @@ const MAX_EVENT_BYTES: usize = 4 << 20;
 
 /// One event as the wire has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SseEvent {
+pub(crate) struct SseEvent {
     /// The `id` field, to resume after.
     pub id: Option<String>,
     /// The `event` field.
@@ -19,11 +19,11 @@ pub struct SseEvent {
 /// An event that grew beyond what is taken.
 #[derive(Debug, thiserror::Error)]
 #[error("an event of the stream is larger than {MAX_EVENT_BYTES} bytes")]
-pub struct TooLarge;
+pub(crate) struct TooLarge;
 
 /// Takes bytes as they come and gives whole events.
 #[derive(Debug, Default)]
-pub struct SseReader {
+pub(crate) struct SseReader {
     buffer: BytesMut,
     event: SseEvent,
     has_data: bool,
@@ -31,7 +31,11 @@ pub struct SseReader {
 
 impl SseReader {
     /// Takes the next bytes; the events that are whole now are added to `events`.
-    pub fn take(&mut self, bytes: &[u8], events: &mut Vec<SseEvent>) -> Result<(), TooLarge> {
+    pub(crate) fn take(
+        &mut self,
+        bytes: &[u8],
+        events: &mut Vec<SseEvent>,
+    ) -> Result<(), TooLarge> {
         self.buffer.extend_from_slice(bytes);
         while let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
             let line = self.buffer.split_to(end);

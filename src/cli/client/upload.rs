@@ -16,12 +16,12 @@ use super::{AcceptedFile, AcceptedUpload, Client, ClientError};
 const READ_BYTES: usize = 64 << 10;
 
 /// Is told how many bytes of a file have left. Negative where an attempt is begun again.
-pub type Progress = Arc<dyn Fn(i64) + Send + Sync>;
+pub(crate) type Progress = Arc<dyn Fn(i64) + Send + Sync>;
 
 impl Client {
     /// Uploads one file under its own idempotency key: repeated after a broken connection,
     /// it does not make a second document. The bytes are read from disk as they leave.
-    pub async fn upload(
+    pub(crate) async fn upload(
         &self,
         collection: CollectionId,
         path: &Path,

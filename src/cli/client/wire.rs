@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The answer to a question that was accepted.
 #[derive(Clone, Debug, Deserialize)]
-pub struct AcceptedQuestion {
+pub(crate) struct AcceptedQuestion {
     /// The answer to come.
     pub answer_id: MessageId,
     /// The job that writes it.
@@ -16,14 +16,14 @@ pub struct AcceptedQuestion {
 
 /// The answer to an upload that was accepted.
 #[derive(Clone, Debug, Deserialize)]
-pub struct AcceptedUpload {
+pub(crate) struct AcceptedUpload {
     /// One per file.
     pub items: Vec<AcceptedFile>,
 }
 
 /// One file of an upload that was accepted.
 #[derive(Clone, Debug, Deserialize)]
-pub struct AcceptedFile {
+pub(crate) struct AcceptedFile {
     /// The document.
     pub document_id: DocumentId,
     /// `queued`, or `duplicate` where the same bytes are there already.
@@ -32,7 +32,7 @@ pub struct AcceptedFile {
 
 /// An API key as the server lists it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct ListedKey {
+pub(crate) struct ListedKey {
     /// Its row.
     pub id: KeyId,
     /// Its name, for people.
@@ -50,7 +50,7 @@ pub struct ListedKey {
 
 /// A key that was just made, with its only showing.
 #[derive(Clone, Deserialize)]
-pub struct CreatedKey {
+pub(crate) struct CreatedKey {
     /// Its row.
     pub id: KeyId,
     /// Its name.
@@ -70,7 +70,7 @@ impl std::fmt::Debug for CreatedKey {
 
 /// The body of `/health`.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Health {
+pub(crate) struct Health {
     /// `ok`, or what is the matter.
     pub status: String,
     /// The server's version.
@@ -84,7 +84,7 @@ pub struct Health {
 
 /// One check of `/health`.
 #[derive(Clone, Debug, Deserialize)]
-pub struct HealthCheck {
+pub(crate) struct HealthCheck {
     /// `ok`, or what is the matter.
     pub status: String,
     /// More about it.
