@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use quaestor_backends::event_log::memory::MemoryEventLog;
+use quaestor_backends::event_log::memory::{Bounds, MemoryEventLog};
 use quaestor_backends::limits::memory::MemoryLimits;
 use quaestor_backends::models::chain::ChatChain;
 use quaestor_backends::models::minilm::MiniLm;
 use quaestor_backends::models::offline::OfflineModel;
-use quaestor_backends::models::openai::{OpenAiChat, OpenAiEmbedder, OpenAiSettings};
+use quaestor_backends::models::openai::{Endpoint, OpenAiChat, OpenAiEmbedder, Timeouts};
 use quaestor_backends::objects::local::LocalObjects;
 use quaestor_backends::queue::memory::MemoryQueue;
 use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
@@ -99,10 +99,10 @@ pub async fn start(
         QueueChoice::Memory => Arc::new(MemoryQueue::new(QUEUE_CAPACITY)),
     };
     let events = match config.data.events().map_err(anyhow::Error::msg)? {
-        EventsChoice::Memory => Arc::new(MemoryEventLog::new(clock.clone())),
+        EventsChoice::Memory => Arc::new(MemoryEventLog::new(clock.clone(), Bounds::default())),
     };
-    let embedder = open_embedder(settings)?;
-    let chat = open_chat(config)?;
+    let embedder = open_embedder(settings, &clock)?;
+    let chat = open_chat(config, &clock)?;
     let searcher = Searcher::new(store.clone(), embedder.clone());
 
     let context = Context {
@@ -257,7 +257,10 @@ async fn open_objects(config: &Config) -> anyhow::Result<Arc<dyn Objects>> {
     }
 }
 
-fn open_embedder(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Embedder>>> {
+fn open_embedder(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<Arc<dyn Embedder>>> {
     let threads = usize::try_from(settings.config.models.embed_threads).unwrap_or(1);
     Ok(match &settings.embedder {
         EmbedderChoice::None(_) => None,
@@ -267,27 +270,35 @@ fn open_embedder(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Embedder>
             Some(Arc::new(model))
         }
         EmbedderChoice::OpenAi(model) => {
-            Some(Arc::new(OpenAiEmbedder::new(openai(&settings.config), model)?))
+            let dimensions = settings.config.models.embed_dimensions().with_context(|| {
+                format!("{model} is unknown here: set models.embed_dimensions to its length")
+            })?;
+            let endpoint = openai(&settings.config, model);
+            Some(Arc::new(OpenAiEmbedder::new(endpoint, dimensions, clock.clone())?))
         }
     })
 }
 
-fn open_chat(config: &Config) -> anyhow::Result<Arc<dyn ChatModel>> {
+fn open_chat(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn ChatModel>> {
     let mut chain: Vec<Arc<dyn ChatModel>> = Vec::new();
     for provider in &config.models.chat.0 {
         chain.push(match provider {
             ChatProvider::Offline => Arc::new(OfflineModel::new()),
-            ChatProvider::OpenAi(model) => Arc::new(OpenAiChat::new(openai(config), model)?),
+            ChatProvider::OpenAi(model) => {
+                Arc::new(OpenAiChat::new(openai(config, model), clock.clone())?)
+            }
         });
     }
     ChatChain::of(chain).context("models.chat names no model: `offline` needs none")
 }
 
-fn openai(config: &Config) -> OpenAiSettings {
-    OpenAiSettings {
-        api_key: config.models.openai.api_key.clone(),
+fn openai(config: &Config, model: &str) -> Endpoint {
+    Endpoint {
+        provider: "openai".to_owned(),
+        model: model.to_owned(),
         base_url: config.models.openai.base_url.clone(),
-        ..OpenAiSettings::default()
+        key: config.models.openai.api_key.clone().unwrap_or_default(),
+        timeouts: Timeouts::default(),
     }
 }
 

@@ -69,6 +69,7 @@ pub const KEYS: &[Key] = &[
     ),
     named("models.dir", "QUAESTOR_MODEL_DIR", "a folder with a MiniLM model"),
     key("models.embed_threads", COUNT),
+    key("models.embed_dimensions", COUNT),
     secret("models.openai.api_key", "OPENAI_API_KEY", "a text"),
     named("models.openai.base_url", "OPENAI_BASE_URL", "an http or https address up to `/v1`"),
     key("parse.memory_mb", "a whole number of MiB, at least 64"),

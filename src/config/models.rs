@@ -26,6 +26,8 @@ pub struct Models {
     pub dir: Option<PathBuf>,
     /// How many threads the built-in embedder may use.
     pub embed_threads: u32,
+    /// The length of the vectors of an `openai` embedding model that is not known here.
+    pub embed_dimensions: Option<u32>,
     /// The `openai` provider.
     pub openai: OpenAi,
 }
@@ -37,6 +39,7 @@ impl Default for Models {
             embed: EmbedSetting::Auto,
             dir: None,
             embed_threads: 2,
+            embed_dimensions: None,
             openai: OpenAi::default(),
         }
     }
@@ -191,6 +194,18 @@ impl fmt::Display for EmbedderChoice {
 }
 
 impl Models {
+    /// The length of the vectors of the `openai` embedding model: as configured, or what
+    /// the provider documents for the model.
+    #[must_use]
+    pub fn embed_dimensions(&self) -> Option<u32> {
+        let EmbedSetting::OpenAi(model) = &self.embed else { return self.embed_dimensions };
+        self.embed_dimensions.or(match model.as_str() {
+            "text-embedding-3-small" | "text-embedding-ada-002" => Some(1536),
+            "text-embedding-3-large" => Some(3072),
+            _ => None,
+        })
+    }
+
     /// Who makes vectors. `searched` are the folders to look in where none is named, best
     /// first. A folder that is named and lacks a file is an error, told in a sentence.
     pub fn embedder(&self, searched: &[PathBuf]) -> Result<EmbedderChoice, String> {

@@ -61,8 +61,8 @@ impl Default for Quotas {
         Self {
             requests_burst: 600,
             requests_per_minute: 6_000,
-            asks_burst: 30,
-            asks_per_minute: 120,
+            asks_burst: 120,
+            asks_per_minute: 1_200,
             uploads_burst: 600,
             uploads_per_minute: 6_000,
         }
