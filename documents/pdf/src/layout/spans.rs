@@ -186,6 +186,7 @@ fn without_text_above(rows: &[Row], run: Range<usize>) -> usize {
     let extent = Extent::of(&rows[run.clone()]);
     let Some(first) = rows[run.clone()].iter().position(is_data) else { return run.start };
     let mut from = run.start + first;
+    let mut seen_names = false;
     while from > run.start {
         let row = &rows[from - 1];
         let names_columns = row.segments.len() >= 2
@@ -195,7 +196,7 @@ fn without_text_above(rows: &[Row], run: Range<usize>) -> usize {
         let size = row.size.max(rows[from].size);
         let label = row.segments.len() == 1
             && row.x1() < extent.first_value
-            && (row.x0() < extent.left + 3.0 * row.size || gap < 1.5 * size);
+            && (row.x0() < extent.left + 3.0 * row.size || gap < 1.5 * size && !seen_names);
         let names = names_columns && gap < 3.2 * size
             || extent.is_below(row) && gap < reach(row, &rows[from]);
         // One line of a heading may stand over the middle by chance: then others stand
@@ -207,6 +208,7 @@ fn without_text_above(rows: &[Row], run: Range<usize>) -> usize {
         if title || !(names || label && gap < 2.6 * size) {
             break;
         }
+        seen_names |= !label;
         from -= 1;
     }
     from
