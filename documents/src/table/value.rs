@@ -24,7 +24,7 @@ pub(crate) fn is_figure(text: &str) -> bool {
     // "12 bps", "3.5x", "USD 1,200", "$1.2B"
     digits > 0
         && letters <= 3
-        && letters <= digits
+        && (letters <= digits || text.ends_with("bps") || text.ends_with("pts"))
         && !text.contains('/')
         && !(letters > 0 && is_period(text))
 }
