@@ -8,7 +8,7 @@ use super::models::OPENAI_BASE_URL;
 use super::{Config, ConfigError, EmbedSetting};
 
 /// An admin key shorter than this could be guessed.
-const MIN_ADMIN_KEY: usize = 24;
+const MIN_ADMIN_KEY: usize = 16;
 /// The longest token that authentication looks at.
 const MAX_ADMIN_KEY: usize = 512;
 /// A parser child needs this much to begin with.
