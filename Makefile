@@ -24,12 +24,12 @@ $(MODEL_DIR)/model.safetensors:
 
 test: ## run every test
 	@command -v cargo-nextest >/dev/null || $(CARGO) install --locked cargo-nextest
-	$(CARGO) nextest run --workspace --no-fail-fast
+	$(CARGO) nextest run --workspace --features quaestor/failpoints --no-fail-fast
 	$(CARGO) test --workspace --doc --quiet
 
 lint: ## check format, lints, licences and what may depend on what
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features quaestor/failpoints -- -D warnings
 	scripts/check-dependencies.sh
 
 bench: ## measure, as BENCHMARKS.md tells

@@ -1,0 +1,158 @@
+//! SIGKILL at named points, then a restart: each accepted job ends once, no chunk twice,
+//! no answer lost.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::program::{Program, long_report, model_folder};
+
+const QUESTION: &str = "What was the market value of bond 17 in 2025?";
+
+/// What one run left behind, in a form that compares over runs.
+#[derive(Debug, PartialEq)]
+struct Left {
+    chunks: Vec<(u64, String)>,
+    answer: String,
+    quotes: Vec<String>,
+}
+
+/// Uploads and asks, kills at a point where one is given, restarts, and looks.
+async fn run(point: Option<&str>, environment: &[(&str, &str)]) -> Left {
+    let data = tempfile::tempdir().unwrap();
+    let mut first_environment = environment.to_vec();
+    if let Some(point) = point {
+        first_environment.push(("QUAESTOR_KILL_AT", point));
+    }
+    let mut program = Program::start(data.path(), &first_environment);
+    let collection = program.make_collection("reports").await;
+    // The report takes several batches to parse and to embed.
+    let mut upload = program.upload(&collection, "halden.md", long_report(300)).await.ok();
+    let mut asked = None;
+    let document_point = point.is_some_and(|point| {
+        ["ingest.", "embed.", "relay.", "worker."].iter().any(|area| point.starts_with(area))
+    });
+    if point.is_some() && document_point {
+        assert!(program.wait_for_death(), "the program did not come to {point:?}");
+    } else if let Some(upload) = &upload {
+        program.wait_for_job(upload["items"][0]["job_id"].as_str().unwrap()).await;
+        let conversation = program.make_conversation().await;
+        asked = ask(&program, &conversation).await.map(|asked| (conversation, asked));
+        if point.is_some() {
+            assert!(program.wait_for_death(), "the program did not come to {point:?}");
+        }
+    }
+    if point.is_some() {
+        drop(program);
+        program = Program::start(data.path(), environment);
+    }
+    if upload.is_none() {
+        // The answer to the upload was lost with the process: the client sends it again,
+        // and is told that the file is known, or it is accepted now.
+        upload = program.upload(&collection, "halden.md", long_report(300)).await.ok();
+    }
+    let upload = upload.unwrap();
+    let job = program.wait_for_job(upload["items"][0]["job_id"].as_str().unwrap()).await;
+    assert_eq!(job["state"], "done", "{point:?}: {job}");
+    let document = upload["items"][0]["document_id"].as_str().unwrap().to_owned();
+    let seen = program.get(&format!("/api/documents/{document}")).await;
+    assert_eq!(seen["status"], "ready", "{point:?}: {seen}");
+    let (conversation, asked) = match asked {
+        Some(asked) => asked,
+        None => {
+            let conversation = program.make_conversation().await;
+            let asked = ask(&program, &conversation).await.unwrap();
+            (conversation, asked)
+        }
+    };
+    let job = program.wait_for_job(asked["job_id"].as_str().unwrap()).await;
+    assert_eq!(job["state"], "done", "{point:?}: {job}");
+    let answer = program.answer(&conversation, asked["answer_id"].as_str().unwrap()).await;
+    let jobs = program.get("/api/jobs").await;
+    for job in jobs["items"].as_array().unwrap() {
+        assert_eq!(job["state"], "done", "{point:?}: {job}");
+    }
+    Left { chunks: all_chunks(&program, &document).await, ..left(&answer) }
+}
+
+async fn ask(program: &Program, conversation: &str) -> Option<Value> {
+    let path = format!("/api/conversations/{conversation}/messages");
+    let body = Some(json!({ "content": QUESTION }));
+    let response = program.send(reqwest::Method::POST, &path, body).await.ok()?;
+    assert_eq!(response.status(), 202);
+    response.json().await.ok()
+}
+
+fn left(answer: &Value) -> Left {
+    let citations = answer["citations"].as_array().unwrap();
+    Left {
+        chunks: Vec::new(),
+        answer: answer["content"].as_str().unwrap().to_owned(),
+        quotes: citations.iter().map(|c| c["quote"].as_str().unwrap().to_owned()).collect(),
+    }
+}
+
+async fn all_chunks(program: &Program, document: &str) -> Vec<(u64, String)> {
+    let mut chunks = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/api/documents/{document}/chunks?limit=200{cursor}");
+        let page = program.get(&path).await;
+        for chunk in page["items"].as_array().unwrap() {
+            let text = chunk["text"].as_str().unwrap().to_owned();
+            chunks.push((chunk["ordinal"].as_u64().unwrap(), text));
+        }
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return chunks,
+        }
+    }
+}
+
+async fn check(point: &str, environment: &[(&str, &str)]) {
+    let undisturbed = run(None, environment).await;
+    let ordinals: BTreeSet<u64> = undisturbed.chunks.iter().map(|chunk| chunk.0).collect();
+    assert_eq!(ordinals.len(), undisturbed.chunks.len());
+    assert!(undisturbed.answer.contains("17221"), "{}", undisturbed.answer);
+    assert_eq!(run(Some(point), environment).await, undisturbed, "killed at {point}");
+}
+
+#[tokio::test]
+async fn killed_after_accept_before_anything_is_published() {
+    check("relay.after_publish", &[]).await;
+}
+
+#[tokio::test]
+async fn killed_right_after_a_claim() {
+    check("worker.after_claim", &[]).await;
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_of_a_parse() {
+    check("ingest.mid_parse:2", &[]).await;
+}
+
+#[tokio::test]
+async fn killed_between_save_and_event() {
+    check("worker.after_save", &[]).await;
+}
+
+#[tokio::test]
+async fn killed_between_save_and_ack() {
+    check("worker.before_ack", &[]).await;
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_of_an_answer() {
+    check("generate.mid_stream:3", &[]).await;
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_of_embedding() {
+    let Some(folder) = model_folder() else {
+        eprintln!("skipped: no model folder; `make model` fetches one");
+        return;
+    };
+    let embed = format!("minilm:{}", folder.display());
+    check("embed.mid_embedding:2", &[("QUAESTOR_EMBED", &embed)]).await;
+}

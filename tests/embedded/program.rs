@@ -1,0 +1,196 @@
+//! Starts the program as a process of its own on a scratch folder, and talks to it.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method, Response};
+use serde_json::{Value, json};
+
+/// The key that every started program is given.
+pub(crate) const KEY: &str = "a-key-for-tests-0123456789";
+/// Nothing here takes longer, on a machine with other work.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running program. It is killed when dropped.
+pub(crate) struct Program {
+    child: Child,
+    pub(crate) address: String,
+    client: Client,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The folder of the embedding model, where `make model` has put it.
+pub(crate) fn model_folder() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    let folder = cache.join("quaestor/models/all-MiniLM-L6-v2");
+    folder.join("model.safetensors").is_file().then_some(folder)
+}
+
+impl Program {
+    /// Starts on a data folder, with further environment variables.
+    pub(crate) fn start(data: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quaestor"));
+        command
+            .arg("serve")
+            .env_clear()
+            .env("QUAESTOR_LISTEN", "127.0.0.1:0")
+            .env("QUAESTOR_DATA_DIR", data)
+            .env("QUAESTOR_ADMIN_KEY", KEY)
+            .env("QUAESTOR_EMBED", "none")
+            .envs(environment.iter().copied())
+            .current_dir(data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
+        let address = loop {
+            let Some(Ok(line)) = lines.next() else {
+                panic!("the program ended before it served: {said}");
+            };
+            if let Some((_, address)) = line.split_once("serves on ") {
+                break address.trim().to_owned();
+            }
+            said.push_str(&line);
+            said.push('\n');
+        };
+        // Whatever it says later must not fill the pipe.
+        std::thread::spawn(move || for _ in lines.map_while(Result::ok) {});
+        let client = Client::builder().timeout(PATIENCE).build().unwrap();
+        Self { child, address, client }
+    }
+
+    /// Waits until the process has died, as a named point makes it.
+    pub(crate) fn wait_for_death(&mut self) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if self.child.try_wait().unwrap().is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+
+    /// Sends a request; an error is the connection's, as a killed process leaves it.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> reqwest::Result<Response> {
+        let mut request =
+            self.client.request(method, format!("{}{path}", self.address)).bearer_auth(KEY);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        request.send().await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let response = self.send(Method::GET, path, None).await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert!(status.is_success(), "GET {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
+        let response = self.send(Method::POST, path, Some(body)).await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert!(status.is_success(), "POST {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Uploads one file; an error is the connection's.
+    pub(crate) async fn upload(
+        &self,
+        collection: &str,
+        filename: &str,
+        bytes: impl Into<Vec<u8>>,
+    ) -> reqwest::Result<Value> {
+        let part = reqwest::multipart::Part::bytes(bytes.into()).file_name(filename.to_owned());
+        let form = reqwest::multipart::Form::new()
+            .text("collection_id", collection.to_owned())
+            .part("file", part);
+        let response = self
+            .client
+            .post(format!("{}/api/documents", self.address))
+            .bearer_auth(KEY)
+            .multipart(form)
+            .send()
+            .await?;
+        let status = response.status();
+        let text = response.text().await?;
+        assert_eq!(status, 202, "{text}");
+        Ok(serde_json::from_str(&text).unwrap())
+    }
+
+    pub(crate) async fn make_collection(&self, name: &str) -> String {
+        let made = self.post("/api/collections", json!({ "name": name })).await;
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn make_conversation(&self) -> String {
+        let made = self.post("/api/conversations", json!({})).await;
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until a job has ended; its last state.
+    pub(crate) async fn wait_for_job(&self, job: &str) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let seen = self.get(&format!("/api/jobs/{job}")).await;
+            let state = seen["state"].as_str().unwrap();
+            if ["done", "failed", "cancelled", "dead"].contains(&state) {
+                return seen;
+            }
+            assert!(Instant::now() < until, "job {job} does not end: {seen}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The answer of a conversation's last question.
+    pub(crate) async fn answer(&self, conversation: &str, answer: &str) -> Value {
+        let listed = self.get(&format!("/api/conversations/{conversation}/messages")).await;
+        let items = listed["items"].as_array().unwrap();
+        items.iter().find(|message| message["id"] == answer).unwrap().clone()
+    }
+
+    /// The texts of a document's passages.
+    pub(crate) async fn chunks(&self, document: &str) -> Vec<Value> {
+        let listed = self.get(&format!("/api/documents/{document}/chunks?limit=200")).await;
+        listed["items"].as_array().unwrap().clone()
+    }
+}
+
+/// A document that takes several batches to store: a report with a table on each page.
+pub(crate) fn long_report(sections: usize) -> String {
+    let mut report = String::from("# Halden Bond Fund, annual report 2025\n\n");
+    for n in 1..=sections {
+        report.push_str(&format!(
+            "## Holding {n}\n\nThe fund holds bond number {n} of the Halden series. Its coupon is \
+             paid each March, and its rating was confirmed in the year under review. The position \
+             was built over several quarters and is reviewed by the committee each month.\n\n\
+             | Item | 2025 | 2024 |\n| --- | --- | --- |\n| Nominal of bond {n} | {} | {} |\n\
+             | Market value of bond {n} | {} | {} |\n\n",
+            n * 1_000,
+            n * 900,
+            n * 1_013,
+            n * 911,
+        ));
+    }
+    report
+}

@@ -1,0 +1,116 @@
+//! A client that loses its WebSocket at every event gets the same text, each event once.
+
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Message, http};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::program::{KEY, Program, long_report};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn connect(program: &Program) -> Socket {
+    let url = format!("{}/ws", program.address.replace("http:", "ws:"));
+    let mut request = url.into_client_request().unwrap();
+    let bearer = http::HeaderValue::from_str(&format!("Bearer {KEY}")).unwrap();
+    request.headers_mut().insert("authorization", bearer);
+    connect_async(request).await.unwrap().0
+}
+
+async fn say(socket: &mut Socket, frame: Value) {
+    socket.send(Message::text(frame.to_string())).await.unwrap();
+}
+
+/// The next frame of the protocol; pings are the library's business.
+async fn hear(socket: &mut Socket) -> Value {
+    loop {
+        match socket.next().await.unwrap().unwrap() {
+            Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+            Message::Ping(_) | Message::Pong(_) => {}
+            other => panic!("unexpected frame {other:?}"),
+        }
+    }
+}
+
+fn is_end(frame: &Value) -> bool {
+    ["done", "failed", "cancelled"].contains(&frame["event"]["kind"].as_str().unwrap_or(""))
+}
+
+fn text_of(events: &[Value]) -> String {
+    events
+        .iter()
+        .filter(|frame| frame["event"]["kind"] == "token")
+        .map(|frame| frame["event"]["text"].as_str().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_dropped_socket_resumes_at_every_event() {
+    let data = tempfile::tempdir().unwrap();
+    let program = Program::start(data.path(), &[]);
+    let collection = program.make_collection("reports").await;
+    let upload = program.upload(&collection, "halden.md", long_report(40)).await.unwrap();
+    program.wait_for_job(upload["items"][0]["job_id"].as_str().unwrap()).await;
+    let conversation = program.make_conversation().await;
+
+    // Live: the socket is dropped after each event and the next one resumes.
+    let mut socket = connect(&program).await;
+    say(
+        &mut socket,
+        json!({"type": "ask", "request_id": "r1", "conversation_id": conversation,
+               "content": "What was the market value of bond 17 in 2025?"}),
+    )
+    .await;
+    let accepted = hear(&mut socket).await;
+    assert_eq!(accepted["type"], "accepted", "{accepted}");
+    assert_eq!(accepted["request_id"], "r1");
+    let job = accepted["job_id"].as_str().unwrap().to_owned();
+    let mut live: Vec<Value> = Vec::new();
+    loop {
+        drop(socket);
+        socket = connect(&program).await;
+        let mut subscribe = json!({"type": "subscribe", "job_id": job});
+        if let Some(last) = live.last() {
+            subscribe["after"] = last["id"].clone();
+        }
+        say(&mut socket, subscribe).await;
+        let frame = hear(&mut socket).await;
+        assert_eq!(frame["type"], "event", "{frame}");
+        let end = is_end(&frame);
+        live.push(frame);
+        if end {
+            break;
+        }
+    }
+    let answer = program.answer(&conversation, accepted["answer_id"].as_str().unwrap()).await;
+    assert_eq!(text_of(&live), answer["content"].as_str().unwrap());
+    assert_eq!(live[0]["event"]["kind"], "queued");
+    assert_eq!(live.iter().filter(|frame| is_end(frame)).count(), 1);
+
+    // Afterwards: from every event on, exactly the rest.
+    for from in 0..live.len() - 1 {
+        let mut socket = connect(&program).await;
+        let after = live[from]["id"].clone();
+        say(&mut socket, json!({"type": "subscribe", "job_id": job, "after": after})).await;
+        let mut rest = Vec::new();
+        while !rest.last().is_some_and(is_end) {
+            rest.push(hear(&mut socket).await);
+        }
+        assert_eq!(rest, live[from + 1..], "resumed after {after}");
+    }
+
+    // After a restart the log is gone: the client is told, and the stored answer stands.
+    drop(socket);
+    drop(program);
+    let program = Program::start(data.path(), &[]);
+    let mut socket = connect(&program).await;
+    let after = live[live.len() / 2]["id"].clone();
+    say(&mut socket, json!({"type": "subscribe", "job_id": job, "after": after})).await;
+    assert_eq!(hear(&mut socket).await["type"], "gap");
+    let end = hear(&mut socket).await;
+    assert_eq!(end["event"]["kind"], "done", "{end}");
+    let stored = program.answer(&conversation, accepted["answer_id"].as_str().unwrap()).await;
+    assert_eq!(stored["content"], answer["content"]);
+}
