@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_openai::error::OpenAIError;
-use async_openai::executor::HttpRequestFactory;
+use async_openai::middleware::HttpRequestFactory;
 use bytes::Bytes;
 use chrono::DateTime;
 use futures::future::BoxFuture;
