@@ -1,0 +1,227 @@
+//! From word pieces to vectors: the layers of BERT, mean pooling and unit length.
+
+use candle_core::{Device, Tensor};
+
+use crate::BertError;
+use crate::config::Config;
+use crate::kernels::{AddBias, AddBiasGelu, AddNorm, Norm, ScaledSoftmax};
+use crate::weights::File;
+
+/// The weights of a model.
+pub(crate) struct Bert {
+    hidden: usize,
+    heads: usize,
+    words: Vec<f32>,
+    /// The embedding of each position, with that of the first token type added.
+    positions: Vec<f32>,
+    norm: Norm,
+    layers: Vec<Layer>,
+}
+
+struct Layer {
+    query_key_value: Linear,
+    attended: Linear,
+    attended_norm: Norm,
+    inner: Linear,
+    outer: Linear,
+    outer_norm: Norm,
+}
+
+/// A product with a matrix of `inputs` x `outputs`, and a bias.
+struct Linear {
+    weight: Tensor,
+    bias: Vec<f32>,
+}
+
+const WORDS: &str = "embeddings.word_embeddings.weight";
+const POSITIONS: &str = "embeddings.position_embeddings.weight";
+const TYPES: &str = "embeddings.token_type_embeddings.weight";
+const NORM: &str = "embeddings.LayerNorm";
+const ATTENTION: [&str; 3] = ["attention.self.query", "attention.self.key", "attention.self.value"];
+const ATTENDED: &str = "attention.output.dense";
+const ATTENDED_NORM: &str = "attention.output.LayerNorm";
+const INNER: &str = "intermediate.dense";
+const OUTER: &str = "output.dense";
+const OUTER_NORM: &str = "output.LayerNorm";
+
+/// Every weight that a model needs, with its shape.
+pub(crate) fn needed(config: &Config) -> Vec<(String, Vec<usize>)> {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let mut all = vec![
+        (WORDS.to_owned(), vec![config.vocab_size, hidden]),
+        (POSITIONS.to_owned(), vec![config.max_position_embeddings, hidden]),
+        (TYPES.to_owned(), vec![config.type_vocab_size, hidden]),
+        (format!("{NORM}.weight"), vec![hidden]),
+        (format!("{NORM}.bias"), vec![hidden]),
+    ];
+    for layer in 0..config.num_hidden_layers {
+        let linear = [ATTENTION[0], ATTENTION[1], ATTENTION[2], ATTENDED]
+            .map(|name| (name, hidden, hidden))
+            .into_iter()
+            .chain([(INNER, inner, hidden), (OUTER, hidden, inner)]);
+        for (name, outputs, inputs) in linear {
+            all.push((layer_name(layer, name, "weight"), vec![outputs, inputs]));
+            all.push((layer_name(layer, name, "bias"), vec![outputs]));
+        }
+        for name in [ATTENDED_NORM, OUTER_NORM] {
+            all.push((layer_name(layer, name, "weight"), vec![hidden]));
+            all.push((layer_name(layer, name, "bias"), vec![hidden]));
+        }
+    }
+    all
+}
+
+fn layer_name(layer: usize, part: &str, kind: &str) -> String {
+    format!("encoder.layer.{layer}.{part}.{kind}")
+}
+
+impl Bert {
+    /// Reads the weights out of a file.
+    pub(crate) fn load(file: &mut File, config: &Config) -> Result<Self, BertError> {
+        let hidden = config.hidden_size;
+        let words = file.read(WORDS, &[config.vocab_size, hidden])?;
+        let mut positions = file.read(POSITIONS, &[config.max_position_embeddings, hidden])?;
+        let types = file.read(TYPES, &[config.type_vocab_size, hidden])?;
+        for row in positions.chunks_exact_mut(hidden) {
+            for (x, kind) in row.iter_mut().zip(&types[..hidden]) {
+                *x += kind;
+            }
+        }
+        let norm = Norm {
+            weight: file.read(&format!("{NORM}.weight"), &[hidden])?,
+            bias: file.read(&format!("{NORM}.bias"), &[hidden])?,
+            eps: config.layer_norm_eps,
+        };
+        let layers = (0..config.num_hidden_layers)
+            .map(|layer| Layer::load(file, config, layer))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { hidden, heads: config.num_attention_heads, words, positions, norm, layers })
+    }
+
+    /// The vector of each sequence of word pieces. No sequence is longer than the model's
+    /// positions, and no piece is beyond its words: the tokenizer sees to both.
+    pub(crate) fn forward(&self, sequences: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, BertError> {
+        let lengths: Vec<usize> = sequences.iter().map(Vec::len).collect();
+        let mut x = self.embeddings(sequences)?;
+        for layer in &self.layers {
+            x = layer.forward(&x, &lengths, self.heads)?;
+        }
+        let mut begin = 0;
+        let mut vectors = Vec::with_capacity(lengths.len());
+        for length in lengths {
+            let mean = x.narrow(0, begin, length)?.mean(0)?;
+            vectors.push(unit(mean.to_vec1::<f32>()?));
+            begin += length;
+        }
+        Ok(vectors)
+    }
+
+    /// The sum of word and position of each piece, normed.
+    fn embeddings(&self, sequences: &[Vec<u32>]) -> Result<Tensor, BertError> {
+        let pieces = sequences.iter().map(Vec::len).sum::<usize>();
+        let mut rows = Vec::with_capacity(pieces * self.hidden);
+        for sequence in sequences {
+            let positions = self.positions.chunks_exact(self.hidden);
+            for (piece, position) in sequence.iter().zip(positions) {
+                let from = *piece as usize * self.hidden;
+                let word = &self.words[from..from + self.hidden];
+                let begin = rows.len();
+                rows.extend(word.iter().zip(position).map(|(word, position)| word + position));
+                self.norm.apply(&mut rows[begin..]);
+            }
+        }
+        Ok(Tensor::from_vec(rows, (pieces, self.hidden), &Device::Cpu)?)
+    }
+}
+
+impl Layer {
+    fn load(file: &mut File, config: &Config, layer: usize) -> Result<Self, BertError> {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let name = |part: &str, kind: &str| layer_name(layer, part, kind);
+        let norm = |file: &mut File, part: &str| -> Result<Norm, BertError> {
+            Ok(Norm {
+                weight: file.read(&name(part, "weight"), &[hidden])?,
+                bias: file.read(&name(part, "bias"), &[hidden])?,
+                eps: config.layer_norm_eps,
+            })
+        };
+        let linear = |file: &mut File, parts: &[&str], outputs: usize, inputs: usize| {
+            let (mut weight, mut bias) = (Vec::new(), Vec::new());
+            for part in parts {
+                weight.extend(file.read(&name(part, "weight"), &[outputs, inputs])?);
+                bias.extend(file.read(&name(part, "bias"), &[outputs])?);
+            }
+            Linear::new(weight, bias, inputs)
+        };
+        Ok(Self {
+            // One product instead of three: the rows are read once.
+            query_key_value: linear(file, &ATTENTION, hidden, hidden)?,
+            attended: linear(file, &[ATTENDED], hidden, hidden)?,
+            attended_norm: norm(file, ATTENDED_NORM)?,
+            inner: linear(file, &[INNER], inner, hidden)?,
+            outer: linear(file, &[OUTER], hidden, inner)?,
+            outer_norm: norm(file, OUTER_NORM)?,
+        })
+    }
+
+    /// `x` holds one row per word piece, the sequences one behind the other.
+    fn forward(&self, x: &Tensor, lengths: &[usize], heads: usize) -> Result<Tensor, BertError> {
+        let projected = self.query_key_value.product(x)?;
+        projected.inplace_op1(&AddBias(&self.query_key_value.bias))?;
+        let attended = attention(&projected, lengths, heads)?;
+        let attended = self.attended.product(&attended)?;
+        let ends = AddNorm { added: &self.attended.bias, norm: &self.attended_norm };
+        attended.inplace_op2(x, &ends)?;
+        let inner = self.inner.product(&attended)?;
+        inner.inplace_op1(&AddBiasGelu(&self.inner.bias))?;
+        let outer = self.outer.product(&inner)?;
+        outer
+            .inplace_op2(&attended, &AddNorm { added: &self.outer.bias, norm: &self.outer_norm })?;
+        Ok(outer)
+    }
+}
+
+impl Linear {
+    /// `weight` holds one row per output.
+    fn new(weight: Vec<f32>, bias: Vec<f32>, inputs: usize) -> Result<Self, BertError> {
+        let weight = Tensor::from_vec(weight, (bias.len(), inputs), &Device::Cpu)?;
+        Ok(Self { weight: weight.t()?, bias })
+    }
+
+    /// The product, without the bias.
+    fn product(&self, x: &Tensor) -> Result<Tensor, BertError> {
+        Ok(x.matmul(&self.weight)?)
+    }
+}
+
+/// Attention of each sequence within itself. `projected` holds query, key and value of
+/// each piece side by side.
+fn attention(projected: &Tensor, lengths: &[usize], heads: usize) -> Result<Tensor, BertError> {
+    let hidden = projected.dim(1)? / 3;
+    let size = hidden / heads;
+    let mut begin = 0;
+    let mut parts = Vec::with_capacity(lengths.len());
+    for length in lengths {
+        // To query-key-value, heads, pieces, size: views, nothing is copied.
+        let sequence = projected
+            .narrow(0, begin, *length)?
+            .reshape((*length, 3, heads, size))?
+            .permute((1, 2, 0, 3))?;
+        let (query, key, value) = (sequence.get(0)?, sequence.get(1)?, sequence.get(2)?);
+        let weights = query.matmul(&key.t()?)?;
+        let scale = 1.0 / (size as f32).sqrt();
+        weights.inplace_op1(&ScaledSoftmax { width: *length, scale })?;
+        parts.push(weights.matmul(&value)?.transpose(0, 1)?.reshape((*length, hidden))?);
+        begin += length;
+    }
+    Ok(Tensor::cat(&parts, 0)?)
+}
+
+/// The vector in its direction of length 1; a zero vector stays what it is.
+fn unit(mut vector: Vec<f32>) -> Vec<f32> {
+    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    if length > 0.0 {
+        vector.iter_mut().for_each(|x| *x /= length);
+    }
+    vector
+}
