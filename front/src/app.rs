@@ -64,7 +64,7 @@ impl Inner {
         &self,
         caller: &Caller,
         action: &'static str,
-        subject: impl ToString,
+        subject: impl std::fmt::Display,
     ) -> NewAuditEntry {
         NewAuditEntry {
             id: self.front.ids.next(),

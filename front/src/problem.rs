@@ -132,7 +132,7 @@ impl ApiError {
     }
 
     /// The same answer for what is missing and for what is another's.
-    pub(crate) fn missing(what: &str, id: impl ToString) -> Self {
+    pub(crate) fn missing(what: &str, id: impl std::fmt::Display) -> Self {
         let mut error = Self::new(Code::NotFound, format!("there is no {what} with this id"));
         error.denied = Some(id.to_string());
         error

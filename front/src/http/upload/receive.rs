@@ -185,14 +185,14 @@ async fn patient<T>(
     next: impl Future<Output = Result<T, MultipartError>>,
 ) -> Result<T, ApiError> {
     tokio::select! {
-        next = next => next.map_err(broken),
+        next = next => next.map_err(|error| broken(&error)),
         () = app.front.clock.sleep(app.front.settings.upload_idle) => {
             Err(ApiError::new(Code::RequestTimeout, "the upload sent nothing for too long"))
         }
     }
 }
 
-fn broken(error: MultipartError) -> ApiError {
+fn broken(error: &MultipartError) -> ApiError {
     let detail = match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             return ApiError::new(Code::TooLarge, "the upload is too large");

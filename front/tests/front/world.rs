@@ -1,0 +1,392 @@
+//! A front over real backends in a scratch folder, with two workspaces that hold the
+//! same kinds of things.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use quaestor_backends::event_log::memory::{Bounds, MemoryEventLog};
+use quaestor_backends::limits::memory::MemoryLimits;
+use quaestor_backends::objects::local::LocalObjects;
+use quaestor_backends::queue::memory::MemoryQueue;
+use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
+use quaestor_backends::tickets::memory::MemoryTickets;
+use quaestor_core::api_key;
+use quaestor_core::clock::{Clock, ManualClock, SystemClock};
+use quaestor_core::entropy::SeededEntropy;
+use quaestor_core::ids::{IdSource, JobId, PrincipalId, WorkspaceId};
+use quaestor_core::model::Role;
+use quaestor_core::ports::event_log::EventLog;
+use quaestor_core::ports::limits::Quota;
+use quaestor_core::ports::store::{Installation, Keys, NewAuditEntry, NewKey, NewWorkspace, Store};
+use quaestor_core::retrieval::Searcher;
+use quaestor_core::wake::Wake;
+use quaestor_front::{Front, FrontSettings, Quotas};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+/// A key and who acts with it.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    pub token: String,
+    pub workspace: WorkspaceId,
+    pub principal: PrincipalId,
+}
+
+/// One workspace with a key of each role.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    pub admin: Actor,
+    pub member: Actor,
+    pub viewer: Actor,
+    pub auditor: Actor,
+}
+
+impl Tenant {
+    pub fn of(&self, role: Role) -> &Actor {
+        match role {
+            Role::Admin => &self.admin,
+            Role::Member => &self.member,
+            Role::Viewer => &self.viewer,
+            Role::Auditor => &self.auditor,
+        }
+    }
+}
+
+/// Ids of one principal's things.
+#[derive(Clone, Debug)]
+pub struct Things {
+    pub collection: String,
+    pub document: String,
+    pub conversation: String,
+    pub answer: String,
+    pub job: String,
+    pub key: String,
+}
+
+/// The front and its backends.
+pub struct World {
+    pub front: Arc<Front>,
+    pub router: axum::Router,
+    pub objects: PathBuf,
+    pub clock: Option<ManualClock>,
+    pub a: Tenant,
+    pub b: Tenant,
+    _folder: TempDir,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn field(&self) -> String {
+        self.json()["field"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+pub fn generous() -> FrontSettings {
+    let much = Quota { burst: 100_000, per_minute: 100_000 };
+    FrontSettings {
+        quotas: Quotas {
+            read: much,
+            write: much,
+            ask: much,
+            search: much,
+            upload: much,
+            admin: much,
+            socket: much,
+            wrong_keys: much,
+            denied_audit: much,
+        },
+        models: vec!["offline".to_owned()],
+        ..FrontSettings::default()
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(generous(), None).await
+    }
+
+    pub async fn with_manual_clock(settings: FrontSettings) -> Self {
+        Self::with(settings, Some(ManualClock::at_millis(1_800_000_000_000))).await
+    }
+
+    pub async fn with(settings: FrontSettings, manual: Option<ManualClock>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = match &manual {
+            Some(clock) => Arc::new(clock.clone()),
+            None => Arc::new(SystemClock),
+        };
+        let entropy = Arc::new(SeededEntropy::new(7));
+        let ids = IdSource::new(clock.clone(), entropy.clone());
+        let database = folder.path().join("quaestor.db");
+        let store: Arc<dyn Store> = Arc::new(
+            SqliteStore::open(database.to_str().unwrap(), SqliteOptions::default()).await.unwrap(),
+        );
+        let front = Arc::new(Front {
+            store: store.clone(),
+            queue: Arc::new(MemoryQueue::new(1_000)),
+            events: Arc::new(MemoryEventLog::new(clock.clone(), Bounds::default())),
+            objects: Arc::new(LocalObjects::open(&folder.path().join("files")).await.unwrap()),
+            limits: Arc::new(MemoryLimits::new(clock.clone())),
+            tickets: Arc::new(MemoryTickets::new(clock.clone())),
+            searcher: Searcher::new(store.clone(), None),
+            clock,
+            ids,
+            entropy,
+            wake: Wake::default(),
+            metrics: Arc::new(|| "up 1\n".to_owned()),
+            settings,
+        });
+        let a = tenant(&front, "a").await;
+        let b = tenant(&front, "b").await;
+        let router = quaestor_front::router(front.clone());
+        let objects = folder.path().join("files").join("objects");
+        Self { front, router, objects, clock: manual, a, b, _folder: folder }
+    }
+
+    /// The same store with an event log that knows nothing.
+    pub fn with_lost_events(&self) -> axum::Router {
+        let events = MemoryEventLog::new(self.front.clock.clone(), Bounds::default());
+        self.router_with(|front| front.events = Arc::new(events))
+    }
+
+    /// Another front over the same backends, but for what is changed.
+    pub fn router_with(&self, change: impl FnOnce(&mut Front)) -> axum::Router {
+        let mut front = Front {
+            store: self.front.store.clone(),
+            queue: self.front.queue.clone(),
+            events: self.front.events.clone(),
+            objects: self.front.objects.clone(),
+            limits: self.front.limits.clone(),
+            tickets: self.front.tickets.clone(),
+            searcher: self.front.searcher.clone(),
+            clock: self.front.clock.clone(),
+            ids: self.front.ids.clone(),
+            entropy: self.front.entropy.clone(),
+            wake: self.front.wake.clone(),
+            metrics: self.front.metrics.clone(),
+            settings: self.front.settings.clone(),
+        };
+        change(&mut front);
+        quaestor_front::router(Arc::new(front))
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Reply {
+        send_to(&self.router, request).await
+    }
+
+    pub async fn get(&self, who: &Actor, path: &str) -> Reply {
+        self.send(request("GET", path, Some(who), None)).await
+    }
+
+    pub async fn delete(&self, who: &Actor, path: &str) -> Reply {
+        self.send(request("DELETE", path, Some(who), None)).await
+    }
+
+    pub async fn post(&self, who: &Actor, path: &str, body: Value) -> Reply {
+        self.send(request("POST", path, Some(who), Some(body))).await
+    }
+
+    /// Makes one of each thing for a principal.
+    pub async fn things(&self, who: &Actor, tenant: &Tenant) -> Things {
+        let name = format!("c-{}", self.front.ids.next::<uuid::Uuid>());
+        let made = self.post(&tenant.member, "/api/collections", json!({ "name": name })).await;
+        let collection = text(&made.json(), "id");
+        let file = format!("fund facts {name}");
+        let upload = upload_body(Some(&collection), &[("facts.txt", file.as_bytes())]);
+        let uploaded = self.send(multipart(&tenant.member, "/api/documents", upload)).await;
+        assert_eq!(uploaded.status, 202, "{}", uploaded.text());
+        let document = text(&uploaded.json()["items"][0], "document_id");
+        let body = json!({ "title": "t", "collection_ids": [collection] });
+        let made = self.post(who, "/api/conversations", body).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        let conversation = text(&made.json(), "id");
+        let asked = self.ask(who, &conversation).await;
+        let made =
+            self.post(&tenant.admin, "/api/admin/keys", json!({"name": "k", "role": "viewer"}));
+        let key = text(&made.await.json(), "id");
+        Things {
+            collection,
+            document,
+            conversation,
+            answer: text(&asked, "answer_id"),
+            job: text(&asked, "job_id"),
+            key,
+        }
+    }
+
+    pub async fn ask(&self, who: &Actor, conversation: &str) -> Value {
+        let path = format!("/api/conversations/{conversation}/messages");
+        let asked = self.post(who, &path, json!({ "content": "What was the net income?" })).await;
+        assert_eq!(asked.status, 202, "{}", asked.text());
+        asked.json()
+    }
+
+    /// Appends events of one attempt.
+    pub async fn append(&self, who: &Actor, job: &str, events: Vec<quaestor_core::events::Event>) {
+        let job: JobId = job.parse().unwrap();
+        self.front.events.append(who.workspace, job, 1, events).await.unwrap();
+    }
+
+    /// Serves on a loopback port.
+    pub async fn serve(&self) -> Server {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (shutdown, tracker) = (CancellationToken::new(), TaskTracker::new());
+        let serving =
+            quaestor_front::serve(listener, self.front.clone(), shutdown.clone(), tracker.clone());
+        tracker.spawn(async move { serving.await.unwrap() });
+        Server { address, shutdown, tracker }
+    }
+
+    /// How many files stand in the object store.
+    pub fn stored_files(&self) -> usize {
+        fn count(folder: &std::path::Path) -> usize {
+            let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+            entries
+                .map(|entry| entry.unwrap().path())
+                .map(|path| if path.is_dir() { count(&path) } else { 1 })
+                .sum()
+        }
+        count(&self.objects)
+    }
+}
+
+/// A front that listens.
+pub struct Server {
+    pub address: SocketAddr,
+    pub shutdown: CancellationToken,
+    pub tracker: TaskTracker,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+pub async fn send_to(router: &axum::Router, request: Request<Body>) -> Reply {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, 64 << 20).await.unwrap().to_vec();
+    Reply { status: parts.status, headers: parts.headers, body }
+}
+
+pub fn request(
+    method: &str,
+    path: &str,
+    who: Option<&Actor>,
+    body: Option<Value>,
+) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(who) = who {
+        request = request.header("authorization", format!("Bearer {}", who.token));
+    }
+    match body {
+        Some(body) => request
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()))
+            .unwrap(),
+        None => request.body(Body::empty()).unwrap(),
+    }
+}
+
+const BOUNDARY: &str = "quaestor-test-boundary";
+
+/// A multipart body: the collection, then the files.
+pub fn upload_body(collection: Option<&str>, files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut body = Vec::new();
+    if let Some(collection) = collection {
+        body.extend(
+            format!(
+                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"collection_id\"\r\n\r\n{collection}\r\n"
+            )
+            .bytes(),
+        );
+    }
+    for (name, bytes) in files {
+        body.extend(
+            format!(
+                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: text/plain\r\n\r\n"
+            )
+            .bytes(),
+        );
+        body.extend(*bytes);
+        body.extend(b"\r\n");
+    }
+    body.extend(format!("--{BOUNDARY}--\r\n").bytes());
+    body
+}
+
+pub fn multipart(who: &Actor, path: &str, body: Vec<u8>) -> Request<Body> {
+    Request::builder()
+        .method("POST")
+        .uri(path)
+        .header("authorization", format!("Bearer {}", who.token))
+        .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"))
+        .body(Body::from(body))
+        .unwrap()
+}
+
+pub fn text(value: &Value, field: &str) -> String {
+    value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}")).to_owned()
+}
+
+async fn tenant(front: &Front, name: &str) -> Tenant {
+    let workspace: WorkspaceId = front.ids.next();
+    let created_at = front.clock.now();
+    let new = NewWorkspace { id: workspace, name: name.to_owned(), created_at };
+    front.store.create_workspace(new).await.unwrap();
+    let mut actors = Vec::new();
+    for role in [Role::Admin, Role::Member, Role::Viewer, Role::Auditor] {
+        let key = api_key::generate(front.entropy.as_ref());
+        let principal: PrincipalId = front.ids.next();
+        let audit = NewAuditEntry {
+            id: front.ids.next(),
+            principal_id: principal,
+            action: "key.create",
+            subject: String::new(),
+            at: created_at,
+        };
+        let new = NewKey {
+            id: front.ids.next(),
+            principal_id: principal,
+            name: role.to_string(),
+            role,
+            prefix: key.prefix.clone(),
+            secret_sha256: key.sha256,
+            created_at,
+        };
+        front.store.create_key(workspace, new, audit).await.unwrap();
+        let token = key.token.expose_secret().to_owned();
+        actors.push(Actor { token, workspace, principal });
+    }
+    let mut actors = actors.into_iter();
+    let mut next = || actors.next().unwrap();
+    Tenant { admin: next(), member: next(), viewer: next(), auditor: next() }
+}
