@@ -128,12 +128,14 @@ pub fn ask(
         Some(passages.iter().map(of).collect())
     });
     let found = search(index, &question, similar, weights, limit);
-    let file = asked.file.rsplit('/').next().unwrap_or(&asked.file);
+    // Where several files hold the same filing, each is right: `one|two`.
+    let files: Vec<&str> =
+        asked.file.split('|').map(|file| file.rsplit('/').next().unwrap_or(file)).collect();
     let is_right = |passage: &Passage| {
         let page = asked.pages.as_ref().is_none_or(|pages| {
             passage.page.is_some_and(|page| pages.contains(&page))
         });
-        passage.filename == file && page
+        files.contains(&passage.filename.as_str()) && page
     };
     let rank = found.iter().position(|scored| is_right(&scored.passage)).map(|place| place + 1);
     let request = ChatRequest {
