@@ -125,7 +125,7 @@ fn read_and_parse<W: Write>(task: &ChildTask, stream: &mut Stream<W>) -> Result<
     file.take(task.limits.file_bytes).read_to_end(&mut bytes).map_err(unreadable)?;
     let kind = detect(&task.name, &bytes, &task.limits)?;
     stream.media_type = kind.media_type();
-    parse(Source { name: &task.name, bytes: &bytes }, kind, &task.limits, stream)
+    parse(Source { name: &task.name, bytes: bytes.into() }, kind, &task.limits, stream)
 }
 
 /// Sets the limits of this process: address space, CPU time, no core dump, no file.

@@ -80,9 +80,12 @@ pub(crate) fn parse(
             continue;
         }
         let mut inner = Attached { name: &name, sink };
-        if let Err(problem) =
-            parse_nested(Source { name: &name, bytes: contents }, limits, depth + 1, &mut inner)
-        {
+        if let Err(problem) = parse_nested(
+            Source { name: &name, bytes: contents.into() },
+            limits,
+            depth + 1,
+            &mut inner,
+        ) {
             // One limit for the mail and all in it: what would pass it fails the mail.
             if problem.code == refusal::LIMIT_REACHED {
                 return Err(problem);

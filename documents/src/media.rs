@@ -145,11 +145,11 @@ fn archive_kind(bytes: &[u8], limits: &Limits) -> Result<Kind, Problem> {
 /// The kind of an OLE compound file, by the names of its streams.
 fn compound_kind(bytes: &[u8]) -> Result<Kind, Problem> {
     let names = stream_names(bytes);
-    let has = |name: &str| names.iter().any(|other| other == name);
+    let has = |name: &str| names.iter().any(|other| other.eq_ignore_ascii_case(name));
     if has("EncryptedPackage") || has("EncryptionInfo") {
         return Err(refusal::encrypted());
     }
-    if has("Workbook") || has("Book") || has("WORKBOOK") || has("BOOK") {
+    if has("Workbook") || has("Book") {
         return Ok(Kind::Workbook(Workbook::Xls));
     }
     if has("WordDocument") {
@@ -203,7 +203,8 @@ fn is_binary(text: &str) -> bool {
         let control = c.is_control() && !c.is_whitespace() && c != '\u{1a}';
         odd += usize::from(control || c == '\u{fffd}');
     }
-    odd * 50 > n
+    // A single stray byte in a short text is no reason to refuse it.
+    odd > 2 + n / 50
 }
 
 fn text_kind(name: &str, text: &str) -> Result<Kind, Problem> {

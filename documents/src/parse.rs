@@ -1,5 +1,7 @@
 //! How does a file's content become pages, whatever its kind?
 
+use std::borrow::Cow;
+
 use quaestor_core::parsed::{PageState, ParsedPage};
 use quaestor_core::problem::Problem;
 
@@ -11,12 +13,12 @@ use crate::sink::Sink;
 use crate::{delimited, html, mail, markdown, paper::Paper, pdf, refusal, sheets, text};
 
 /// A file as it was uploaded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Source<'a> {
     /// Its name; only its ending is looked at, and only for kinds of text.
     pub name: &'a str,
     /// Its content.
-    pub bytes: &'a [u8],
+    pub bytes: Cow<'a, [u8]>,
 }
 
 /// Parses a file whose kind is known, page by page. The pages get their ordinals here.
@@ -33,11 +35,15 @@ pub fn parse(
     if size_bytes > limits.file_bytes {
         return Err(refusal::too_large(size_bytes, limits.file_bytes));
     }
-    let mut ordered = Ordered { sink, limits, next: 0, text_bytes: 0, with_text: 0, images: 0 };
+    let mut ordered =
+        Ordered { sink, limits, next: 0, text_bytes: 0, with_text: 0, images: 0, unreadable: 0 };
     dispatch(source, kind, limits, 0, &mut ordered)?;
     if ordered.with_text == 0 {
         if ordered.images > 0 {
             return Err(refusal::no_text_layer());
+        }
+        if ordered.unreadable > 0 {
+            return Err(refusal::damaged("none of the pages can be read"));
         }
         ordered.warn("the file holds no text".to_owned());
     }
@@ -51,7 +57,7 @@ pub(crate) fn parse_nested(
     depth: u32,
     sink: &mut dyn Sink,
 ) -> Result<(), Problem> {
-    let kind = detect(source.name, source.bytes, limits)?;
+    let kind = detect(source.name, &source.bytes, limits)?;
     dispatch(source, kind, limits, depth, sink)
 }
 
@@ -63,19 +69,20 @@ fn dispatch(
     sink: &mut dyn Sink,
 ) -> Result<(), Problem> {
     let bytes = source.bytes;
-    let decoded = |declared: Option<String>| charset::decode(bytes, declared.as_deref());
+    let decoded = |declared: Option<String>| charset::decode(&bytes, declared.as_deref());
     match kind {
-        Kind::Pdf => pdf::parse(bytes, limits, sink),
-        Kind::Docx => docx::parse(bytes, limits, sink),
-        Kind::Pptx => pptx::parse(bytes, limits, sink),
-        Kind::Odt => odt::parse(bytes, limits, sink),
-        Kind::Workbook(workbook) => sheets::parse(bytes, workbook, limits, sink),
+        // Its reader keeps the bytes: a copy would double what the child holds.
+        Kind::Pdf => pdf::parse(bytes.into_owned(), limits, sink),
+        Kind::Docx => docx::parse(&bytes, limits, sink),
+        Kind::Pptx => pptx::parse(&bytes, limits, sink),
+        Kind::Odt => odt::parse(&bytes, limits, sink),
+        Kind::Workbook(workbook) => sheets::parse(&bytes, workbook, limits, sink),
         Kind::Csv => delimited::parse(&decoded(None), limits, sink),
         Kind::Markdown => markdown::parse(&decoded(None), limits, sink),
         Kind::Text => text::parse(&decoded(None), limits, sink),
-        Kind::Mail => mail::parse(bytes, limits, depth, sink),
+        Kind::Mail => mail::parse(&bytes, limits, depth, sink),
         Kind::Html => {
-            let page = html::read(&decoded(charset::declared(bytes)));
+            let page = html::read(&decoded(charset::declared(&bytes)));
             if let Some(title) = &page.title {
                 sink.title(title)?;
             }
@@ -94,6 +101,7 @@ struct Ordered<'a> {
     text_bytes: u64,
     with_text: u32,
     images: u32,
+    unreadable: u32,
 }
 
 impl Sink for Ordered<'_> {
@@ -118,6 +126,7 @@ impl Sink for Ordered<'_> {
         page.ordinal = self.next;
         self.next += 1;
         self.with_text += u32::from(page.state == PageState::Text);
+        self.unreadable += u32::from(matches!(page.state, PageState::Unreadable { .. }));
         self.images += u32::from(page.state == PageState::ImageOnly);
         self.sink.page(page)
     }

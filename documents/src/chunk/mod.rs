@@ -117,7 +117,10 @@ impl Chunker {
                     (all, more) => all.or(more),
                 };
                 let text = &page.text[unit.start..unit.end];
-                if text.ends_with(':') && !text.contains(" | ") {
+                if text.starts_with("Total ") || text.starts_with("Net ") {
+                    // A sum ends the part of the table that the label headed.
+                    label = None;
+                } else if text.ends_with(':') && !text.contains(" | ") {
                     label = Some((index, text.to_owned()));
                 }
             }

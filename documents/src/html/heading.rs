@@ -18,6 +18,9 @@ pub(super) fn level(text: &Text) -> Option<u8> {
     if n_chars > MAX_CHARS || line.matches('\n').count() > 2 {
         return None;
     }
+    if line.starts_with('(') {
+        return None;
+    }
     let n_letters = line.chars().filter(|c| c.is_alphabetic()).count();
     if n_letters < 3 || n_letters * 2 < n_chars {
         return None;

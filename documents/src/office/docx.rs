@@ -103,6 +103,8 @@ fn read(bytes: &[u8], styles: &HashMap<String, u8>, paper: &mut Paper) -> Result
     let mut run = Run::default();
     let mut in_run_properties = false;
     let mut in_text = false;
+    // The mark of a note that waits for its first paragraph with words.
+    let mut note: Option<String> = None;
     // Deleted text, field codes and the fallbacks of drawings are not read.
     let mut skipped = 0_usize;
     let ended = visit(bytes, |node| {
@@ -160,7 +162,7 @@ fn read(bytes: &[u8], styles: &HashMap<String, u8>, paper: &mut Paper) -> Result
                     {
                         story.paragraph(std::mem::take(&mut paragraph));
                         // The mark that the text has, so that the note is found from it.
-                        paragraph.text = format!("[{id}] ");
+                        note = Some(format!("[{id}] "));
                     }
                 }
                 "tbl" => story.begin_table(),
@@ -179,13 +181,13 @@ fn read(bytes: &[u8], styles: &HashMap<String, u8>, paper: &mut Paper) -> Result
             },
             Node::End(name) => match name {
                 "p" => {
-                    let done = std::mem::take(&mut paragraph);
-                    // A note's mark waits for its text.
-                    if done.text.starts_with('[') && done.text.ends_with("] ") {
-                        paragraph.text = done.text;
-                    } else {
-                        story.paragraph(Paragraph { bold: !plain, ..done });
+                    let mut done = std::mem::take(&mut paragraph);
+                    if !done.text.trim().is_empty()
+                        && let Some(mark) = note.take()
+                    {
+                        done.text.insert_str(0, &mark);
                     }
+                    story.paragraph(Paragraph { bold: !plain, ..done });
                     plain = false;
                 }
                 "rPr" => in_run_properties = false,

@@ -4,7 +4,7 @@ pub(crate) mod docx;
 pub(crate) mod odt;
 pub(crate) mod pptx;
 mod story;
-mod xml;
+pub(crate) mod xml;
 
 use quaestor_core::problem::Problem;
 

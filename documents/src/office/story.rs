@@ -24,10 +24,38 @@ pub(super) struct Paragraph {
 struct Grid {
     rows: Vec<RawRow>,
     column: u32,
+    /// The lines of the open row's cells, beside the cells.
+    lines: Vec<Vec<String>>,
     /// The paragraphs of the open cell.
     cell: Vec<Paragraph>,
     width: u32,
     in_cell: bool,
+}
+
+impl Grid {
+    /// Ends the row. Where its cells are columns of lines, as in statements set by hand,
+    /// each line becomes a row of its own.
+    fn end_row(&mut self) {
+        let lines = std::mem::take(&mut self.lines);
+        let n_lines = lines.iter().map(Vec::len).max().unwrap_or(0);
+        let Some(row) = self.rows.last() else { return };
+        if n_lines < 3 || lines.len() < 2 || row.cells.len() != lines.len() {
+            return;
+        }
+        let even = lines.iter().all(|cell| cell.len() == n_lines);
+        let figures = lines[1..].iter().flatten().filter(|line| is_figure(line)).count();
+        let filled = lines[1..].iter().flatten().filter(|line| !line.is_empty()).count();
+        if !even || figures * 10 < filled * 7 {
+            return;
+        }
+        let Some(row) = self.rows.pop() else { return };
+        for n in 0..n_lines {
+            let cells = row.cells.iter().zip(&lines).filter(|(_, lines)| !lines[n].is_empty());
+            let cells =
+                cells.map(|(cell, lines)| RawCell { text: lines[n].clone(), ..cell.clone() });
+            self.rows.push(RawRow { cells: cells.collect(), ..row.clone() });
+        }
+    }
 }
 
 /// Collects paragraphs and tables in reading order.
@@ -44,12 +72,11 @@ impl<'a> Story<'a> {
 
     /// Adds a paragraph to the open cell, or to the page.
     pub(super) fn paragraph(&mut self, mut paragraph: Paragraph) {
-        let trimmed = paragraph.text.trim();
-        if trimmed.is_empty() {
-            return;
-        }
-        paragraph.text = trimmed.to_owned();
+        paragraph.text = paragraph.text.trim().to_owned();
         match self.tables.last_mut() {
+            // Blank lines in a cell keep its lines beside those of the other cells.
+            Some(grid) if grid.in_cell => grid.cell.push(paragraph),
+            _ if paragraph.text.is_empty() => {}
             Some(grid) => grid.cell.push(paragraph),
             None => write(self.paper, paragraph),
         }
@@ -65,6 +92,7 @@ impl<'a> Story<'a> {
 
     pub(super) fn begin_row(&mut self, is_header: bool) {
         if let Some(grid) = self.grid() {
+            grid.end_row();
             grid.column = 0;
             grid.rows.push(RawRow { is_header, ..RawRow::default() });
         }
@@ -105,8 +133,11 @@ impl<'a> Story<'a> {
             return;
         }
         let paragraphs = std::mem::take(&mut grid.cell);
-        let strong = !paragraphs.is_empty() && paragraphs.iter().all(|p| p.bold);
-        let texts: Vec<String> = paragraphs.iter().map(|p| clean(&p.text)).collect();
+        let mut lines: Vec<String> = paragraphs.iter().map(|p| clean(&p.text)).collect();
+        lines.truncate(lines.iter().rposition(|line| !line.is_empty()).map_or(0, |n| n + 1));
+        let strong = paragraphs.iter().filter(|p| !p.text.is_empty()).all(|p| p.bold);
+        let texts: Vec<&str> =
+            lines.iter().map(String::as_str).filter(|line| !line.is_empty()).collect();
         let (column, width) = (grid.column, grid.width);
         grid.column = column.saturating_add(width);
         if column < MAX_COLUMNS
@@ -115,6 +146,7 @@ impl<'a> Story<'a> {
             && let Some(row) = grid.rows.last_mut()
         {
             row.cells.push(RawCell { text: texts.join(" "), column, width, strong });
+            grid.lines.push(lines);
         }
     }
 
@@ -124,7 +156,8 @@ impl<'a> Story<'a> {
             return;
         }
         self.end_cell();
-        let Some(grid) = self.tables.pop() else { return };
+        let Some(mut grid) = self.tables.pop() else { return };
+        grid.end_row();
         // A table in a cell is running text of that cell.
         if let Some(outer) = self.tables.last_mut() {
             for row in grid.rows {

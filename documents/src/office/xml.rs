@@ -12,7 +12,7 @@ use crate::refusal;
 const MAX_DEPTH: usize = 10_000;
 
 /// Something that happens while a part is read.
-pub(super) enum Node<'a> {
+pub(crate) enum Node<'a> {
     /// An element begins.
     Start(&'a str, &'a BytesStart<'a>),
     /// An element ends; one that is empty begins and ends.
@@ -22,7 +22,7 @@ pub(super) enum Node<'a> {
 }
 
 /// What a visit ended with.
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// The part was read to its end.
     Whole,
     /// The part broke off; what came before it was visited.
@@ -34,7 +34,7 @@ pub(super) enum Ended {
 ///
 /// # Errors
 /// What the visitor says.
-pub(super) fn visit(
+pub(crate) fn visit(
     bytes: &[u8],
     mut visitor: impl FnMut(Node<'_>) -> Result<(), Problem>,
 ) -> Result<Ended, Problem> {
@@ -77,7 +77,7 @@ pub(super) fn visit(
 }
 
 /// An attribute by its name without prefix.
-pub(super) fn attribute(start: &BytesStart<'_>, name: &str) -> Option<String> {
+pub(crate) fn attribute(start: &BytesStart<'_>, name: &str) -> Option<String> {
     // Checks for duplicates are off: they take quadratic time.
     start
         .attributes()

@@ -51,11 +51,19 @@ fn show_number(n: f64, format: Option<&str>, plain_text: impl Fn() -> String) ->
         let decimals = decimals(&code);
         return format!("{:.decimals$}%", n * 100.0);
     }
+    let scaled = code.contains(",,") || code.trim_end().ends_with(',');
+    let shown = match decimals(&code) {
+        0 => plain_text(),
+        _ if scaled || n.fract() == 0.0 && n.abs() >= 1e15 || code.contains(['E', '/']) => {
+            plain_text()
+        }
+        decimals => format!("{n:.decimals$}"),
+    };
     let Some(sign) = ["US$", "$", "€", "£", "¥"].iter().find(|sign| code.contains(*sign))
     else {
-        return plain_text();
+        return shown;
     };
-    let text = plain_text();
+    let text = shown;
     match text.strip_prefix('-') {
         Some(text) => format!("-{sign}{text}"),
         None => format!("{sign}{text}"),
@@ -117,7 +125,7 @@ mod tests {
         assert_eq!(number(95_359.0, Some("#,##0_)")), "95359");
         assert_eq!(number(0.0525, Some("0.0%")), "5.2%");
         assert_eq!(number(0.25, Some("0%;(0%)")), "25%");
-        assert_eq!(number(-12.5, Some("[$€-407] #,##0.00")), "-€12.5");
+        assert_eq!(number(-12.5, Some("[$€-407] #,##0.00")), "-€12.50");
         assert_eq!(number(1.65, Some("\"$\"#,##0.00_);\\(\"$\"#,##0.00\\)")), "$1.65");
         let date = ExcelDateTime::new(45_745.0, ExcelDateTimeType::DateTime, false);
         assert_eq!(show(&DataRef::DateTime(date), None), "2025-03-29");

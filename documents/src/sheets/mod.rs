@@ -2,6 +2,7 @@
 
 mod cell;
 mod regions;
+mod salvage;
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -48,7 +49,17 @@ pub(crate) fn parse(
     let mut pages =
         Pages { limits, sink, cells: limits.cells, text: limits.text_bytes, n: 0, unreadable: 0 };
     match kind {
-        Workbook::Xlsx => read_xlsx(bytes, &mut pages)?,
+        Workbook::Xlsx => {
+            let read = read_xlsx(bytes, &mut pages);
+            let damaged = matches!(&read, Err(problem) if problem.code == refusal::DAMAGED);
+            if damaged || (read.is_ok() && pages.unreadable == pages.n) {
+                let mut archive = Archive::open(bytes, limits)?;
+                if salvage::read(&mut archive, &mut pages)? > 0 {
+                    return Ok(());
+                }
+            }
+            read?;
+        }
         Workbook::Xlsb => {
             let book =
                 Xlsb::new(Cursor::new(bytes)).map_err(|error| problem(&error.to_string()))?;
@@ -133,6 +144,17 @@ impl Pages<'_> {
         };
         self.sink.page(page)
     }
+}
+
+/// The row and column of a cell's address, from 0: `B7` is row 6, column 1.
+fn address(a1: &str) -> Option<(u32, u32)> {
+    let letters = a1.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let row: u32 = a1.get(letters..)?.parse().ok()?;
+    let column = a1[..letters].bytes().try_fold(0_u32, |column, letter| {
+        let digit = u32::from(letter.to_ascii_uppercase() - b'A') + 1;
+        column.checked_mul(26)?.checked_add(digit)
+    })?;
+    Some((row.checked_sub(1)?, column.checked_sub(1)?))
 }
 
 fn read_xlsx(bytes: &[u8], pages: &mut Pages<'_>) -> Result<(), Problem> {

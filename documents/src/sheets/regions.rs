@@ -138,8 +138,11 @@ fn write_region(paper: &mut Paper, mut rows: Vec<RawRow>) {
         let cell = rows.remove(0).cells.remove(0);
         write_line(paper, &cell);
     }
-    if rows.iter().all(|row| row.cells.len() == 1) && rows.len() == 1 {
-        write_line(paper, &rows[0].cells[0]);
+    let one_column = rows.iter().all(|row| row.cells.len() == 1 && !is_figure(&row.cells[0].text));
+    if one_column {
+        for row in &rows {
+            write_line(paper, &row.cells[0]);
+        }
         return;
     }
     for table in lay_out(rows) {

@@ -44,7 +44,7 @@ fn header_rows(rows: &[Placed], n_columns: usize, at_top: bool) -> usize {
     let mut n_header = 0;
     let mut names = 0;
     for (index, row) in rows.iter().take(MAX_HEADER_ROWS).enumerate() {
-        let kind = kind(row, rows.get(index + 1), names, at_top);
+        let kind = kind(row, &rows[index + 1..], names, at_top);
         match kind {
             Kind::Names => {
                 names += 1;
@@ -68,7 +68,7 @@ enum Kind {
     Values,
 }
 
-fn kind(row: &Placed, next: Option<&Placed>, names_so_far: usize, at_top: bool) -> Kind {
+fn kind(row: &Placed, below: &[Placed], names_so_far: usize, at_top: bool) -> Kind {
     let beside: Vec<_> = row.cells.iter().filter(|cell| cell.last > 0).collect();
     if row.cells.iter().any(|cell| cell.text.chars().count() > MAX_NAME_CHARS) {
         return Kind::Values;
@@ -99,10 +99,22 @@ fn kind(row: &Placed, next: Option<&Placed>, names_so_far: usize, at_top: bool) 
     }
     // Words in every cell: names if the file sets them apart, or figures stand below.
     let strong = row.cells.iter().all(|cell| cell.strong);
-    let next_is_strong = next.is_some_and(|row| row.cells.iter().all(|cell| cell.strong));
-    let figures_below = next
+    let is_plain = |row: &Placed| row.cells.iter().any(|cell| !cell.strong);
+    let plain_below = below.iter().take(MAX_HEADER_ROWS).any(is_plain);
+    let figures_below = below
+        .first()
         .is_some_and(|row| row.cells.iter().any(|cell| cell.first > 0 && is_figure(&cell.text)));
-    if (strong && !next_is_strong) || figures_below || (strong && names_so_far > 0) {
+    // Three or more short names without a figure, one for every column.
+    let full = row.cells.len() >= 3
+        && below.len() >= 2
+        && names_so_far == 0
+        && row.cells.iter().all(|cell| {
+            cell.first == cell.last
+                && cell.text.chars().count() <= 40
+                && !cell.text.chars().any(|c| c.is_ascii_digit())
+        })
+        && row.cells.len() >= below.iter().take(5).map(|row| row.cells.len()).max().unwrap_or(0);
+    if full || (strong && plain_below) || figures_below || (strong && names_so_far > 0) {
         Kind::Names
     } else {
         Kind::Values

@@ -22,7 +22,11 @@ pub(crate) fn is_figure(text: &str) -> bool {
         }
     }
     // "12 bps", "3.5x", "USD 1,200", "$1.2B"
-    digits > 0 && letters <= 3 && letters <= digits && !text.contains('/')
+    digits > 0
+        && letters <= 3
+        && (letters <= digits || text.ends_with("bps") || text.ends_with("pts"))
+        && !text.contains('/')
+        && !(letters > 0 && is_period(text))
 }
 
 /// Marks that stand in or around a number.
@@ -150,17 +154,12 @@ pub(crate) fn opens_number(text: &str) -> bool {
             | "€("
             | "£("
             | "$ ("
-            | "+"
-            | "+$"
-            | "-"
             | "-$"
-            | "<"
-            | "≥"
-            | "~"
     )
 }
 
-/// Whether the cell is only a closing mark that belongs to the number left of it.
+/// Whether the cell is only a closing mark that belongs to the number left of it. A bracketed
+/// number is none: it may be a negative figure of its own.
 pub(crate) fn closes_number(text: &str) -> bool {
     let text = text.trim();
     if text.is_empty() || text.len() > 8 {
@@ -187,15 +186,10 @@ pub(crate) fn closes_number(text: &str) -> bool {
     ) || is_mark(text)
 }
 
-/// A footnote's mark: `(1)`, `(a)`, `)(1)`, `%(2)`.
+/// A footnote's mark: `(a)`, `)(a)`.
 fn is_mark(text: &str) -> bool {
-    let rest = text.trim_start_matches([')', '%', ' ']);
-    rest.len() >= 3
-        && rest.len() <= 4
-        && rest.starts_with('(')
-        && rest.ends_with(')')
-        && rest[1..rest.len() - 1].chars().all(|c| c.is_ascii_alphanumeric())
-        && (rest.len() == 3 || rest[1..rest.len() - 1].chars().all(|c| c.is_ascii_digit()))
+    let mark = text.trim_start_matches([')', '%', ' ']).as_bytes();
+    matches!(mark, [b'(', letter, b')'] if letter.is_ascii_alphabetic())
 }
 
 #[cfg(test)]
@@ -208,10 +202,19 @@ mod tests {
         {
             assert!(is_figure(figure), "{figure}");
         }
-        for other in ["2024", "June 28, 2025", "Net sales", "", "Item 7", "10-K/A", "01/02/2024"] {
+        for other in [
+            "2024",
+            "June 28, 2025",
+            "Net sales",
+            "",
+            "Item 7",
+            "10-K/A",
+            "Mar. 29, 2025",
+            "01/02/2024",
+        ] {
             assert!(!is_figure(other), "{other}");
         }
         assert!(is_period("Three Months Ended") && is_period("2024(1)") && is_period("% Change"));
-        assert!(closes_number(")%") && closes_number("(1)") && !closes_number("(ab)"));
+        assert!(closes_number(")%") && closes_number("(a)") && !closes_number("(2)"));
     }
 }
