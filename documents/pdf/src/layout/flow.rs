@@ -70,7 +70,9 @@ fn continues(
     if begins_item(word) {
         return false;
     }
-    if row.segments.len() > 1 || previous.segments.len() > 1 {
+    // A justified line may have gaps like a table's; a short line with gaps is no text.
+    let loose = |row: &Row| row.segments.len() > 1 && row.word_count() < 8;
+    if loose(row) || loose(previous) {
         return false;
     }
     let first_width = source.words[first].x1 - source.words[first].x0;

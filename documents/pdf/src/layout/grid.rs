@@ -90,7 +90,11 @@ fn is_section_label(source: &Source<'_>, row: &Row, data: &Row, below_names: boo
     let at_labels = row.x0() < data.x0() + 3.0 * data.size
         && data.segments.get(1).is_none_or(|first| row.x0() < first.x0 - data.size);
     let unit = row.words().next().is_some_and(|word| source.word(word).starts_with('('));
-    at_labels || below_names && !unit
+    // A title in the middle of the table, not a name over its last columns.
+    let middle = 0.5 * (row.x0() + row.x1());
+    let centred = (middle - 0.5 * (data.x0() + data.x1())).abs() < 0.2 * (data.x1() - data.x0());
+    let colon = row.words().last().is_some_and(|word| source.word(word).ends_with(':'));
+    at_labels || below_names && !unit && (centred || colon)
 }
 
 /// Columns from the segments of the rows: those with most segments come first, since
@@ -273,7 +277,8 @@ fn wraps(
     }
     let width = source.words[word].x1 - source.words[word].x0;
     let no_room = last.x1 + width + 0.3 * row.size > label_right
-        && label_right - columns[0].0 > 8.0 * row.size;
+        && label_right - columns[0].0 > 8.0 * row.size
+        && last.x1 - columns[0].0 > 0.85 * (label_right - columns[0].0);
     let open_end = end.ends_with([',', '—', '-'])
         || matches!(
             end,

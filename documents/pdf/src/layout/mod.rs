@@ -164,7 +164,8 @@ fn caption(source: &Source<'_>, pieces: &[Piece]) -> Option<String> {
             .map(|segment| source.segment(segment))
             .collect::<Vec<_>>()
             .join(" ");
-        let short = passage.level.is_some() || text.chars().count() <= 120 && !text.ends_with('.');
+        let short =
+            passage.level.is_some() || text.chars().count() <= 240 && !text.ends_with(['.', ':']);
         if short {
             lines.push(text);
             continue;
@@ -186,13 +187,20 @@ fn write(
     open: Option<&OpenTable>,
     composer: &mut Composer,
 ) -> Option<OpenTable> {
-    let mut last = None;
-    let mut first_table = true;
+    let mut last: Option<OpenTable> = None;
+    // What a table without a header goes on with: the page before until the first
+    // table, then the table above as long as only titles stand between.
+    let mut open = open.cloned();
     for piece in pieces {
         composer.new_line();
         let start = composer.at();
         match piece {
             Piece::Passage(passage) => {
+                const MAX_TITLE_WORDS: usize = 16;
+                let words: usize = passage.rows.iter().map(Row::word_count).sum();
+                if last.is_some() && words > MAX_TITLE_WORDS {
+                    open = None;
+                }
                 composer.paragraph(source, &passage.rows);
                 let kind = passage
                     .level
@@ -200,15 +208,15 @@ fn write(
                 composer.block(start, kind);
             }
             Piece::Table(mut grid) => {
-                if first_table && grid.header.is_empty() {
-                    take_header(&mut grid, open);
+                if grid.header.is_empty() {
+                    take_header(&mut grid, open.as_ref());
                 }
-                first_table = false;
                 last = Some(OpenTable {
                     header: grid.header.clone(),
                     caption: grid.caption.clone(),
                     columns: grid.columns.clone(),
                 });
+                open.clone_from(&last);
                 write_table(source, *grid, composer);
             }
         }
@@ -258,3 +266,6 @@ fn write_table(source: &Source<'_>, grid: Grid, composer: &mut Composer) {
     let table = Table { header: grid.header, caption: grid.caption, rows };
     composer.block(start, BlockKind::Table(table));
 }
+
+#[cfg(test)]
+mod tests;

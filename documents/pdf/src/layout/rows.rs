@@ -119,7 +119,11 @@ pub(crate) fn rows(source: &Source<'_>, verticals: &[Rule]) -> Vec<Row> {
         if word.base - first_base < 0.3 * size.min(word.size) {
             if let Some(line) = lines.last_mut() {
                 line.push(index);
-                size = size.max(word.size);
+                // Small print may come first; the line stands where its text stands.
+                if word.size > size {
+                    size = word.size;
+                    first_base = word.base;
+                }
                 continue;
             }
         }
@@ -148,15 +152,18 @@ fn raise_small_print(words: &[Word], lines: &mut [Vec<usize>]) {
             let neighbours = [at.checked_sub(1), Some(at + 1), at.checked_sub(2), Some(at + 2)];
             let home = neighbours.into_iter().flatten().find(|&other| {
                 lines.get(other).is_some_and(|line| {
-                    line.iter().any(|&host| {
+                    let beside = line.iter().any(|&host| {
                         let host = &words[host];
                         let overlap = host.bottom().min(word.bottom()) - host.top().max(word.top());
-                        let gap = (word.x0 - host.x1).max(host.x0 - word.x1);
                         word.size < 0.85 * host.size
                             && overlap > 0.45 * (word.ascent + word.descent)
-                            && gap < 0.4 * host.size
-                            && gap > -0.5 * word.size
-                    })
+                    });
+                    beside
+                        && line.iter().any(|&host| {
+                            let host = &words[host];
+                            let gap = (word.x0 - host.x1).max(host.x0 - word.x1);
+                            gap < 0.4 * host.size.max(word.size) && gap > -0.5 * word.size
+                        })
                 })
             });
             match home {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::rows::{Row, Source};
+use super::rows::{Row, Segment, Source};
 
 /// The ranges of rows that are tables, in order.
 pub(crate) fn tables(source: &Source<'_>, rows: &[Row]) -> Vec<Range<usize>> {
@@ -45,12 +45,29 @@ pub(crate) fn is_data(row: &Row) -> bool {
     (1..row.segments.len()).any(value) || row.segments.len() >= 3 && value(0)
 }
 
-/// Whether the row names columns: several segments, none a value but years, beginning
-/// right of where labels stand.
-fn names_columns(row: &Row, label_left: f32) -> bool {
-    row.segments.len() >= 2
-        && row.segments.iter().all(|segment| !segment.value || segment.years)
-        && row.x0() > label_left + 6.0 * row.size
+/// Whether the row, below values, is the header of a further table: text only, and
+/// right of the labels, or with a unit or periods, or in many cells.
+fn begins_anew(source: &Source<'_>, row: &Row, label_left: f32) -> bool {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    if row.segments.len() < 2 || row.segments.iter().any(|segment| segment.value && !segment.years)
+    {
+        return false;
+    }
+    let word = |segment: &Segment, at: usize| {
+        segment.words.get(at).map_or("", |&index| source.word(index))
+    };
+    let period = |segment: &Segment| {
+        let first = word(segment, 0);
+        segment.years
+            || segment.words.last().is_some_and(|&index| source.word(index) == "Ended")
+            || MONTHS.iter().any(|month| first.starts_with(month))
+                && word(segment, 1).starts_with(|c: char| c.is_ascii_digit())
+    };
+    row.x0() > label_left + 6.0 * row.size
+        || word(&row.segments[0], 0).starts_with('(') && row.segments.len() >= 3
+        || row.segments.iter().skip(1).all(period)
+        || row.segments.len() >= 5
 }
 
 fn run_end(source: &Source<'_>, rows: &[Row], start: usize, width: f32) -> usize {
@@ -66,7 +83,7 @@ fn run_end(source: &Source<'_>, rows: &[Row], start: usize, width: f32) -> usize
             break;
         }
         if is_tabular(row) {
-            if seen_data && names_columns(row, label_left) && gap > 1.3 * height {
+            if seen_data && begins_anew(source, row, label_left) {
                 break;
             }
             last = at;
@@ -85,7 +102,11 @@ fn run_end(source: &Source<'_>, rows: &[Row], start: usize, width: f32) -> usize
         let long = row.x1() - row.x0() > 0.72 * width && row.word_count() > 9;
         let ends_sentence = row.word_count() > 9
             && row.words().last().is_some_and(|word| source.word(word).ends_with('.'));
-        let heading = row.size > 1.35 * rows[last].size;
+        let heading = row.size > 1.35 * rows[last].size
+            || row.bold
+                && !rows[last].bold
+                && gap > 1.6 * height
+                && row.x0() > rows[last].x0() + 3.0 * height;
         if at - last > MAX_ROWS_WITHOUT_CELLS || long || ends_sentence || heading {
             break;
         }
@@ -147,7 +168,16 @@ impl Extent {
         let width = self.right - self.left;
         let over_columns = row.x0() > self.label_right.min(self.first_value) - 2.0 * row.size
             || row.x0() > self.left + 0.25 * width && middle > self.left + 0.58 * width;
-        over_columns && row.word_count() <= 9 && row.x1() < self.right + 2.0 * row.size
+        over_columns && row.word_count() <= 9 && row.x1() < self.right + 8.0 * row.size
+    }
+}
+
+impl Extent {
+    /// Whether a row is centred over the whole table, as its title is.
+    fn is_title(&self, row: &Row) -> bool {
+        let middle = 0.5 * (row.x0() + row.x1());
+        let width = self.right - self.left;
+        row.segments.len() == 1 && (middle - self.left - 0.5 * width).abs() < 0.04 * width
     }
 }
 
@@ -156,6 +186,7 @@ fn without_text_above(rows: &[Row], run: Range<usize>) -> usize {
     let extent = Extent::of(&rows[run.clone()]);
     let Some(first) = rows[run.clone()].iter().position(is_data) else { return run.start };
     let mut from = run.start + first;
+    let mut seen_names = false;
     while from > run.start {
         let row = &rows[from - 1];
         let names_columns = row.segments.len() >= 2
@@ -165,15 +196,31 @@ fn without_text_above(rows: &[Row], run: Range<usize>) -> usize {
         let size = row.size.max(rows[from].size);
         let label = row.segments.len() == 1
             && row.x1() < extent.first_value
-            && (row.x0() < extent.left + 3.0 * row.size || gap < 1.5 * size);
+            && (row.x0() < extent.left + 3.0 * row.size || gap < 1.5 * size && !seen_names);
         let names = names_columns && gap < 3.2 * size
-            || extent.is_below(row) && gap < 1.8 * rows[from].size;
-        if !(names || label && gap < 2.6 * size) {
+            || extent.is_below(row) && gap < reach(row, &rows[from]);
+        // One line of a heading may stand over the middle by chance: then others stand
+        // above it.
+        let inside = from >= run.start + 2
+            && rows[from - 2].segments.len() >= 2
+            && row.base - rows[from - 2].base < 1.8 * row.size;
+        let title = extent.is_title(row) && !inside && !label;
+        if title || !(names || label && gap < 2.6 * size) {
             break;
         }
+        seen_names |= !label;
         from -= 1;
     }
     from
+}
+
+/// How far above the next line a heading may stand. A title is set apart by its weight
+/// or size and names no column.
+fn reach(row: &Row, next: &Row) -> f32 {
+    let title = row.segments.len() == 1
+        && row.word_count() >= 3
+        && (row.bold && !next.bold || row.size > 1.1 * next.size);
+    if title { 1.4 * next.size } else { 3.2 * row.size.max(next.size) }
 }
 
 /// Lines above that stand over the columns only are the head of the header.
@@ -181,14 +228,25 @@ fn with_headings_above(rows: &[Row], start: usize, floor: usize, end: usize) -> 
     const MAX_LINES: usize = 4;
     let extent = Extent::of(&rows[start..end]);
     let mut from = start;
+    // A label between the header and the first values is passed over, but only taken
+    // along when there is a header above it.
+    let mut named = start;
     while from > floor && start - from < MAX_LINES {
         let row = &rows[from - 1];
-        if rows[from].base - row.base > 2.2 * row.size || !extent.is_below(row) {
+        let gap = rows[from].base - row.base;
+        let label =
+            row.segments.len() == 1 && row.x1() < extent.first_value && row.word_count() <= 8;
+        if extent.is_below(row)
+            && !extent.is_title(row)
+            && gap < reach(row, &rows[from]).min(2.2 * row.size)
+        {
+            named = from - 1;
+        } else if named != start || !label || gap > 2.2 * row.size || start - from > 1 {
             break;
         }
         from -= 1;
     }
-    from
+    named
 }
 
 /// The last label may go on below its values.

@@ -65,7 +65,7 @@ pub(crate) fn begins_item(first_word: &str) -> bool {
     closed
         && !body.is_empty()
         && body.len() <= 4
-        && (body.chars().all(|c| c.is_ascii_digit() || c == '.')
+        && (body.len() <= 3 && body.chars().all(|c| c.is_ascii_digit() || c == '.')
             || body.len() == 1 && body.chars().all(char::is_alphabetic)
             || body.chars().all(|c| matches!(c, 'i' | 'v' | 'x')))
 }
@@ -91,6 +91,11 @@ mod tests {
     #[test]
     fn list_marks_are_known() {
         assert!(begins_item("•") && begins_item("(a)") && begins_item("1.") && begins_item("(iv)"));
-        assert!(!begins_item("The") && !begins_item("(continued)") && !begins_item("Inc."));
+        assert!(
+            !begins_item("The")
+                && !begins_item("(continued)")
+                && !begins_item("Inc.")
+                && !begins_item("2022).")
+        );
     }
 }
