@@ -4,7 +4,6 @@
 //! `quiz FILE…` asks questions over the filings; `show QUESTION` prints what one finds.
 //! The data is looked for in `../shared/data`, or `QUAESTOR_SHARED`.
 #![expect(clippy::print_stdout, reason = "a tool whose output is its result")]
-#![expect(missing_docs, reason = "a program, read by its files' first lines")]
 #![expect(unreachable_pub, reason = "a program: everything is private to it")]
 
 mod beir;
