@@ -150,11 +150,11 @@ pub fn ask(
     let of = |ordinal: u32| &found[ordinal as usize - 1].passage;
     let right = |ordinal: u32| is_right(of(ordinal));
     let first = cited.first().is_some_and(|quote| {
-        right(quote.ordinal) && holds(&quote.text, &asked.value)
+        quote.ordinals.iter().any(|ordinal| right(*ordinal)) && holds(&quote.text, &asked.value)
     });
     Outcome {
         rank,
-        cites_page: cited.iter().any(|quote| right(quote.ordinal)),
+        cites_page: cited.iter().flat_map(|quote| &quote.ordinals).any(|ordinal| right(*ordinal)),
         quotes_value: holds(&answer, &asked.value),
         at_once: first,
         passages: found

@@ -20,6 +20,8 @@ pub struct Periods {
     pub years: Vec<i32>,
     /// Quarters by number, 1 to 4.
     pub quarters: Vec<u8>,
+    /// Whether the years are fiscal ones, which may end in the calendar year before.
+    pub fiscal: bool,
 }
 
 /// How the times of a place fit those of a question.
@@ -92,7 +94,12 @@ impl Periods {
         if self.years.is_empty() || place.years.is_empty() {
             return Fit::Silent;
         }
-        fit(self.years.iter().any(|year| place.years.contains(year)))
+        if self.years.iter().any(|year| place.years.contains(year)) {
+            return Fit::Fits;
+        }
+        // Quarters of fiscal 2024 may lie in 2023.
+        let shifted = self.fiscal && self.years.iter().any(|year| place.years.contains(&(year - 1)));
+        if shifted { Fit::Silent } else { Fit::Contradicts }
     }
 
     /// How the quarter that a question names fits a place's dates, for calendar quarters.
@@ -151,7 +158,9 @@ impl Periods {
             "q4" | "4q" => self.take_quarter(4),
             "quarter" | "quarters" | "quarterly" => push(&mut self.months, 3),
             "year" | "years" if matches!(next, "ended" | "ending") => push(&mut self.months, 12),
+            "fiscal" if next.starts_with("quarter") => self.fiscal = true,
             "fiscal" if next == "year" || next == "years" || is_year(next).is_some() => {
+                self.fiscal = true;
                 // "The third quarter of fiscal year 2024" is not a year long.
                 if self.quarters.is_empty() {
                     push(&mut self.months, 12);
@@ -169,8 +178,11 @@ impl Periods {
                     return self.take_year(year, words);
                 }
                 if let Some(year) = text.strip_prefix("fy").and_then(fiscal_year) {
+                    self.fiscal = true;
                     push(&mut self.years, year);
-                    push(&mut self.months, 12);
+                    if self.quarters.is_empty() {
+                        push(&mut self.months, 12);
+                    }
                 }
             }
         }
@@ -350,6 +362,15 @@ mod tests {
         assert_eq!(read.years, [2024]);
         assert_eq!(Periods::read("AAPL_10Q_2022Q3.pdf").quarters, [3]);
         assert_eq!(Periods::read("fiscal year 2024").months, [12]);
+    }
+
+    #[test]
+    fn a_fiscal_year_may_lie_in_the_calendar_year_before() {
+        let asked = Periods::read("third quarter of fiscal year 2024");
+        let place = |text| asked.date_fit(&Periods::read(text));
+        assert_eq!(place("Three Months Ended October 29, 2023"), Fit::Silent);
+        assert_eq!(place("Three Months Ended October 30, 2022"), Fit::Contradicts);
+        assert_eq!(place("Q3 FY2024"), Fit::Fits);
     }
 
     #[test]

@@ -83,15 +83,26 @@ fn is_time(term: &str) -> bool {
     year || TIMES.binary_search(&term).is_ok()
 }
 
+/// Words that ask for a figure, beside "how much" and "how many".
+const AMOUNTS: [&str; 32] = [
+    "amount", "assets", "balance", "cash", "charges", "cost", "costs", "earnings", "equity",
+    "expense", "expenses", "fee", "fees", "income", "inventories", "liabilities", "liability",
+    "loss", "losses", "margin", "number", "percent", "percentage", "price", "profit", "rate",
+    "revenue", "revenues", "salary", "sales", "total", "value",
+];
+
 fn wants_number(text: &str) -> bool {
     let lower = text.to_lowercase();
-    const ASKS: [&str; 26] = [
-        "how much", "how many", "what percent", "what was the total", "total", "number of", "amount",
-        "revenue", "net sales", "net income", "earnings", "expense", "cost", "rate", "value", "price",
-        "cash", "percentage", "balance", "assets", "liabilities", "fee", "salary", "margin", "loss",
-        "charges",
-    ];
-    ASKS.iter().any(|ask| lower.contains(ask))
+    if lower.contains("how much") || lower.contains("how many") {
+        return true;
+    }
+    // "Which fund …?" asks for a name, whatever else it speaks of.
+    let mut words = lower.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+    let first = words.next().unwrap_or_default();
+    let names = matches!(first, "which" | "who" | "whose" | "when" | "where" | "why" | "how")
+        || lower.contains("ticker")
+        || lower.contains("symbol");
+    !names && words.any(|word| AMOUNTS.binary_search(&word).is_ok())
 }
 
 #[cfg(test)]
