@@ -90,16 +90,8 @@ impl Set {
                 }
             })
             .collect();
-        let queries =
-            queries.into_iter().filter(|query| gold.contains_key(&query.id)).collect();
-        Ok(Self {
-            index: MemoryIndex::new(passages),
-            ids,
-            windows,
-            queries,
-            gold,
-            by_document,
-        })
+        let queries = queries.into_iter().filter(|query| gold.contains_key(&query.id)).collect();
+        Ok(Self { index: MemoryIndex::new(passages), ids, windows, queries, gold, by_document })
     }
 
     pub fn learn(&self, vectors: &mut Vectors) -> Result<()> {

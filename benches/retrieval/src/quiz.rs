@@ -132,9 +132,10 @@ pub fn ask(
     let files: Vec<&str> =
         asked.file.split('|').map(|file| file.rsplit('/').next().unwrap_or(file)).collect();
     let is_right = |passage: &Passage| {
-        let page = asked.pages.as_ref().is_none_or(|pages| {
-            passage.page.is_some_and(|page| pages.contains(&page))
-        });
+        let page = asked
+            .pages
+            .as_ref()
+            .is_none_or(|pages| passage.page.is_some_and(|page| pages.contains(&page)));
         files.contains(&passage.filename.as_str()) && page
     };
     let rank = found.iter().position(|scored| is_right(&scored.passage)).map(|place| place + 1);
@@ -161,7 +162,14 @@ pub fn ask(
             .iter()
             .map(|scored| {
                 let p = &scored.passage;
-                format!("{:.3} {} p{:?} [{}] {:?}", scored.score, p.filename, p.page, p.header.replace('\n', " / "), p.text.chars().take(160).collect::<String>())
+                format!(
+                    "{:.3} {} p{:?} [{}] {:?}",
+                    scored.score,
+                    p.filename,
+                    p.page,
+                    p.header.replace('\n', " / "),
+                    p.text.chars().take(160).collect::<String>()
+                )
             })
             .collect(),
         answer,

@@ -98,7 +98,8 @@ impl Periods {
             return Fit::Fits;
         }
         // Quarters of fiscal 2024 may lie in 2023.
-        let shifted = self.fiscal && self.years.iter().any(|year| place.years.contains(&(year - 1)));
+        let shifted =
+            self.fiscal && self.years.iter().any(|year| place.years.contains(&(year - 1)));
         if shifted { Fit::Silent } else { Fit::Contradicts }
     }
 
@@ -270,9 +271,8 @@ fn words(text: &str) -> Vec<Word> {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         let mut following = after.chars();
-        let joined = following.next().filter(|_| {
-            following.next().is_some_and(|c| c.is_ascii_digit())
-        });
+        let joined =
+            following.next().filter(|_| following.next().is_some_and(|c| c.is_ascii_digit()));
         let lower = word.to_ascii_lowercase();
         // `2022Q3` of a file name.
         match lower.split_at_checked(4) {
@@ -288,7 +288,10 @@ fn words(text: &str) -> Vec<Word> {
 }
 
 fn is_year(word: &str) -> Option<i32> {
-    (word.len() == 4).then(|| word.parse().ok()).flatten().filter(|year| (1900..2100).contains(year))
+    (word.len() == 4)
+        .then(|| word.parse().ok())
+        .flatten()
+        .filter(|year| (1900..2100).contains(year))
 }
 
 fn fiscal_year(word: &str) -> Option<i32> {
@@ -301,14 +304,26 @@ fn fiscal_year(word: &str) -> Option<i32> {
 
 fn month(word: &str) -> Option<u32> {
     const MONTHS: [&str; 12] = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september",
-        "october", "november", "december",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
     ];
     if word.len() < 3 {
         return None;
     }
     let known = |name: &&str| {
-        *name == word || (word.len() == 3 && name.starts_with(word)) || (word == "sept" && *name == "september")
+        *name == word
+            || (word.len() == 3 && name.starts_with(word))
+            || (word == "sept" && *name == "september")
     };
     let at = MONTHS.iter().position(|name| known(&name))?;
     u32::try_from(at + 1).ok()
@@ -350,7 +365,10 @@ mod tests {
         assert_eq!(read.dates, [day(2022, 6, 25)]);
         assert_eq!(read.years, [2022]);
         assert_eq!(Periods::read("3 Months Ended Mar. 29, 2025").dates, [day(2025, 3, 29)]);
-        assert_eq!(Periods::read("2024-10-01,2025-03-29").dates, [day(2024, 10, 1), day(2025, 3, 29)]);
+        assert_eq!(
+            Periods::read("2024-10-01,2025-03-29").dates,
+            [day(2024, 10, 1), day(2025, 3, 29)]
+        );
         assert_eq!(Periods::read("09/15/2015 to 1/2/99").dates, [day(2015, 9, 15)]);
         assert_eq!(Periods::read("in September 2015").year_months, [(2015, 9)]);
     }

@@ -75,7 +75,38 @@ const BEGINNINGS: [&str; 12] = [
 /// Whether a term only says a time.
 fn is_time(term: &str) -> bool {
     const TIMES: [&str; 32] = [
-        "april", "august", "december", "end", "februari", "first", "fiscal", "fourth", "januari", "juli", "jun", "march", "may", "month", "nin", "november", "october", "period", "q1", "q2", "q3", "q4", "quarter", "quarterli", "second", "september", "six", "third", "thre", "twelv", "week", "year",
+        "april",
+        "august",
+        "december",
+        "end",
+        "februari",
+        "first",
+        "fiscal",
+        "fourth",
+        "januari",
+        "juli",
+        "jun",
+        "march",
+        "may",
+        "month",
+        "nin",
+        "november",
+        "october",
+        "period",
+        "q1",
+        "q2",
+        "q3",
+        "q4",
+        "quarter",
+        "quarterli",
+        "second",
+        "september",
+        "six",
+        "third",
+        "thre",
+        "twelv",
+        "week",
+        "year",
     ];
     let year = term.len() == 4
         && (term.starts_with("19") || term.starts_with("20"))
@@ -85,10 +116,38 @@ fn is_time(term: &str) -> bool {
 
 /// Words that ask for a figure, beside "how much" and "how many".
 const AMOUNTS: [&str; 32] = [
-    "amount", "assets", "balance", "cash", "charges", "cost", "costs", "earnings", "equity",
-    "expense", "expenses", "fee", "fees", "income", "inventories", "liabilities", "liability",
-    "loss", "losses", "margin", "number", "percent", "percentage", "price", "profit", "rate",
-    "revenue", "revenues", "salary", "sales", "total", "value",
+    "amount",
+    "assets",
+    "balance",
+    "cash",
+    "charges",
+    "cost",
+    "costs",
+    "earnings",
+    "equity",
+    "expense",
+    "expenses",
+    "fee",
+    "fees",
+    "income",
+    "inventories",
+    "liabilities",
+    "liability",
+    "loss",
+    "losses",
+    "margin",
+    "number",
+    "percent",
+    "percentage",
+    "price",
+    "profit",
+    "rate",
+    "revenue",
+    "revenues",
+    "salary",
+    "sales",
+    "total",
+    "value",
 ];
 
 fn wants_number(text: &str) -> bool {
@@ -111,8 +170,9 @@ mod tests {
 
     #[test]
     fn names_times_and_words_are_told_apart() {
-        let question =
-            Question::read("What was NVIDIA's Data Center revenue in the third quarter of fiscal year 2024?");
+        let question = Question::read(
+            "What was NVIDIA's Data Center revenue in the third quarter of fiscal year 2024?",
+        );
         let named: Vec<_> = question
             .terms
             .iter()
