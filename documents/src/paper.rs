@@ -76,7 +76,8 @@ impl Paper {
     }
 
     /// Adds a table, or nothing where it has no row with text.
-    pub(crate) fn table(&mut self, laid: LaidTable) {
+    pub(crate) fn table(&mut self, mut laid: LaidTable) {
+        self.inherit_header(&mut laid);
         let caption = laid.caption.or_else(|| self.caption_above());
         let size = laid.rows.iter().map(|row| row.line.len() + 1).sum::<usize>();
         if laid.rows.iter().all(|row| row.line.trim().is_empty()) || !self.room(size) {
@@ -97,6 +98,20 @@ impl Paper {
             span,
             kind: BlockKind::Table(Table { header: laid.header, caption, rows }),
         });
+    }
+
+    /// A table without names of its own right below another with as many columns goes on
+    /// under that one's names: filings part one table into several elements.
+    fn inherit_header(&self, laid: &mut LaidTable) {
+        let width = |line: &str| line.matches(" | ").count();
+        let Some(BlockKind::Table(above)) = self.blocks.last().map(|block| &block.kind) else {
+            return;
+        };
+        let of_above = above.header.last().map_or(0, |line| width(&format!(" {line}")));
+        let own = laid.rows.iter().map(|row| width(&row.line)).max().unwrap_or(0);
+        if laid.header.is_empty() && own > 0 && own == of_above {
+            laid.header.clone_from(&above.header);
+        }
     }
 
     /// The line just above that names the table or gives its unit.

@@ -171,7 +171,7 @@ fn write_prose(paper: &mut Paper, group: &[String]) {
                 && lines.len() <= 2
                 && !text.ends_with(|c: char| c.is_ascii_digit()) =>
         {
-            paper.heading(level, &text)
+            paper.heading(level, &text);
         }
         _ if capitals && n_chars < 100 && lines.len() <= 2 => paper.heading(3, &text),
         _ => paper.paragraph(&text),

@@ -1,5 +1,7 @@
 //! What does each kind of file give, and what do files give that are made to harm?
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::io::{Cursor, Write};
 use std::time::Instant;
 

@@ -23,6 +23,9 @@ use tokens::{Token, Tokens, decode};
 /// Tables nested deeper than this are read as running text: filings reach five.
 const MAX_TABLE_DEPTH: usize = 32;
 
+/// Text with this many block elements is HTML.
+const MAX_STRAY_TAGS: usize = 8;
+
 /// Open elements past this are not remembered; their text still is.
 const MAX_OPEN: usize = 4_096;
 
@@ -38,7 +41,8 @@ pub(crate) struct Html {
 
 /// Reads a page.
 pub(crate) fn read(html: &str) -> Html {
-    let mut reader = Reader::default();
+    let mut reader = Reader { is_text: is_tagged_text(html), ..Reader::default() };
+    reader.look.pre = reader.is_text;
     for token in Tokens::new(html) {
         match token {
             Token::Text(text) => reader.text(text),
@@ -47,6 +51,17 @@ pub(crate) fn read(html: &str) -> Html {
         }
     }
     reader.finish()
+}
+
+/// Filings from before 2001 are plain text with a few tags for pages and the columns of
+/// tables: their line breaks and spaces are all the structure they have.
+fn is_tagged_text(html: &str) -> bool {
+    const OF_HTML: [&str; 10] =
+        ["<td", "<TD", "<div", "<DIV", "<p>", "<P>", "<p ", "<P ", "<br", "<BR"];
+    ["<PAGE>", "<C>", "<TEXT>", "<pre>", "<PRE>"].iter().any(|mark| html.contains(mark))
+        // A wrapper around the text may have a few.
+        && OF_HTML.iter().map(|tag| html.matches(tag).take(MAX_STRAY_TAGS).count()).sum::<usize>()
+            < MAX_STRAY_TAGS
 }
 
 impl Html {
@@ -98,6 +113,8 @@ struct Reader {
     items: Vec<Item>,
     title: Option<String>,
     in_title: bool,
+    /// Whether the page is text with a few tags: see [`is_tagged_text`].
+    is_text: bool,
 }
 
 /// The elements that matter, by what they do.
@@ -206,6 +223,12 @@ impl Reader {
     }
 
     fn start(&mut self, name: &str, attributes: &str, closed: bool) {
+        if self.is_text {
+            if name.eq_ignore_ascii_case("page") {
+                self.paragraph.push("\n\n", &self.look);
+            }
+            return;
+        }
         let name = Name::of(name);
         if name.is_block() {
             self.flush();
@@ -295,6 +318,9 @@ impl Reader {
     }
 
     fn end(&mut self, name: &str) {
+        if self.is_text {
+            return;
+        }
         let name = Name::of(name);
         match name {
             Name::Table => {

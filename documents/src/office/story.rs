@@ -133,7 +133,8 @@ impl<'a> Story<'a> {
             return;
         }
         let paragraphs = std::mem::take(&mut grid.cell);
-        let mut lines: Vec<String> = paragraphs.iter().map(|p| clean(&p.text)).collect();
+        let mut lines: Vec<String> =
+            paragraphs.iter().flat_map(|p| p.text.split('\n')).map(clean).collect();
         lines.truncate(lines.iter().rposition(|line| !line.is_empty()).map_or(0, |n| n + 1));
         let strong = paragraphs.iter().filter(|p| !p.text.is_empty()).all(|p| p.bold);
         let texts: Vec<&str> =

@@ -88,13 +88,16 @@ pub(crate) fn is_year(text: &str) -> bool {
     digits.len() == 4 && (digits.starts_with("19") || digits.starts_with("20")) && marks
 }
 
-/// Words of periods and of what heads a column of a financial table.
-const PERIOD_WORDS: [&str; 29] = [
+/// Words of what heads a column of a financial table.
+const PERIOD_WORDS: [&str; 6] = ["months", "ended", "quarter", "fiscal", "year", "change"];
+
+/// Months as they are written in column names.
+const MONTHS: [&str; 24] = [
     "january",
     "february",
     "march",
     "april",
-    "may ",
+    "may",
     "june",
     "july",
     "august",
@@ -102,24 +105,28 @@ const PERIOD_WORDS: [&str; 29] = [
     "october",
     "november",
     "december",
-    "jan.",
-    "feb.",
-    "mar.",
-    "apr.",
-    "jun.",
-    "jul.",
-    "aug.",
-    "sept.",
-    "oct.",
-    "nov.",
-    "dec.",
-    "months",
-    "ended",
-    "quarter",
-    "fiscal",
-    "year",
-    "change",
+    "jan",
+    "feb",
+    "mar",
+    "apr",
+    "jun",
+    "jul",
+    "aug",
+    "sep",
+    "sept",
+    "oct",
+    "nov",
+    "dec",
 ];
+
+/// Whether one of the words is a month. "may" and "march" are words too: with a digit
+/// beside them, or alone, they are months.
+fn names_month(lower: &str) -> bool {
+    let mut words = lower.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+    let alone = words.clone().nth(1).is_none();
+    let has_digit = lower.bytes().any(|b| b.is_ascii_digit());
+    words.any(|word| MONTHS.contains(&word) && (has_digit || alone || word.len() > 5))
+}
 
 /// Whether the cell names a period or a column of changes: a sign of a header row.
 pub(crate) fn is_period(text: &str) -> bool {
@@ -131,7 +138,8 @@ pub(crate) fn is_period(text: &str) -> bool {
     }
     let lower = text.to_lowercase();
     PERIOD_WORDS.iter().any(|word| lower.contains(word))
-        || matches!(lower.trim(), "%" | "$" | "may")
+        || names_month(&lower)
+        || matches!(lower.trim(), "%" | "$")
 }
 
 /// Whether the cell is only a currency or an opening mark that belongs to the number
