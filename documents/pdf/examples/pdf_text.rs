@@ -41,7 +41,7 @@ fn main() -> std::io::Result<()> {
                 let text = &page.text[block.span.start as usize..block.span.end as usize];
                 match &block.kind {
                     BlockKind::Heading { level } => {
-                        println!("\n{} {text}", "#".repeat(usize::from(*level)))
+                        println!("\n{} {text}", "#".repeat(usize::from(*level)));
                     }
                     BlockKind::Paragraph => println!("\n{text}"),
                     BlockKind::Table(table) => {

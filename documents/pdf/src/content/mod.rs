@@ -175,11 +175,7 @@ impl Reader<'_> {
             self.budget.operators -= 1;
             let num = |index: usize| number(&lexer.operands, index);
             match operator {
-                b"q" => {
-                    if saved.len() < MAX_STATES {
-                        saved.push(state.clone());
-                    }
-                }
+                b"q" if saved.len() < MAX_STATES => saved.push(state.clone()),
                 b"Q" => {
                     if let Some(previous) = saved.pop() {
                         state = previous;

@@ -27,8 +27,8 @@ pub(crate) struct Grid {
 }
 
 /// Makes a table of rows that were found to be one.
-pub(crate) fn build(source: &Source<'_>, rows: Vec<Row>, horizontals: &[Rule]) -> Grid {
-    let header_rows = header_rows(source, &rows);
+pub(crate) fn build(source: &Source<'_>, rows: &[Row], horizontals: &[Rule]) -> Grid {
+    let header_rows = header_rows(source, rows);
     let columns = columns(&rows[header_rows..]);
     let mut out: Vec<GridRow> = Vec::with_capacity(rows.len());
     let (head, body) = rows.split_at(header_rows);
@@ -333,7 +333,8 @@ fn spaced_rows(rows: &[Row]) -> Option<Vec<std::ops::Range<usize>>> {
     let gaps: Vec<f32> = rows.windows(2).map(|pair| pair[1].base - pair[0].base).collect();
     let tightest = gaps.iter().copied().fold(f32::INFINITY, f32::min);
     let limit = 1.3 * tightest.max(0.8 * rows.first()?.size);
-    let mut groups: Vec<std::ops::Range<usize>> = vec![0..1];
+    let mut groups: Vec<std::ops::Range<usize>> = Vec::with_capacity(rows.len());
+    groups.push(0..1);
     for (at, gap) in gaps.iter().enumerate() {
         match groups.last_mut() {
             Some(group) if *gap <= limit => group.end = at + 2,

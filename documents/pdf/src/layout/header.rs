@@ -74,9 +74,13 @@ pub(crate) fn read(
     Heading { rows: out, lines }
 }
 
-/// Whether two segments stand with their middles over each other.
+/// Whether two segments stand over each other as the lines of one name do: by their
+/// middles, or by one of their ends.
 fn stands_over(segment: &Segment, other: &Segment) -> bool {
-    (segment.x0 + segment.x1 - other.x0 - other.x1).abs() < 5.0
+    const ALIGNED_PT: f32 = 2.0;
+    let middle = 0.5 * (segment.x0 + segment.x1 - other.x0 - other.x1).abs();
+    let (left, right) = ((segment.x0 - other.x0).abs(), (segment.x1 - other.x1).abs());
+    middle < ALIGNED_PT || left < ALIGNED_PT || right < ALIGNED_PT
 }
 
 /// Whether a row holds the upper lines of names that go on below, and no groups.
@@ -146,7 +150,7 @@ fn spans(
             let mut touched = (0..columns.len())
                 .filter(|&at| columns[at].0 < x1 - 0.5 && columns[at].1 > x0 + 0.5);
             match touched.next() {
-                Some(first) => (first, touched.last().unwrap_or(first)),
+                Some(first) => (first, touched.next_back().unwrap_or(first)),
                 None => {
                     let nearest = column_of(columns, segment);
                     (nearest, nearest)

@@ -133,7 +133,7 @@ fn read_region(
         text_rows(before, &mut pieces);
         let table: Vec<Row> = rows.by_ref().take(span.end - span.start).collect();
         at = span.end;
-        let mut grid = grid::build(source, table, horizontals);
+        let mut grid = grid::build(source, &table, horizontals);
         grid.caption = caption(source, &pieces);
         pieces.push(Piece::Table(Box::new(grid)));
     }

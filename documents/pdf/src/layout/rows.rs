@@ -116,16 +116,16 @@ pub(crate) fn rows(source: &Source<'_>, verticals: &[Rule]) -> Vec<Row> {
     let mut size = 0.0_f32;
     for index in order {
         let word = &words[index];
-        if word.base - first_base < 0.3 * size.min(word.size) {
-            if let Some(line) = lines.last_mut() {
-                line.push(index);
-                // Small print may come first; the line stands where its text stands.
-                if word.size > size {
-                    size = word.size;
-                    first_base = word.base;
-                }
-                continue;
+        if word.base - first_base < 0.3 * size.min(word.size)
+            && let Some(line) = lines.last_mut()
+        {
+            line.push(index);
+            // Small print may come first; the line stands where its text stands.
+            if word.size > size {
+                size = word.size;
+                first_base = word.base;
             }
+            continue;
         }
         first_base = word.base;
         size = word.size;
