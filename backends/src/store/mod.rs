@@ -1,0 +1,3 @@
+//! Where rows, full text and vectors are kept: one folder per technology.
+
+pub mod sqlite;

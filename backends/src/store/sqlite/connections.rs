@@ -1,0 +1,159 @@
+//! The connections: two that write, one at a time, and a few that read.
+
+use std::ops::DerefMut;
+use std::path::Path;
+use std::sync::Once;
+use std::time::Duration;
+
+use quaestor_core::ports::store::StoreError;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{Connection, Sqlite, Transaction};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::fault::{Fault, during};
+use super::{SqliteOptions, migrations};
+
+/// Page cache of a connection, in KiB. The operating system caches the file once more,
+/// so a small one costs little, and the idle server stays small.
+const CACHE_KIB: i32 = 2_048;
+/// The write-ahead log is cut back to this size when it was folded into the file.
+const JOURNAL_LIMIT_BYTES: i64 = 16 * 1024 * 1024;
+
+/// What a commit promises when it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Commit {
+    /// It is on disk: for acceptances and results.
+    OnDisk,
+    /// It survives the process, but maybe not the machine: for what can be redone.
+    Soon,
+}
+
+struct Writers {
+    on_disk: SqliteConnection,
+    soon: SqliteConnection,
+}
+
+/// All connections to the file.
+pub(super) struct Connections {
+    // SQLite has one writer at a time. A queue in front of it is fair and quick, where
+    // SQLite's own waiting is neither: it polls. None once the store was closed.
+    writers: Mutex<Option<Writers>>,
+    readers: SqlitePool,
+    patience: Duration,
+}
+
+/// The turn to write.
+pub(super) struct Writer<'a> {
+    writers: MutexGuard<'a, Option<Writers>>,
+    commit: Commit,
+}
+
+impl Writer<'_> {
+    /// Begins the transaction. Dropped without a commit, it leaves nothing behind.
+    pub(super) async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, Fault> {
+        let writers = self.writers.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        let connection = match self.commit {
+            Commit::OnDisk => &mut writers.on_disk,
+            Commit::Soon => &mut writers.soon,
+        };
+        Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+impl Connections {
+    pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
+        register_vector_functions();
+        let opened = async {
+            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                tokio::fs::create_dir_all(folder).await.map_err(sqlx::Error::Io)?;
+            }
+            let shared = SqliteConnectOptions::new()
+                .filename(path)
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .foreign_keys(true)
+                .busy_timeout(options.busy_timeout)
+                .statement_cache_capacity(128)
+                .pragma("cache_size", (-CACHE_KIB).to_string())
+                .pragma("temp_store", "MEMORY")
+                .pragma("journal_size_limit", JOURNAL_LIMIT_BYTES.to_string());
+            let mut on_disk = SqliteConnection::connect_with(
+                &shared.clone().synchronous(SqliteSynchronous::Full),
+            )
+            .await?;
+            migrations::run(&mut on_disk).await?;
+            let soon = SqliteConnection::connect_with(
+                &shared.clone().synchronous(SqliteSynchronous::Normal),
+            )
+            .await?;
+            let readers = SqlitePoolOptions::new()
+                .max_connections(options.readers.max(1))
+                .acquire_timeout(options.busy_timeout)
+                .idle_timeout(Duration::from_secs(60))
+                .test_before_acquire(false)
+                .connect_lazy_with(shared.pragma("query_only", "ON"));
+            Ok(Self {
+                writers: Mutex::new(Some(Writers { on_disk, soon })),
+                readers,
+                patience: options.busy_timeout,
+            })
+        };
+        opened.await.map_err(during("open the database"))
+    }
+
+    /// Waits for the turn to write; turns come in the order they were asked for.
+    pub(super) async fn writer(&self, commit: Commit) -> Result<Writer<'_>, Fault> {
+        let writers = tokio::time::timeout(self.patience, self.writers.lock())
+            .await
+            .map_err(|_elapsed| Fault::Busy)?;
+        Ok(Writer { writers, commit })
+    }
+
+    /// A connection that can only read.
+    pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, Fault> {
+        Ok(self.readers.acquire().await?)
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        let mut slot = self.writers.lock().await;
+        if let Some(writers) = slot.deref_mut().take() {
+            // The last connection to close folds the log into the file. An error here
+            // loses nothing: the next program to open the file does it.
+            for connection in [writers.soon, writers.on_disk] {
+                if let Err(error) = connection.close().await {
+                    tracing::warn!(%error, "could not close the database cleanly");
+                }
+            }
+        }
+    }
+}
+
+/// Makes the functions of sqlite-vec known to every connection opened from now on.
+fn register_vector_functions() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        type Entry = unsafe extern "C" fn(
+            *mut libsqlite3_sys::sqlite3,
+            *mut *mut std::ffi::c_char,
+            *const libsqlite3_sys::sqlite3_api_routines,
+        ) -> std::ffi::c_int;
+        #[expect(
+            unsafe_code,
+            reason = "SQLite takes extensions as C functions only; the crate declares this one \
+                      without the arguments that it has"
+        )]
+        let code = unsafe {
+            let entry =
+                std::mem::transmute::<unsafe extern "C" fn(), Entry>(sqlite_vec::sqlite3_vec_init);
+            libsqlite3_sys::sqlite3_auto_extension(Some(entry))
+        };
+        if code != 0 {
+            tracing::error!(code, "SQLite refused the vector functions");
+        }
+    });
+}

@@ -1,0 +1,116 @@
+//! Brings the schema of a file up to date, once per migration, and refuses a file that
+//! another history made.
+
+use quaestor_core::ports::store::StoreError;
+use sha2::{Digest, Sha256};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
+
+use super::fault::Fault;
+
+struct Migration {
+    version: i64,
+    name: &'static str,
+    sql: &'static str,
+}
+
+/// Every migration, in order. One that was released is never changed.
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "first",
+    sql: include_str!("../../../../migrations/sqlite/0001_first.sql"),
+}];
+
+/// Runs what the file lacks, all in one transaction.
+pub(super) async fn run(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    run_all(connection, MIGRATIONS).await
+}
+
+async fn run_all(connection: &mut SqliteConnection, migrations: &[Migration]) -> Result<(), Fault> {
+    sqlx::query(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (
+             version INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 BLOB NOT NULL)",
+    )
+    .execute(&mut *connection)
+    .await?;
+    // The lock is taken before the history is read: two programs that start at once
+    // would else both run the same migration.
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let applied = sqlx::query("SELECT version, name, sha256 FROM schema_migrations")
+        .fetch_all(&mut *tx)
+        .await?;
+    let mut done = 0;
+    for row in applied {
+        let (version, name) = (row.try_get::<i64, _>(0)?, row.try_get::<String, _>(1)?);
+        let known = migrations.iter().find(|migration| migration.version == version);
+        let Some(known) = known else {
+            return Err(refusal(format!(
+                "the file was made by a newer program: it has migration {version} ({name}), \
+                 this program knows {} at most; start the newer program",
+                migrations.len()
+            )));
+        };
+        if row.try_get::<Vec<u8>, _>(2)? != checksum(known.sql) {
+            return Err(refusal(format!(
+                "migration {version} ({name}) is another one in the file than in this program; \
+                 use the program that made the file, or a new file"
+            )));
+        }
+        done = done.max(version);
+    }
+    for migration in migrations.iter().filter(|migration| migration.version > done) {
+        sqlx::raw_sql(migration.sql).execute(&mut *tx).await?;
+        sqlx::query("INSERT INTO schema_migrations (version, name, sha256) VALUES ($1, $2, $3)")
+            .bind(migration.version)
+            .bind(migration.name)
+            .bind(checksum(migration.sql))
+            .execute(&mut *tx)
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+fn checksum(sql: &str) -> Vec<u8> {
+    Sha256::digest(sql.as_bytes()).to_vec()
+}
+
+fn refusal(detail: String) -> Fault {
+    Fault::Store(StoreError::Failed { action: "open the database", source: detail.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn memory() -> SqliteConnection {
+        SqliteConnection::connect("sqlite::memory:").await.unwrap()
+    }
+
+    const A: Migration = Migration { version: 1, name: "a", sql: "CREATE TABLE a (x)" };
+
+    #[tokio::test]
+    async fn a_migration_runs_once() {
+        let mut file = memory().await;
+        run_all(&mut file, &[A]).await.unwrap();
+        run_all(&mut file, &[A]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_changed_migration_is_refused() {
+        let mut file = memory().await;
+        run_all(&mut file, &[A]).await.unwrap();
+        let changed = Migration { sql: "CREATE TABLE a (y)", ..A };
+        assert!(run_all(&mut file, &[changed]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_newer_file_is_refused_and_a_failed_migration_leaves_nothing() {
+        let mut file = memory().await;
+        let bad = Migration { version: 2, name: "b", sql: "CREATE TABLE b (x); NONSENSE" };
+        assert!(run_all(&mut file, &[A, bad]).await.is_err());
+        let good = Migration { version: 2, name: "b", sql: "CREATE TABLE b (x)" };
+        run_all(&mut file, &[A, good]).await.unwrap();
+        assert!(run_all(&mut file, &[A]).await.is_err());
+    }
+}

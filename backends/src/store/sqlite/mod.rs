@@ -1,0 +1,102 @@
+//! The store in one SQLite file: how it is opened and what it is made of.
+//!
+//! Rows live in ordinary tables, full text in an FTS5 table per workspace, vectors in
+//! plain tables (see `search::vectors` for why). SQL stands in this folder alone.
+
+mod audit;
+mod chat;
+mod claims;
+mod collections;
+mod connections;
+mod conversations;
+mod documents;
+mod embed;
+mod ending;
+mod erase;
+mod fault;
+mod idempotency;
+mod ingest;
+mod installation;
+mod jobs;
+mod keys;
+mod migrations;
+mod outbox;
+mod rows;
+mod search;
+mod settle;
+mod uploads;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use quaestor_core::ports::store::StoreError;
+
+use connections::Connections;
+use search::TermCounts;
+
+/// How the store uses its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// Connections that read at the same time.
+    pub readers: u32,
+    /// How long a call waits for its turn before it is `Unavailable`.
+    pub busy_timeout: Duration,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { readers: 4, busy_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// The store in one SQLite file.
+pub struct SqliteStore {
+    path: PathBuf,
+    connections: Connections,
+    term_counts: TermCounts,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it and its folder where they are missing, and brings its
+    /// schema up to date. `url` is a path, or `sqlite:` and a path.
+    ///
+    /// # Errors
+    /// `Failed` where the path is none, the file is no database, or its schema was made
+    /// by a newer program; `Unavailable` where another program holds it.
+    pub async fn open(url: &str, options: SqliteOptions) -> Result<Self, StoreError> {
+        let path = file_of(url)?;
+        let connections = Connections::open(&path, options).await?;
+        Ok(Self { path, connections, term_counts: TermCounts::default() })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits for what is being written, folds the write-ahead log into the file and
+    /// closes all connections. A store that is dropped without it loses nothing.
+    pub async fn close(&self) {
+        self.connections.close().await;
+    }
+}
+
+fn file_of(url: &str) -> Result<PathBuf, StoreError> {
+    let path = url.strip_prefix("sqlite:").unwrap_or(url);
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.starts_with(":memory:") {
+        return Err(StoreError::Failed {
+            action: "open the database",
+            source: format!("{url:?} names no file: write sqlite:path/to/file.db").into(),
+        });
+    }
+    Ok(PathBuf::from(path))
+}

@@ -1,0 +1,145 @@
+//! Vectors as they are stored: exact, and as one bit per dimension packed into blocks.
+//!
+//! A block holds vectors of one version in one generation, so that a scope is met by
+//! choosing blocks, and a version goes by deleting its own.
+
+use quaestor_core::ids::{ChunkId, GenerationId, JobId, WorkspaceId};
+use quaestor_core::ports::store::StoreError;
+use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
+
+use crate::store::sqlite::fault::Fault;
+
+/// A block that has reached this size is left alone, and a new one begun: every batch
+/// writes its last block anew.
+const FULL_BLOCK_BYTES: usize = 32 * 1024;
+
+/// The bytes of an entry's key.
+pub(super) const KEY_BYTES: usize = 8;
+
+/// Stores vectors of the job's own version, as long as it is the one that is searched.
+pub(in crate::store::sqlite) async fn save(
+    tx: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    job: JobId,
+    generation: GenerationId,
+    vectors: &[(ChunkId, Vec<f32>)],
+) -> Result<(), Fault> {
+    let found = sqlx::query(
+        "SELECT g.key AS generation_key, g.dimensions, v.key AS version_key
+         FROM jobs j
+         JOIN documents d ON d.id = j.subject_id
+         JOIN versions v ON v.key = d.current_key AND v.version = j.subject_version
+         JOIN generations g ON g.collection_id = d.collection_id
+         WHERE j.workspace_id = $1 AND j.id = $2 AND g.workspace_id = $1 AND g.id = $3",
+    )
+    .bind(workspace.uuid())
+    .bind(job.uuid())
+    .bind(generation.uuid())
+    .fetch_optional(&mut *tx)
+    .await?;
+    // A version that a later one has replaced, or a generation that is gone: nobody
+    // would search these vectors.
+    let Some(row) = found else { return Ok(()) };
+    let generation_key: i64 = row.try_get("generation_key")?;
+    let version_key: i64 = row.try_get("version_key")?;
+    let dimensions: u32 = row.try_get("dimensions")?;
+
+    let mut entries = Vec::new();
+    for (chunk, vector) in vectors {
+        if vector.len() != dimensions as usize {
+            return Err(Fault::Store(StoreError::Failed {
+                action: "store vectors",
+                source: format!(
+                    "a vector has {} dimensions where its generation has {dimensions}",
+                    vector.len()
+                )
+                .into(),
+            }));
+        }
+        let stored = sqlx::query(
+            "INSERT INTO vectors (workspace_id, generation_key, chunk_key, vector)
+             SELECT $1, $2, key, $5 FROM chunks
+             WHERE workspace_id = $1 AND id = $4 AND version_key = $3
+             ON CONFLICT (chunk_key, generation_key) DO NOTHING RETURNING key",
+        )
+        .bind(workspace.uuid())
+        .bind(generation_key)
+        .bind(version_key)
+        .bind(chunk.uuid())
+        .bind(floats_to_bytes(vector))
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some(stored) = stored {
+            entries.extend_from_slice(&stored.try_get::<i64, _>("key")?.to_le_bytes());
+            entries.extend_from_slice(&signs(vector));
+        }
+    }
+    append(tx, workspace, generation_key, version_key, &entries).await
+}
+
+async fn append(
+    tx: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    generation_key: i64,
+    version_key: i64,
+    entries: &[u8],
+) -> Result<(), Fault> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let last = sqlx::query(
+        "SELECT key, entries FROM vector_blocks
+         WHERE workspace_id = $1 AND generation_key = $2 AND version_key = $3
+         ORDER BY key DESC LIMIT 1",
+    )
+    .bind(workspace.uuid())
+    .bind(generation_key)
+    .bind(version_key)
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(row) = last {
+        let mut block: Vec<u8> = row.try_get("entries")?;
+        if block.len() < FULL_BLOCK_BYTES {
+            block.extend_from_slice(entries);
+            sqlx::query(
+                "UPDATE vector_blocks SET entries = $3 WHERE workspace_id = $1 AND key = $2",
+            )
+            .bind(workspace.uuid())
+            .bind(row.try_get::<i64, _>("key")?)
+            .bind(block)
+            .execute(tx)
+            .await?;
+            return Ok(());
+        }
+    }
+    sqlx::query(
+        "INSERT INTO vector_blocks (workspace_id, generation_key, version_key, entries)
+         VALUES ($1, $2, $3, $4)",
+    )
+    .bind(workspace.uuid())
+    .bind(generation_key)
+    .bind(version_key)
+    .bind(entries.to_vec())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The vector as sqlite-vec reads it: little-endian 32-bit floats.
+pub(super) fn floats_to_bytes(vector: &[f32]) -> Vec<u8> {
+    vector.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// One bit per dimension, set where the value is positive, in whole 8-byte words.
+pub(super) fn signs(vector: &[f32]) -> Vec<u8> {
+    vector
+        .chunks(64)
+        .flat_map(|word| {
+            word.iter()
+                .enumerate()
+                .fold(0_u64, |bits, (place, value)| bits | (u64::from(*value > 0.0) << place))
+                .to_le_bytes()
+        })
+        .collect()
+}

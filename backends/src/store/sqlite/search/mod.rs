@@ -1,0 +1,161 @@
+//! Search: the port's methods. Words are in `text`, vectors in `vectors` and `blocks`.
+
+pub(in crate::store::sqlite) mod blocks;
+mod scope;
+mod terms;
+mod text;
+mod vectors;
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use quaestor_core::ids::{ChunkId, CollectionId, GenerationId, WorkspaceId};
+use quaestor_core::model::{Document, Generation, Passage};
+use quaestor_core::ports::store::{Search, SearchScope, StoreError, TermStats, TextHit, VectorHit};
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+
+pub(super) use terms::{TermCounts, create_terms_table, terms_table};
+
+use super::documents::document_columns;
+use super::fault::{Fault, during};
+use super::rows::passage_columns;
+use super::{SqliteStore, rows};
+use scope::Scope;
+
+/// The passages of these chunks, in the order asked for.
+pub(super) async fn passages(
+    connection: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    chunks: &[ChunkId],
+) -> Result<Vec<Passage>, Fault> {
+    let found = sqlx::query(concat!(
+        "SELECT ",
+        passage_columns!(),
+        " FROM json_each($2) wanted
+          JOIN chunks c ON c.id = unhex(wanted.value)
+          JOIN versions v ON v.key = c.version_key
+          LEFT JOIN pages p ON p.version_key = v.key AND p.ordinal = c.page_ordinal
+          WHERE c.workspace_id = $1"
+    ))
+    .bind(workspace.uuid())
+    .bind(rows::hex_list(chunks.iter().map(|chunk| chunk.uuid())))
+    .fetch_all(connection)
+    .await?;
+    let mut by_id = HashMap::with_capacity(found.len());
+    for row in &found {
+        let passage = rows::passage(row)?;
+        by_id.insert(passage.chunk_id, passage);
+    }
+    Ok(chunks.iter().filter_map(|chunk| by_id.remove(chunk)).collect())
+}
+
+#[async_trait]
+impl Search for SqliteStore {
+    async fn term_stats(
+        &self,
+        workspace: WorkspaceId,
+        terms: &[String],
+    ) -> Result<TermStats, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader().await?;
+            let mut tx = reader.begin().await?;
+            self.term_counts.of(&mut tx, workspace, terms).await
+        };
+        work.await.map_err(during("count terms"))
+    }
+
+    async fn search_text(
+        &self,
+        workspace: WorkspaceId,
+        scope: &SearchScope,
+        terms: &[String],
+        limit: u32,
+    ) -> Result<Vec<TextHit>, StoreError> {
+        let Some(scope) = Scope::of(workspace, scope) else { return Ok(Vec::new()) };
+        let work = async {
+            let mut reader = self.connections.reader().await?;
+            // One snapshot for all statements: a search never sees half of a switch.
+            let mut tx = reader.begin().await?;
+            let counts = self.term_counts.of(&mut tx, workspace, terms).await?;
+            text::search(&mut tx, &scope, terms, &counts, limit).await
+        };
+        work.await.map_err(during("search the text"))
+    }
+
+    async fn generations(
+        &self,
+        workspace: WorkspaceId,
+        collections: &[CollectionId],
+    ) -> Result<Vec<Generation>, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader().await?;
+            let found = sqlx::query(
+                "SELECT g.id, g.collection_id, g.model, g.dimensions, g.state, g.created_at
+                 FROM generations g
+                 WHERE g.workspace_id = $1 AND g.state = 'current'
+                   AND g.collection_id IN (SELECT unhex(value) FROM json_each($2))
+                 ORDER BY g.key",
+            )
+            .bind(workspace.uuid())
+            .bind(rows::hex_list(collections.iter().map(|collection| collection.uuid())))
+            .fetch_all(&mut *reader)
+            .await?;
+            found.iter().map(rows::generation).collect::<Result<Vec<_>, Fault>>()
+        };
+        work.await.map_err(during("list the generations"))
+    }
+
+    async fn search_vectors(
+        &self,
+        workspace: WorkspaceId,
+        scope: &SearchScope,
+        generations: &[GenerationId],
+        vector: &[f32],
+        limit: u32,
+    ) -> Result<Vec<VectorHit>, StoreError> {
+        let Some(scope) = Scope::of(workspace, scope) else { return Ok(Vec::new()) };
+        let work = async {
+            let mut reader = self.connections.reader().await?;
+            let mut tx = reader.begin().await?;
+            vectors::search(&mut tx, &scope, generations, vector, limit).await
+        };
+        work.await.map_err(during("search the vectors"))
+    }
+
+    async fn passages(
+        &self,
+        workspace: WorkspaceId,
+        chunks: &[ChunkId],
+    ) -> Result<Vec<Passage>, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader().await?;
+            passages(&mut reader, workspace, chunks).await
+        };
+        work.await.map_err(during("read passages"))
+    }
+
+    async fn searchable_documents(
+        &self,
+        workspace: WorkspaceId,
+        scope: &SearchScope,
+        limit: u32,
+    ) -> Result<Vec<Document>, StoreError> {
+        let Some(scope) = Scope::of(workspace, scope) else { return Ok(Vec::new()) };
+        let work = async {
+            let mut reader = self.connections.reader().await?;
+            let sql = format!(
+                "SELECT {columns} FROM documents d
+                 JOIN versions v ON v.document_id = d.id AND v.version = d.newest_version
+                 WHERE d.workspace_id = $1 AND d.current_key IN ({versions})
+                 ORDER BY d.id DESC LIMIT {limit}",
+                columns = document_columns!(),
+                versions = scope.versions_sql(),
+            );
+            let found =
+                scope.bind(sqlx::query(sqlx::AssertSqlSafe(sql))).fetch_all(&mut *reader).await?;
+            found.iter().map(rows::document).collect::<Result<Vec<_>, Fault>>()
+        };
+        work.await.map_err(during("list the searchable documents"))
+    }
+}
