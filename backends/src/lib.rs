@@ -1,4 +1,10 @@
 //! How the ports are kept: a folder per port, a file per technology.
 
+pub mod entropy;
+pub mod event_log;
+pub mod limits;
 pub mod models;
+pub mod objects;
+pub mod queue;
 pub mod store;
+pub mod tickets;

@@ -2,4 +2,5 @@
 
 pub mod minilm;
 pub mod offline;
+pub mod openai;
 mod pool;

@@ -3,6 +3,8 @@
 //! A backend's test names the suite and how to make an instance; every case of the
 //! suite becomes a test of its own. A bug found in one backend becomes a case here.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, though not compiled as such")]
+
 pub mod chat_model;
 pub mod embedder;
 pub mod event_log;
@@ -11,3 +13,20 @@ pub mod objects;
 pub mod queue;
 pub mod store;
 pub mod tickets;
+
+/// Makes a test of each case of a suite, in a module of the suite's name.
+#[macro_export]
+macro_rules! contract_cases {
+    ($suite:ident, $factory:expr, [$($case:ident),* $(,)?]) => {
+        mod $suite {
+            use super::*;
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let backend = $factory().await;
+                    $crate::$suite::$case(&backend).await;
+                }
+            )*
+        }
+    };
+}

@@ -1,1 +1,142 @@
-//! The contract of the port `objects`.
+//! What every backend of stored files must do.
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use quaestor_core::ids::{DocumentId, WorkspaceId};
+use quaestor_core::ports::objects::{ByteStream, ObjectError, ObjectKey, Objects};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// Makes one test of each case. The factory is an async function that gives an empty
+/// backend (anything that is `Objects`) and what must live as long as it.
+#[macro_export]
+macro_rules! objects_contract {
+    ($factory:expr) => {
+        $crate::contract_cases!(
+            objects,
+            $factory,
+            [
+                what_is_put_is_got_back,
+                an_empty_file_is_a_file,
+                reading_begins_at_the_offset,
+                a_local_copy_has_the_bytes,
+                a_file_that_is_too_large_is_not_kept,
+                an_upload_that_breaks_off_is_not_kept,
+                a_missing_file_is_missing_everywhere,
+                a_delete_may_be_repeated,
+                a_second_put_replaces_the_first,
+                it_serves,
+            ]
+        );
+    };
+}
+
+const LIMIT: u64 = 1 << 20;
+
+fn key(number: u32) -> ObjectKey {
+    let (workspace, document) = (Uuid::from_u128(1), Uuid::from_u128(number.into()));
+    ObjectKey::document(WorkspaceId(workspace), DocumentId(document), 1)
+}
+
+fn pieces(bytes: &[u8]) -> ByteStream {
+    let pieces: Vec<_> =
+        bytes.chunks(1000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    stream::iter(pieces).boxed()
+}
+
+fn content() -> Vec<u8> {
+    (0..200_000_u32).map(|i| (i % 251) as u8).collect()
+}
+
+async fn read(objects: &dyn Objects, key: &ObjectKey, offset: u64) -> Vec<u8> {
+    let stream = objects.get(key, offset).await.unwrap();
+    stream.try_collect::<Vec<Bytes>>().await.unwrap().concat()
+}
+
+async fn is_missing(objects: &dyn Objects, key: &ObjectKey) -> bool {
+    matches!(objects.get(key, 0).await, Err(ObjectError::Missing(missing)) if missing == *key)
+}
+
+/// Case.
+pub async fn what_is_put_is_got_back<G>((objects, _): &(impl Objects, G)) {
+    let bytes = content();
+    let stored = objects.put(&key(1), pieces(&bytes), LIMIT).await.unwrap();
+    assert_eq!(stored.size_bytes, bytes.len() as u64);
+    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(stored.sha256, sha256);
+    assert_eq!(read(objects, &key(1), 0).await, bytes);
+}
+
+/// Case.
+pub async fn an_empty_file_is_a_file<G>((objects, _): &(impl Objects, G)) {
+    let stored = objects.put(&key(1), pieces(&[]), LIMIT).await.unwrap();
+    assert_eq!(stored.size_bytes, 0);
+    assert!(read(objects, &key(1), 0).await.is_empty());
+}
+
+/// Case.
+pub async fn reading_begins_at_the_offset<G>((objects, _): &(impl Objects, G)) {
+    let bytes = content();
+    objects.put(&key(1), pieces(&bytes), LIMIT).await.unwrap();
+    assert_eq!(read(objects, &key(1), 123_456).await, &bytes[123_456..]);
+}
+
+/// Case.
+pub async fn a_local_copy_has_the_bytes<G>((objects, _): &(impl Objects, G)) {
+    let bytes = content();
+    objects.put(&key(1), pieces(&bytes), LIMIT).await.unwrap();
+    let copy = objects.local_copy(&key(1)).await.unwrap();
+    assert_eq!(std::fs::read(copy.path()).unwrap(), bytes);
+    drop(copy);
+    assert_eq!(read(objects, &key(1), 0).await, bytes, "the stored file stays");
+}
+
+/// Case.
+pub async fn a_file_that_is_too_large_is_not_kept<G>((objects, _): &(impl Objects, G)) {
+    let bytes = content();
+    let limit = bytes.len() as u64;
+    objects.put(&key(1), pieces(&bytes), limit).await.unwrap();
+    let refused = objects.put(&key(2), pieces(&bytes), limit - 1).await;
+    assert!(
+        matches!(refused, Err(ObjectError::TooLarge { limit_bytes }) if limit_bytes == limit - 1)
+    );
+    assert!(is_missing(objects, &key(2)).await);
+}
+
+/// Case.
+pub async fn an_upload_that_breaks_off_is_not_kept<G>((objects, _): &(impl Objects, G)) {
+    let broken = pieces(&content()).chain(stream::iter([Err("the line went dead".into())])).boxed();
+    let result = objects.put(&key(1), broken, LIMIT).await;
+    assert!(matches!(result, Err(ObjectError::Source(_))));
+    assert!(is_missing(objects, &key(1)).await);
+}
+
+/// Case.
+pub async fn a_missing_file_is_missing_everywhere<G>((objects, _): &(impl Objects, G)) {
+    assert!(is_missing(objects, &key(1)).await);
+    assert!(matches!(objects.local_copy(&key(1)).await, Err(ObjectError::Missing(_))));
+}
+
+/// Case.
+pub async fn a_delete_may_be_repeated<G>((objects, _): &(impl Objects, G)) {
+    objects.put(&key(1), pieces(b"a"), LIMIT).await.unwrap();
+    objects.put(&key(2), pieces(b"b"), LIMIT).await.unwrap();
+    objects.delete(&key(1)).await.unwrap();
+    objects.delete(&key(1)).await.unwrap();
+    assert!(is_missing(objects, &key(1)).await);
+    assert_eq!(read(objects, &key(2), 0).await, b"b");
+    objects.put(&key(1), pieces(b"c"), LIMIT).await.unwrap();
+    assert_eq!(read(objects, &key(1), 0).await, b"c");
+}
+
+/// Case.
+pub async fn a_second_put_replaces_the_first<G>((objects, _): &(impl Objects, G)) {
+    objects.put(&key(1), pieces(b"first"), LIMIT).await.unwrap();
+    objects.put(&key(1), pieces(b"second"), LIMIT).await.unwrap();
+    assert_eq!(read(objects, &key(1), 0).await, b"second");
+}
+
+/// Case.
+pub async fn it_serves<G>((objects, _): &(impl Objects, G)) {
+    objects.ping().await.unwrap();
+}

@@ -1,0 +1,3 @@
+//! Rate limits: a file per technology.
+
+pub mod memory;

@@ -1,0 +1,100 @@
+//! Models behind OpenAI's HTTP interface, at OpenAI or any server that speaks it.
+
+mod chat;
+mod embed;
+mod failure;
+mod transport;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_openai::Client;
+use async_openai::config::OpenAIConfig;
+use quaestor_core::clock::Clock;
+use quaestor_core::ports::chat_model::ModelError;
+use secrecy::{ExposeSecret, SecretString};
+
+pub use chat::OpenAiChat;
+pub use embed::OpenAiEmbedder;
+use failure::Failures;
+use transport::Transport;
+
+/// How long the provider may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To take the connection.
+    pub connect: Duration,
+    /// From the request to the first piece of an answer, or to all vectors of a batch.
+    pub first: Duration,
+    /// From one piece of an answer to the next.
+    pub between: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first: Duration::from_secs(60),
+            between: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Where a model is and how to reach it.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// The provider's name as the configuration has it, such as `openai`.
+    pub provider: String,
+    /// The model's name at the provider.
+    pub model: String,
+    /// Up to and with the version, such as `https://api.openai.com/v1`.
+    pub base_url: String,
+    /// The key; servers without keys ignore it.
+    pub key: SecretString,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("provider", &self.provider)
+            .field("model", &self.model)
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What chat and embeddings share: the client, and how its errors are told.
+#[derive(Clone)]
+struct Connection {
+    client: Client<OpenAIConfig>,
+    endpoint: Endpoint,
+    failures: Failures,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.endpoint.fmt(f)
+    }
+}
+
+impl Connection {
+    fn new(endpoint: Endpoint, clock: Arc<dyn Clock>) -> Result<Self, ModelError> {
+        let failures = Failures::new(format!("{}:{}", endpoint.provider, endpoint.model));
+        // No redirects: the key would go wherever a server points.
+        let http = reqwest::Client::builder()
+            .connect_timeout(endpoint.timeouts.connect)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| failures.unavailable(error))?;
+        let config = OpenAIConfig::new()
+            .with_api_base(endpoint.base_url.trim_end_matches('/'))
+            .with_api_key(endpoint.key.expose_secret());
+        let client = Client::build(http.clone(), config)
+            .with_http_service(Transport::new(http, Arc::clone(&clock)));
+        Ok(Self { client, endpoint, failures, clock })
+    }
+}

@@ -1,0 +1,3 @@
+//! Stored files: a file per technology.
+
+pub mod local;

@@ -1,0 +1,3 @@
+//! What carries steps of jobs: a file per technology.
+
+pub mod memory;

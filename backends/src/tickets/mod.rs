@@ -1,0 +1,3 @@
+//! One-time tickets: a file per technology.
+
+pub mod memory;
