@@ -23,7 +23,6 @@ struct Entry {
 
 /// A retrieval set, read and indexed.
 pub struct Set {
-    pub name: String,
     index: MemoryIndex,
     ids: Vec<String>,
     windows: Vec<Vec<String>>,
@@ -91,17 +90,8 @@ impl Set {
                 }
             })
             .collect();
-        let queries =
-            queries.into_iter().filter(|query| gold.contains_key(&query.id)).collect();
-        Ok(Self {
-            name: name.to_owned(),
-            index: MemoryIndex::new(passages),
-            ids,
-            windows,
-            queries,
-            gold,
-            by_document,
-        })
+        let queries = queries.into_iter().filter(|query| gold.contains_key(&query.id)).collect();
+        Ok(Self { index: MemoryIndex::new(passages), ids, windows, queries, gold, by_document })
     }
 
     pub fn learn(&self, vectors: &mut Vectors) -> Result<()> {

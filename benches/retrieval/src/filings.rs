@@ -9,7 +9,7 @@ use quaestor_core::parsed::ParsedPage;
 use quaestor_core::problem::Problem;
 use quaestor_core::retrieval::{OPENING_CHARS, describe};
 use quaestor_documents::chunk::Chunker;
-use quaestor_documents::{Kind, Limits, Sink, Source, detect, parse};
+use quaestor_documents::{Limits, Sink, Source, detect, parse};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -82,15 +82,11 @@ fn read(file: &Path, name: &str) -> Result<Vec<Passage>> {
     let bytes = std::fs::read(file)?;
     let limits = Limits::default();
     let filename = name.rsplit('/').next().unwrap_or(name).to_owned();
-    let source = Source { name: &filename, bytes: &bytes };
+    let source = Source { name: &filename, bytes: bytes.as_slice().into() };
     let refused = |problem: Problem| anyhow::anyhow!("{problem:?}");
     let kind = detect(&filename, &bytes, &limits).map_err(refused)?;
     let mut read = Pages::default();
-    if kind == Kind::Pdf {
-        read_pdf(bytes.clone(), &mut read)?;
-    } else {
-        parse(source, kind, &limits, &mut read).map_err(refused)?;
-    }
+    parse(source, kind, &limits, &mut read).map_err(refused)?;
     let mut opening = String::new();
     for page in &read.pages {
         opening.push_str(&page.text);
@@ -129,13 +125,4 @@ fn read(file: &Path, name: &str) -> Result<Vec<Passage>> {
         }
     }
     Ok(passages)
-}
-
-fn read_pdf(bytes: Vec<u8>, read: &mut Pages) -> Result<()> {
-    let mut document = quaestor_pdf::open(bytes, &quaestor_pdf::Limits::default())?;
-    read.title = document.title();
-    for index in 0..document.page_count() {
-        read.pages.push(document.page(index));
-    }
-    Ok(())
 }

@@ -4,7 +4,6 @@
 //! `quiz FILE…` asks questions over the filings; `show QUESTION` prints what one finds.
 //! The data is looked for in `../shared/data`, or `QUAESTOR_SHARED`.
 #![expect(clippy::print_stdout, reason = "a tool whose output is its result")]
-#![expect(missing_docs, reason = "a program, read by its files' first lines")]
 #![expect(unreachable_pub, reason = "a program: everything is private to it")]
 
 mod beir;
@@ -80,20 +79,24 @@ fn weights() -> Weights {
     set("MEANING", &mut weights.meaning);
     set("NAMED", &mut weights.named_document);
     set("PERIOD", &mut weights.period);
+    set("TABLE", &mut weights.table);
     weights
 }
 
 fn beir(arguments: &[String]) -> Result<()> {
     let mut vectors = vectors(arguments)?;
     let weights = weights();
-    for name in ["tatqa", "finqa-mini", "sec10q-docs"] {
+    let chosen: Vec<&str> =
+        arguments.iter().map(String::as_str).filter(|a| !a.starts_with('-')).collect();
+    let all = vec!["tatqa", "finqa-mini", "sec10q-docs"];
+    for name in if chosen.is_empty() { all } else { chosen } {
         let set = Set::load(&data().join("retrieval"), name)?;
         print(name, "BM25 0.9 0.4", set.bm25((0.9, 0.4)));
         print(name, "ranked, words only", set.fused(None, &weights));
         if let Some(vectors) = &mut vectors {
             set.learn(vectors)?;
             print(name, "meaning only", set.meaning(vectors));
-            for meaning in [0.2, 0.35, 0.5, 0.65, weights.meaning] {
+            for meaning in [0.1, 0.2, 0.3, 0.4, 0.5] {
                 let weights = Weights { meaning, ..weights.clone() };
                 print(name, &format!("fused {meaning}"), set.fused(Some(vectors), &weights));
             }

@@ -128,12 +128,15 @@ pub fn ask(
         Some(passages.iter().map(of).collect())
     });
     let found = search(index, &question, similar, weights, limit);
-    let file = asked.file.rsplit('/').next().unwrap_or(&asked.file);
+    // Where several files hold the same filing, each is right: `one|two`.
+    let files: Vec<&str> =
+        asked.file.split('|').map(|file| file.rsplit('/').next().unwrap_or(file)).collect();
     let is_right = |passage: &Passage| {
-        let page = asked.pages.as_ref().is_none_or(|pages| {
-            passage.page.is_some_and(|page| pages.contains(&page))
-        });
-        passage.filename == file && page
+        let page = asked
+            .pages
+            .as_ref()
+            .is_none_or(|pages| passage.page.is_some_and(|page| pages.contains(&page)));
+        files.contains(&passage.filename.as_str()) && page
     };
     let rank = found.iter().position(|scored| is_right(&scored.passage)).map(|place| place + 1);
     let request = ChatRequest {
@@ -148,18 +151,25 @@ pub fn ask(
     let of = |ordinal: u32| &found[ordinal as usize - 1].passage;
     let right = |ordinal: u32| is_right(of(ordinal));
     let first = cited.first().is_some_and(|quote| {
-        right(quote.ordinal) && holds(&quote.text, &asked.value)
+        quote.ordinals.iter().any(|ordinal| right(*ordinal)) && holds(&quote.text, &asked.value)
     });
     Outcome {
         rank,
-        cites_page: cited.iter().any(|quote| right(quote.ordinal)),
+        cites_page: cited.iter().flat_map(|quote| &quote.ordinals).any(|ordinal| right(*ordinal)),
         quotes_value: holds(&answer, &asked.value),
         at_once: first,
         passages: found
             .iter()
             .map(|scored| {
                 let p = &scored.passage;
-                format!("{:.3} {} p{:?} [{}] {:?}", scored.score, p.filename, p.page, p.header.replace('\n', " / "), p.text.chars().take(160).collect::<String>())
+                format!(
+                    "{:.3} {} p{:?} [{}] {:?}",
+                    scored.score,
+                    p.filename,
+                    p.page,
+                    p.header.replace('\n', " / "),
+                    p.text.chars().take(160).collect::<String>()
+                )
             })
             .collect(),
         answer,

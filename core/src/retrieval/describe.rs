@@ -81,9 +81,14 @@ fn registrant(text: &str) -> Option<&str> {
         let name = text[end..].lines().next()?.split('|').map(str::trim).find(|c| !c.is_empty())?;
         return plausible_name(name);
     }
-    for mark in ["(exact name of registrant", "(name of registrant", "(exact name of small business"] {
+    for mark in
+        ["(exact name of registrant", "(name of registrant", "(exact name of small business"]
+    {
         let Some((start, _)) = find_words(text, mark) else { continue };
-        let above = text[..start].lines().rev().map(|line| line.trim_matches(['|', ' ', '\u{a0}', '*', '#', '_']));
+        let above = text[..start]
+            .lines()
+            .rev()
+            .map(|line| line.trim_matches(['|', ' ', '\u{a0}', '*', '#', '_']));
         let name = above.filter(|line| !line.is_empty()).find_map(plausible_name);
         if name.is_some() {
             return name;

@@ -8,8 +8,7 @@ use crate::model::{Message, MessageRole};
 /// it can be searched for. A question that stands alone is given back as it is.
 #[must_use]
 pub fn standalone_question(question: &str, earlier: &[Message]) -> String {
-    let mut asked =
-        earlier.iter().rev().filter(|message| message.role == MessageRole::User);
+    let mut asked = earlier.iter().rev().filter(|message| message.role == MessageRole::User);
     let Some(before) = asked.next() else { return question.trim().to_owned() };
     let now = Question::read(question);
     if !leans_back(question, &now) {
@@ -34,8 +33,7 @@ fn leans_back(text: &str, question: &Question) -> bool {
         " she ", " his ", " her ", " same ", " instead",
     ];
     let padded = format!(" {} ", lower.trim_end_matches(['?', '.', '!']));
-    let telling =
-        question.times.iter().zip(&question.names).filter(|(time, _)| !**time).count();
+    let telling = question.times.iter().zip(&question.names).filter(|(time, _)| !**time).count();
     begins.iter().any(|begin| lower.starts_with(begin))
         || (points_back.iter().any(|word| padded.contains(word)) && telling <= 4)
         || telling <= 1

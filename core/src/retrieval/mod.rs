@@ -27,7 +27,6 @@ pub use rank::{Candidate, rank};
 pub use searcher::Searcher;
 pub use weights::Weights;
 
-
 use crate::model::Passage;
 use crate::ports::chat_model::ModelError;
 use crate::ports::store::{SearchScope, StoreError};

@@ -20,6 +20,8 @@ pub struct Periods {
     pub years: Vec<i32>,
     /// Quarters by number, 1 to 4.
     pub quarters: Vec<u8>,
+    /// Whether the years are fiscal ones, which may end in the calendar year before.
+    pub fiscal: bool,
 }
 
 /// How the times of a place fit those of a question.
@@ -92,7 +94,13 @@ impl Periods {
         if self.years.is_empty() || place.years.is_empty() {
             return Fit::Silent;
         }
-        fit(self.years.iter().any(|year| place.years.contains(year)))
+        if self.years.iter().any(|year| place.years.contains(year)) {
+            return Fit::Fits;
+        }
+        // Quarters of fiscal 2024 may lie in 2023.
+        let shifted =
+            self.fiscal && self.years.iter().any(|year| place.years.contains(&(year - 1)));
+        if shifted { Fit::Silent } else { Fit::Contradicts }
     }
 
     /// How the quarter that a question names fits a place's dates, for calendar quarters.
@@ -151,7 +159,9 @@ impl Periods {
             "q4" | "4q" => self.take_quarter(4),
             "quarter" | "quarters" | "quarterly" => push(&mut self.months, 3),
             "year" | "years" if matches!(next, "ended" | "ending") => push(&mut self.months, 12),
+            "fiscal" if next.starts_with("quarter") => self.fiscal = true,
             "fiscal" if next == "year" || next == "years" || is_year(next).is_some() => {
+                self.fiscal = true;
                 // "The third quarter of fiscal year 2024" is not a year long.
                 if self.quarters.is_empty() {
                     push(&mut self.months, 12);
@@ -169,8 +179,11 @@ impl Periods {
                     return self.take_year(year, words);
                 }
                 if let Some(year) = text.strip_prefix("fy").and_then(fiscal_year) {
+                    self.fiscal = true;
                     push(&mut self.years, year);
-                    push(&mut self.months, 12);
+                    if self.quarters.is_empty() {
+                        push(&mut self.months, 12);
+                    }
                 }
             }
         }
@@ -258,9 +271,8 @@ fn words(text: &str) -> Vec<Word> {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         let mut following = after.chars();
-        let joined = following.next().filter(|_| {
-            following.next().is_some_and(|c| c.is_ascii_digit())
-        });
+        let joined =
+            following.next().filter(|_| following.next().is_some_and(|c| c.is_ascii_digit()));
         let lower = word.to_ascii_lowercase();
         // `2022Q3` of a file name.
         match lower.split_at_checked(4) {
@@ -276,7 +288,10 @@ fn words(text: &str) -> Vec<Word> {
 }
 
 fn is_year(word: &str) -> Option<i32> {
-    (word.len() == 4).then(|| word.parse().ok()).flatten().filter(|year| (1900..2100).contains(year))
+    (word.len() == 4)
+        .then(|| word.parse().ok())
+        .flatten()
+        .filter(|year| (1900..2100).contains(year))
 }
 
 fn fiscal_year(word: &str) -> Option<i32> {
@@ -289,14 +304,26 @@ fn fiscal_year(word: &str) -> Option<i32> {
 
 fn month(word: &str) -> Option<u32> {
     const MONTHS: [&str; 12] = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september",
-        "october", "november", "december",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
     ];
     if word.len() < 3 {
         return None;
     }
     let known = |name: &&str| {
-        *name == word || (word.len() == 3 && name.starts_with(word)) || (word == "sept" && *name == "september")
+        *name == word
+            || (word.len() == 3 && name.starts_with(word))
+            || (word == "sept" && *name == "september")
     };
     let at = MONTHS.iter().position(|name| known(&name))?;
     u32::try_from(at + 1).ok()
@@ -338,7 +365,10 @@ mod tests {
         assert_eq!(read.dates, [day(2022, 6, 25)]);
         assert_eq!(read.years, [2022]);
         assert_eq!(Periods::read("3 Months Ended Mar. 29, 2025").dates, [day(2025, 3, 29)]);
-        assert_eq!(Periods::read("2024-10-01,2025-03-29").dates, [day(2024, 10, 1), day(2025, 3, 29)]);
+        assert_eq!(
+            Periods::read("2024-10-01,2025-03-29").dates,
+            [day(2024, 10, 1), day(2025, 3, 29)]
+        );
         assert_eq!(Periods::read("09/15/2015 to 1/2/99").dates, [day(2015, 9, 15)]);
         assert_eq!(Periods::read("in September 2015").year_months, [(2015, 9)]);
     }
@@ -350,6 +380,15 @@ mod tests {
         assert_eq!(read.years, [2024]);
         assert_eq!(Periods::read("AAPL_10Q_2022Q3.pdf").quarters, [3]);
         assert_eq!(Periods::read("fiscal year 2024").months, [12]);
+    }
+
+    #[test]
+    fn a_fiscal_year_may_lie_in_the_calendar_year_before() {
+        let asked = Periods::read("third quarter of fiscal year 2024");
+        let place = |text| asked.date_fit(&Periods::read(text));
+        assert_eq!(place("Three Months Ended October 29, 2023"), Fit::Silent);
+        assert_eq!(place("Three Months Ended October 30, 2022"), Fit::Contradicts);
+        assert_eq!(place("Q3 FY2024"), Fit::Fits);
     }
 
     #[test]

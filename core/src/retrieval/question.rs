@@ -75,7 +75,38 @@ const BEGINNINGS: [&str; 12] = [
 /// Whether a term only says a time.
 fn is_time(term: &str) -> bool {
     const TIMES: [&str; 32] = [
-        "april", "august", "december", "end", "februari", "first", "fiscal", "fourth", "januari", "juli", "jun", "march", "may", "month", "nin", "november", "october", "period", "q1", "q2", "q3", "q4", "quarter", "quarterli", "second", "september", "six", "third", "thre", "twelv", "week", "year",
+        "april",
+        "august",
+        "december",
+        "end",
+        "februari",
+        "first",
+        "fiscal",
+        "fourth",
+        "januari",
+        "juli",
+        "jun",
+        "march",
+        "may",
+        "month",
+        "nin",
+        "november",
+        "october",
+        "period",
+        "q1",
+        "q2",
+        "q3",
+        "q4",
+        "quarter",
+        "quarterli",
+        "second",
+        "september",
+        "six",
+        "third",
+        "thre",
+        "twelv",
+        "week",
+        "year",
     ];
     let year = term.len() == 4
         && (term.starts_with("19") || term.starts_with("20"))
@@ -83,15 +114,54 @@ fn is_time(term: &str) -> bool {
     year || TIMES.binary_search(&term).is_ok()
 }
 
+/// Words that ask for a figure, beside "how much" and "how many".
+const AMOUNTS: [&str; 32] = [
+    "amount",
+    "assets",
+    "balance",
+    "cash",
+    "charges",
+    "cost",
+    "costs",
+    "earnings",
+    "equity",
+    "expense",
+    "expenses",
+    "fee",
+    "fees",
+    "income",
+    "inventories",
+    "liabilities",
+    "liability",
+    "loss",
+    "losses",
+    "margin",
+    "number",
+    "percent",
+    "percentage",
+    "price",
+    "profit",
+    "rate",
+    "revenue",
+    "revenues",
+    "salary",
+    "sales",
+    "total",
+    "value",
+];
+
 fn wants_number(text: &str) -> bool {
     let lower = text.to_lowercase();
-    const ASKS: [&str; 26] = [
-        "how much", "how many", "what percent", "what was the total", "total", "number of", "amount",
-        "revenue", "net sales", "net income", "earnings", "expense", "cost", "rate", "value", "price",
-        "cash", "percentage", "balance", "assets", "liabilities", "fee", "salary", "margin", "loss",
-        "charges",
-    ];
-    ASKS.iter().any(|ask| lower.contains(ask))
+    if lower.contains("how much") || lower.contains("how many") {
+        return true;
+    }
+    // "Which fund …?" asks for a name, whatever else it speaks of.
+    let mut words = lower.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+    let first = words.next().unwrap_or_default();
+    let names = matches!(first, "which" | "who" | "whose" | "when" | "where" | "why" | "how")
+        || lower.contains("ticker")
+        || lower.contains("symbol");
+    !names && words.any(|word| AMOUNTS.binary_search(&word).is_ok())
 }
 
 #[cfg(test)]
@@ -100,8 +170,9 @@ mod tests {
 
     #[test]
     fn names_times_and_words_are_told_apart() {
-        let question =
-            Question::read("What was NVIDIA's Data Center revenue in the third quarter of fiscal year 2024?");
+        let question = Question::read(
+            "What was NVIDIA's Data Center revenue in the third quarter of fiscal year 2024?",
+        );
         let named: Vec<_> = question
             .terms
             .iter()

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
+use super::ScoredPassage;
 use super::analyse::terms;
 use super::period::{Fit, Periods};
 use super::question::Question;
 use super::spread::{Ranked, spread};
 use super::weights::Weights;
 use super::words::{Counts, Fields, WordScorer};
-use super::ScoredPassage;
 use crate::ids::DocumentId;
 use crate::model::Passage;
 use crate::ports::store::TermStats;
@@ -64,7 +64,12 @@ pub fn rank(
             let score = (1.0 - share) * words[at] / best
                 + share * similar
                 + weights.named_document * name
-                + weights.period * period_fit(question, &candidate.passage, &documents[at]);
+                + weights.period * period_fit(question, &candidate.passage, &documents[at])
+                + if question.wants_number && candidate.passage.is_table {
+                    weights.table
+                } else {
+                    0.0
+                };
             Ranked {
                 scored: ScoredPassage { passage: candidate.passage, score },
                 fingerprint: counts[at].fingerprint,
@@ -74,9 +79,8 @@ pub fn rank(
         .collect();
     // Equal scores keep the order of document and place, so that a search is repeatable.
     ranked.sort_by(|one, two| {
-        let place = |ranked: &Ranked| {
-            (ranked.scored.passage.document_id, ranked.scored.passage.ordinal)
-        };
+        let place =
+            |ranked: &Ranked| (ranked.scored.passage.document_id, ranked.scored.passage.ordinal);
         two.scored.score.total_cmp(&one.scored.score).then_with(|| place(one).cmp(&place(two)))
     });
     spread(ranked, limit)
@@ -137,8 +141,7 @@ fn named_documents(
     let telling: Vec<usize> = (0..question.terms.len())
         .filter(|at| question.names[*at] && !question.times[*at])
         .filter(|at| {
-            let with =
-                names.values().filter(|(name, _)| holds(name, &question.terms[*at])).count();
+            let with = names.values().filter(|(name, _)| holds(name, &question.terms[*at])).count();
             with > 0 && (with < names.len() || names.len() == 1)
         })
         .collect();
@@ -207,7 +210,7 @@ fn period_fit(question: &Question, passage: &Passage, document: &str) -> f32 {
     let asked = &question.periods;
     let place = value(asked.date_fit(&near)) * 0.5 + value(asked.length_fit(&near)) * 0.25;
     // A filing also tells of the year before, so its own date only favours.
-    let whole = value(asked.date_fit(&far)).max(0.0) * 0.15
-        + value(asked.quarter_fit(&far)).max(0.0) * 0.1;
+    let whole =
+        value(asked.date_fit(&far)).max(0.0) * 0.15 + value(asked.quarter_fit(&far)).max(0.0) * 0.1;
     place + whole
 }

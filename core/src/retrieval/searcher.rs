@@ -109,8 +109,7 @@ impl Searcher {
                 "No embedding model is configured, so the search went by words alone.".to_owned(),
             );
         };
-        let generations =
-            self.store.generations(workspace, &query.scope.collections).await?;
+        let generations = self.store.generations(workspace, &query.scope.collections).await?;
         let usable: Vec<GenerationId> = generations
             .iter()
             .filter(|generation| {
@@ -126,7 +125,9 @@ impl Searcher {
                     other.model,
                     embedder.model()
                 ),
-                None => "No vectors have been made yet, so the search went by words alone.".to_owned(),
+                None => {
+                    "No vectors have been made yet, so the search went by words alone.".to_owned()
+                }
             });
         }
         let texts = [query.text.clone()];
@@ -138,10 +139,8 @@ impl Searcher {
             ));
         };
         let limit = VECTOR_CANDIDATES.max(limit);
-        let hits = self
-            .store
-            .search_vectors(workspace, &query.scope, &usable, vector, limit)
-            .await?;
+        let hits =
+            self.store.search_vectors(workspace, &query.scope, &usable, vector, limit).await?;
         let note = (usable.len() < generations.len()).then(|| {
             format!(
                 "Some collections hold vectors of another model than {} and were searched by words alone.",

@@ -25,6 +25,8 @@ pub struct Weights {
     pub named_document: f32,
     /// What is added or taken where the passage's period fits or contradicts.
     pub period: f32,
+    /// What is added to rows of tables where a figure is asked for.
+    pub table: f32,
 }
 
 impl Default for Weights {
@@ -32,13 +34,14 @@ impl Default for Weights {
         Self {
             k1: 0.9,
             fields: [0.6, 0.5, 0.8, 1.0],
-            field_b: [0.0, 0.2, 0.3, 0.4],
+            field_b: [0.0, 0.2, 0.3, 0.5],
             time_terms: 0.7,
-            neighbours: 0.3,
+            neighbours: 0.6,
             coverage: 0.3,
-            meaning: 0.35,
+            meaning: 0.3,
             named_document: 0.25,
-            period: 0.1,
+            period: 0.25,
+            table: 0.2,
         }
     }
 }

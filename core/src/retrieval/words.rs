@@ -170,8 +170,7 @@ mod tests {
         let with = vec![10; question.terms.len()];
         let stats = TermStats { chunks: 1000, chunks_with: with };
         let scorer = WordScorer::new(&question, &stats, &weights);
-        let counts =
-            scorer.count(&Fields { document: "", section: "", header: "", text });
+        let counts = scorer.count(&Fields { document: "", section: "", header: "", text });
         scorer.score(&counts, &[1.0, 1.0, 1.0, 10.0], &weights)
     }
 

@@ -13,7 +13,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use quaestor_core::model::Usage;
 use quaestor_core::ports::chat_model::{
-    ChatDelta, ChatModel, ChatRequest, FinishReason, ModelError,
+    ChatDelta, ChatModel, ChatRequest, FinishReason, GroundingPassage, ModelError,
 };
 use quaestor_core::retrieval::{Question, write_quote};
 
@@ -52,7 +52,7 @@ impl OfflineModel {
         let most = usize::try_from(request.max_output_tokens).unwrap_or(usize::MAX);
         let most = most.saturating_mul(CHARS_PER_TOKEN as usize);
         for (n, piece) in picked.iter().enumerate() {
-            let line = line(piece);
+            let line = line(piece, &question, &request.passages);
             // A quote that is cut could not be found again; one always fits.
             if n > 0 && answer.chars().count() + line.chars().count() > most {
                 break;
@@ -65,11 +65,11 @@ impl OfflineModel {
 }
 
 /// A quote; before a row, what the row says and which column of it answers.
-fn line(piece: &Piece<'_>) -> String {
-    let quote = write_quote(piece.text, piece.passage.ordinal);
+fn line(piece: &Piece<'_>, question: &Question, passages: &[GroundingPassage]) -> String {
+    let quote = write_quote(piece.text, &piece.ordinals(passages));
     let (Some(row), Some(choice)) = (&piece.row, piece.choice) else { return quote };
     let value = row.cells[choice.cell];
-    let mut says = row.label().to_owned();
+    let mut says = row.label(question);
     let group = row.group.trim_end_matches(':');
     if !group.is_empty() && !says.to_lowercase().contains(&group.to_lowercase()) {
         says = format!("{group}, {says}");
@@ -79,7 +79,14 @@ fn line(piece: &Piece<'_>) -> String {
         says.push_str(" — ");
         says.push_str(column);
     }
-    let unit = unit(&piece.passage.header).map(|unit| format!(" ({unit})")).unwrap_or_default();
+    // "In millions, except per share amounts": not what is per share, or a part of 100.
+    let counted = ["per share", "rate", "percent", "ratio"];
+    let whole = format!("{group} {says}").to_lowercase();
+    let bare = value.contains('%') || counted.iter().any(|word| whole.contains(word));
+    let unit = unit(&piece.passage.header)
+        .filter(|_| !bare)
+        .map(|unit| format!(" ({unit})"))
+        .unwrap_or_default();
     format!("{says}: {value}{unit}\n{quote}")
 }
 

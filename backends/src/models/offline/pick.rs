@@ -12,6 +12,10 @@ use super::sentence::sentences;
 
 /// The most quotes that an answer holds.
 pub(super) const MOST_QUOTES: usize = 3;
+/// So many further passages are cited that hold the same words.
+const MOST_REPEATED: usize = 2;
+/// What a term counts that stands nowhere in the passages: it tells no piece from another.
+const UNSEEN: f32 = 0.4;
 /// A further quote is at least this good, in parts of the best one.
 const NEXT_SHARE: f32 = 0.7;
 /// What covers less of the question's words than this does not answer it.
@@ -31,6 +35,19 @@ pub(super) struct Piece<'a> {
     /// Higher is better.
     pub(super) score: f32,
     cover: f32,
+}
+
+impl Piece<'_> {
+    /// The passages that hold these words, the one they were found in first.
+    pub(super) fn ordinals(&self, passages: &[GroundingPassage]) -> Vec<u32> {
+        let own = self.passage.ordinal;
+        let others = passages
+            .iter()
+            .filter(|passage| passage.ordinal != own && passage.text.contains(self.text))
+            .map(|passage| passage.ordinal)
+            .take(MOST_REPEATED);
+        std::iter::once(own).chain(others).collect()
+    }
 }
 
 /// The best pieces, best first; none where nothing fits.
@@ -86,9 +103,9 @@ fn rarity(question: &Question, pieces: &[Piece<'_>]) -> Vec<f32> {
         }
     }
     let all = pieces.len() as f32;
-    let of = |term: &String| {
-        let with = with.get(term.as_str()).copied().unwrap_or(0.0);
-        ((all - with + 0.5) / (with + 0.5) + 1.0).ln()
+    let of = |term: &String| match with.get(term.as_str()) {
+        Some(with) => ((all - with + 0.5) / (with + 0.5) + 1.0).ln(),
+        None => UNSEEN * (2.0 * all + 2.0).ln(),
     };
     question
         .terms
@@ -132,34 +149,99 @@ fn score(piece: &mut Piece<'_>, question: &Question, rarity: &[f32], best_prior:
     }
     piece.cover = if whole > 0.0 { covered / whole } else { 0.0 };
     let mut score = piece.cover + 0.3 * passage.score / best_prior;
+    let content: Vec<usize> = (0..question.terms.len())
+        .filter(|at| !question.times[*at])
+        .filter(|at| !(question.names[*at] && document.contains(&question.terms[*at])))
+        .collect();
     match &piece.row {
         Some(row) => {
-            score += 0.35 * label_precision(row.label(), question);
-            score += piece.choice.map_or(-0.3, |choice| 0.25 * choice.fit);
+            if question.wants_number && !row.has_figure(question) {
+                score -= 0.5;
+            }
+            let label = row.label(question);
+            score += 0.45 * label_match(&label, row.group, question, &content, rarity);
+            score += piece.choice.map_or(-0.3, |choice| 0.3 * choice.fit);
+            score += 0.3 * row.own_time_fit(question);
         }
         None => {
-            let has_figure = piece.text.split_whitespace().any(is_figure);
-            if question.wants_number && !has_figure {
-                score -= 0.25;
+            if question.wants_number && !has_value(piece.text) {
+                score -= 0.5;
             }
             if piece.text.ends_with('?') || piece.text.chars().count() < 25 {
                 score -= 0.2;
             }
+            let of = |own_only: bool| -> f32 {
+                content
+                    .iter()
+                    .filter(|at| !own_only || own.contains(&question.terms[**at]))
+                    .map(|at| rarity[*at])
+                    .sum()
+            };
+            let recall = if content.is_empty() { 0.0 } else { of(true) / of(false).max(1e-6) };
+            // A sentence that speaks of much else beside answers less surely.
+            let words = terms(piece.text);
+            let asked = words.iter().filter(|word| question.terms.contains(word)).count();
+            let density = (2.5 * asked as f32 / words.len().max(1) as f32).min(1.0);
+            score += 0.45 * recall * (0.4 + 0.6 * density);
             score += 0.2 * period_fit(question, piece.text, &passage.header);
         }
     }
     piece.score = score;
 }
 
-/// How much of a row's label the question speaks of: `Total net sales` is meant before
-/// `Total net sales of other segments`.
-fn label_precision(label: &str, question: &Question) -> f32 {
-    let words = terms(label);
+/// How well a row's label says what the question asks, 0 to 1: how much of it the
+/// question says, and how much of the question it says. `Total net sales` is meant
+/// before `Total net sales of other segments`, and before `Sales`.
+fn label_match(
+    label: &str,
+    group: &str,
+    question: &Question,
+    content: &[usize],
+    rarity: &[f32],
+) -> f32 {
+    // Marks of footnotes name nothing.
+    let mut words = terms(label);
+    words.retain(|word| word.len() > 2 || word.bytes().any(|b| !b.is_ascii_digit()));
     if words.is_empty() {
         return 0.0;
     }
     let asked = words.iter().filter(|word| question.terms.contains(word)).count();
-    asked as f32 / words.len() as f32
+    let precision = asked as f32 / words.len() as f32;
+    let above = terms(group);
+    let of = |weight: &dyn Fn(&String) -> f32| -> f32 {
+        content.iter().map(|at| rarity[*at] * weight(&question.terms[*at])).sum()
+    };
+    let whole = of(&|_| 1.0);
+    let said = of(&|term| {
+        if words.contains(term) {
+            1.0
+        } else if above.contains(term) {
+            0.7
+        } else {
+            0.0
+        }
+    });
+    let recall = if whole > 0.0 { said / whole } else { 0.0 };
+    if precision + recall <= 0.0 { 0.0 } else { 2.0 * precision * recall / (precision + recall) }
+}
+
+/// Whether a sentence gives a figure that is no year, day or number of a note.
+fn has_value(text: &str) -> bool {
+    let mut before = String::new();
+    for word in text.split_whitespace() {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '$' && c != '%' && c != '€');
+        let year = bare.len() == 4 && (bare.starts_with("19") || bare.starts_with("20"));
+        let numbers_something = matches!(
+            before.as_str(),
+            "note" | "item" | "part" | "rule" | "section" | "form" | "page" | "level" | "topic"
+        );
+        let day = bare.len() <= 2 && !Periods::read(&format!("{before} {bare}")).month_days.is_empty();
+        if is_figure(bare) && !year && !numbers_something && !day {
+            return true;
+        }
+        before = bare.to_lowercase();
+    }
+    false
 }
 
 /// How the times of a sentence fit the question's, -1 to 1.

@@ -48,7 +48,8 @@ pub(super) fn rows<'a>(header: &'a str, text: &'a str) -> Vec<Row<'a>> {
             continue;
         }
         let parts = cells(line);
-        if line.starts_with('|') && !parts.iter().any(|part| is_value(part)) {
+        let names_times = parts.iter().skip(1).any(|part| !Periods::read(part).is_empty());
+        if (line.starts_with('|') || names_times) && !parts.iter().any(|part| is_value(part)) {
             own = parts;
             continue;
         }
@@ -92,32 +93,81 @@ pub(super) struct Choice {
 }
 
 impl Row<'_> {
-    /// What names the row: its first cell that is neither figure nor empty.
-    pub(super) fn label(&self) -> &str {
-        self.cells.iter().copied().find(|cell| !is_nil(cell) && !is_figure(cell)).unwrap_or("")
+    /// The cells that name the row for this question: those with words of it, or a first
+    /// figure that it gives (`50,000` of a column of incomes); else the first with words.
+    pub(super) fn label_cells(&self, question: &Question) -> Vec<usize> {
+        let asked = |cell: &str| {
+            terms(cell).iter().any(|term| {
+                let at = question.terms.iter().position(|asked| asked == term);
+                at.is_some_and(|at| !question.times[at])
+            })
+        };
+        let whole = |cell: &str| {
+            let words = terms(cell);
+            !words.is_empty() && words.iter().all(|term| question.terms.contains(term))
+        };
+        let mut found: Vec<usize> = Vec::new();
+        for (at, cell) in self.cells.iter().enumerate().filter(|(_, cell)| !is_nil(cell)) {
+            let names = if is_figure(cell) { at == 0 && whole(cell) } else { asked(cell) || (at == 0 && whole(cell)) };
+            let again = found.iter().any(|before| self.cells[*before] == *cell);
+            if names && !again {
+                found.push(at);
+            }
+        }
+        if found.is_empty() {
+            let words = |cell: &&str| !is_nil(cell) && (!is_figure(cell) || !Periods::read(cell).is_empty());
+            found.extend(self.cells.iter().position(|cell| words(&cell)));
+        }
+        found
+    }
+
+    /// What names the row for this question, at most three cells of it.
+    pub(super) fn label(&self, question: &Question) -> String {
+        let named: Vec<&str> =
+            self.label_cells(question).into_iter().take(3).map(|at| self.cells[at]).collect();
+        named.join(", ")
+    }
+
+    /// Whether any cell beside the label holds a figure.
+    pub(super) fn has_figure(&self, question: &Question) -> bool {
+        let label = self.label_cells(question);
+        let mut beside = self.cells.iter().enumerate().filter(|(at, _)| !label.contains(at));
+        beside.any(|(_, cell)| is_figure(cell))
     }
 
     /// The cell that the question asks for: the column whose time fits and whose name
     /// holds words of the question that the rest of the row does not answer.
     pub(super) fn choose(&self, question: &Question) -> Option<Choice> {
-        let label_at = self.cells.iter().position(|cell| *cell == self.label());
+        let label = self.label_cells(question);
+        let in_row: Vec<String> = self.cells.iter().flat_map(|cell| terms(cell)).collect();
         let mut best: Option<Choice> = None;
         for (cell, text) in self.cells.iter().enumerate() {
-            if is_nil(text) || Some(cell) == label_at {
+            if is_nil(text) || label.iter().any(|at| self.cells[*at] == *text) {
                 continue;
             }
             let column = self.columns.get(cell).copied().unwrap_or("");
-            let fit = column_fit(question, column, &self.cells) + if is_figure(text) { 0.05 } else { 0.0 };
+            let figure = is_figure(text) && Periods::read(text).is_empty();
+            let fit = column_fit(question, column, &in_row) + if figure { 0.05 } else { 0.0 };
             if best.is_none_or(|so_far| fit > so_far.fit + 1e-3) {
                 best = Some(Choice { cell, fit });
             }
         }
         best
     }
+
+    /// How the times that the row itself tells fit the question's, -1 to 1: the day of an
+    /// entry in a register, the month of a summary.
+    pub(super) fn own_time_fit(&self, question: &Question) -> f32 {
+        match question.periods.date_fit(&Periods::read(self.line)) {
+            Fit::Fits => 1.0,
+            Fit::Silent => 0.0,
+            Fit::Contradicts => -1.0,
+        }
+    }
 }
 
 /// How a column's name fits: its time, and the words of the question that it holds.
-fn column_fit(question: &Question, column: &str, row: &[&str]) -> f32 {
+fn column_fit(question: &Question, column: &str, in_row: &[String]) -> f32 {
     let value = |fit: Fit| match fit {
         Fit::Fits => 1.0,
         Fit::Silent => 0.0,
@@ -127,7 +177,6 @@ fn column_fit(question: &Question, column: &str, row: &[&str]) -> f32 {
     let date = value(question.periods.date_fit(&named));
     let length = value(question.periods.length_fit(&named));
     let names = terms(column);
-    let in_row: Vec<String> = row.iter().flat_map(|cell| terms(cell)).collect();
     let asked = names
         .iter()
         .filter(|name| {
@@ -136,5 +185,6 @@ fn column_fit(question: &Question, column: &str, row: &[&str]) -> f32 {
         })
         .count();
     let share = if names.is_empty() { 0.0 } else { asked as f32 / names.len() as f32 };
-    date * 0.6 + length * 0.4 + share.min(1.0) * 0.8
+    // Of two names that hold only asked words, the one with more of them.
+    date * 0.6 + length * 0.4 + share * 0.8 + 0.05 * asked.min(4) as f32
 }

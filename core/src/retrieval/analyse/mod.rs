@@ -94,7 +94,7 @@ fn token_terms(
         let short = token.len() <= 12;
         let with_digit = token.bytes().any(|b| b.is_ascii_digit());
         let parts = || token.split(hyphens).filter(|part| !part.is_empty());
-        let brief = short && parts().any(|part| part.chars().count() == 1);
+        let brief = short && parts().all(|part| part.chars().count() <= 3);
         // `10-K`, `S&P`, `COVID-19`: one word, and its longer parts beside it.
         if brief || (short && with_digit) {
             scratch.clear();
