@@ -42,7 +42,7 @@ struct Question {
 
 const QUESTIONS: [Question; 3] = [
     Question {
-        text: "What was the net asset value per share of Class I at 31 December 2025?",
+        text: "What was the NAV per share of Class I at 31 December 2025?",
         expected: "127.45",
         file: REPORT,
     },
