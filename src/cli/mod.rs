@@ -61,10 +61,26 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Each cause once, from the outside in.
+/// Each cause once, from the outside in. Of an HTTP client's inner workings only the last
+/// cause tells something.
 fn sentence(error: &anyhow::Error) -> String {
+    reasons(error.as_ref())
+}
+
+/// See [`sentence`].
+fn reasons(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        causes.push(cause);
+        next = cause.source();
+    }
+    if let Some(http) = causes.iter().position(|cause| cause.is::<reqwest::Error>()) {
+        let last = causes.len() - 1;
+        causes.drain(http..last);
+    }
     let mut text = String::new();
-    for cause in error.chain() {
+    for cause in causes {
         let cause = cause.to_string();
         if text.contains(&cause) {
             continue;

@@ -7,10 +7,23 @@ pub struct Key {
     pub path: &'static str,
     /// Its short name in the environment, beside [`Key::variable`].
     pub short: Option<&'static str>,
+    /// How its value is read where it comes as text.
+    pub kind: ValueKind,
     /// Whether its value is never shown, and may come from a file named by `…_FILE`.
     pub secret: bool,
     /// What a value must be, for the sentence that refuses another.
     pub expected: &'static str,
+}
+
+/// What the text of a variable or a flag becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueKind {
+    /// It stays text.
+    Text,
+    /// A whole number.
+    Number,
+    /// Texts between commas.
+    List,
 }
 
 impl Key {
@@ -21,16 +34,24 @@ impl Key {
     }
 }
 
-const fn key(path: &'static str, expected: &'static str) -> Key {
-    Key { path, short: None, secret: false, expected }
+const fn text(path: &'static str, expected: &'static str) -> Key {
+    Key { path, short: None, kind: ValueKind::Text, secret: false, expected }
+}
+
+const fn number(path: &'static str, expected: &'static str) -> Key {
+    Key { kind: ValueKind::Number, ..text(path, expected) }
+}
+
+const fn list(path: &'static str, expected: &'static str) -> Key {
+    Key { kind: ValueKind::List, ..text(path, expected) }
 }
 
 const fn named(path: &'static str, short: &'static str, expected: &'static str) -> Key {
-    Key { path, short: Some(short), secret: false, expected }
+    Key { short: Some(short), ..text(path, expected) }
 }
 
 const fn secret(path: &'static str, short: &'static str, expected: &'static str) -> Key {
-    Key { path, short: Some(short), secret: true, expected }
+    Key { secret: true, ..named(path, short, expected) }
 }
 
 const SECONDS: &str = "a whole number of seconds, at least 1";
@@ -43,15 +64,15 @@ const MEGABYTES: &str = "a whole number of megabytes, at least 1";
 pub const KEYS: &[Key] = &[
     named("server.listen", "QUAESTOR_LISTEN", "an IP address and port, such as 127.0.0.1:8080"),
     secret("server.admin_key", "QUAESTOR_ADMIN_KEY", "a text of at least 24 characters"),
-    key("server.max_upload_bytes", BYTES),
-    key("server.max_json_bytes", BYTES),
-    key("server.allowed_origins", "a list of origins, such as https://desk.example.org"),
-    key("server.quotas.requests_burst", COUNT),
-    key("server.quotas.requests_per_minute", COUNT),
-    key("server.quotas.asks_burst", COUNT),
-    key("server.quotas.asks_per_minute", COUNT),
-    key("server.quotas.uploads_burst", COUNT),
-    key("server.quotas.uploads_per_minute", COUNT),
+    number("server.max_upload_bytes", BYTES),
+    number("server.max_json_bytes", BYTES),
+    list("server.allowed_origins", "a list of origins, such as https://desk.example.org"),
+    number("server.quotas.requests_burst", COUNT),
+    number("server.quotas.requests_per_minute", COUNT),
+    number("server.quotas.asks_burst", COUNT),
+    number("server.quotas.asks_per_minute", COUNT),
+    number("server.quotas.uploads_burst", COUNT),
+    number("server.quotas.uploads_per_minute", COUNT),
     named("data.dir", "QUAESTOR_DATA_DIR", "a folder"),
     named("data.database_url", "QUAESTOR_DATABASE_URL", "`sqlite:<file>`"),
     named("data.queue_url", "QUAESTOR_QUEUE_URL", "`memory:`"),
@@ -68,33 +89,33 @@ pub const KEYS: &[Key] = &[
         "`auto`, `minilm:<folder>`, `openai:<model>` or `none`",
     ),
     named("models.dir", "QUAESTOR_MODEL_DIR", "a folder with a MiniLM model"),
-    key("models.embed_threads", COUNT),
-    key("models.embed_dimensions", COUNT),
+    number("models.embed_threads", COUNT),
+    number("models.embed_dimensions", COUNT),
     secret("models.openai.api_key", "OPENAI_API_KEY", "a text"),
     named("models.openai.base_url", "OPENAI_BASE_URL", "an http or https address up to `/v1`"),
-    key("parse.memory_mb", "a whole number of MiB, at least 64"),
-    key("parse.cpu_s", SECONDS),
-    key("parse.wall_s", SECONDS),
-    key("parse.max_file_mb", MEGABYTES),
-    key("parse.max_pages", COUNT),
-    key("parse.max_archive_entries", COUNT),
-    key("parse.max_archive_ratio", COUNT),
-    key("parse.max_inflated_mb", MEGABYTES),
-    key("parse.max_nesting", COUNT),
-    key("parse.max_text_mb", MEGABYTES),
-    key("parse.max_cells", COUNT),
-    key("workers.lease_s", SECONDS),
-    key("workers.heartbeat_s", SECONDS),
-    key("workers.drain_s", SECONDS),
-    key("workers.slots.chat_retrieve", COUNT),
-    key("workers.slots.chat_generate", COUNT),
-    key("workers.slots.documents_ingest", COUNT),
-    key("workers.slots.documents_embed", COUNT),
-    key("jobs.chat_deadline_s", SECONDS),
-    key("jobs.ingest_deadline_s", SECONDS),
-    key("jobs.idempotency_hours", "a whole number of hours, at least 1"),
-    key("log.format", "`text` or `json`"),
-    key("log.filter", "levels by target, such as `info,quaestor_workers=debug`"),
+    number("parse.memory_mb", "a whole number of MiB, at least 64"),
+    number("parse.cpu_s", SECONDS),
+    number("parse.wall_s", SECONDS),
+    number("parse.max_file_mb", MEGABYTES),
+    number("parse.max_pages", COUNT),
+    number("parse.max_archive_entries", COUNT),
+    number("parse.max_archive_ratio", COUNT),
+    number("parse.max_inflated_mb", MEGABYTES),
+    number("parse.max_nesting", COUNT),
+    number("parse.max_text_mb", MEGABYTES),
+    number("parse.max_cells", COUNT),
+    number("workers.lease_s", SECONDS),
+    number("workers.heartbeat_s", SECONDS),
+    number("workers.drain_s", SECONDS),
+    number("workers.slots.chat_retrieve", COUNT),
+    number("workers.slots.chat_generate", COUNT),
+    number("workers.slots.documents_ingest", COUNT),
+    number("workers.slots.documents_embed", COUNT),
+    number("jobs.chat_deadline_s", SECONDS),
+    number("jobs.ingest_deadline_s", SECONDS),
+    number("jobs.idempotency_hours", "a whole number of hours, at least 1"),
+    text("log.format", "`text` or `json`"),
+    text("log.filter", "levels by target, such as `info,quaestor_workers=debug`"),
 ];
 
 /// Names of the environment that other parts of the program read.

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
-use serde_json::Value as Json;
 
 use super::ConfigError;
-use super::keys::{self, KEYS, Key, OTHER_VARIABLES, nearest};
+use super::keys::{self, KEYS, Key, OTHER_VARIABLES, ValueKind, nearest};
 
 /// A secret's file is one line; what is longer is another file.
 const MAX_SECRET_FILE: u64 = 64 << 10;
@@ -159,7 +158,6 @@ fn nearest_section(path: &str) -> Option<String> {
 /// Second are the warnings about variables that look like ours and are not.
 pub(super) fn of_environment(
     environment: &Environment,
-    defaults: &Json,
 ) -> Result<(Vec<Layer>, Vec<String>), ConfigError> {
     let mut layers = Vec::new();
     for key in KEYS {
@@ -171,7 +169,7 @@ pub(super) fn of_environment(
                 environment.get(name).map(|value| (value.to_owned(), name.to_owned()))
             };
             if let Some((value, name)) = found {
-                layers.push(of_text(key, &value, format!("the variable {name}"), defaults)?);
+                layers.push(of_text(key, &value, format!("the variable {name}"))?);
             }
         }
     }
@@ -211,16 +209,10 @@ fn strangers(environment: &Environment) -> Result<Vec<String>, ConfigError> {
     Ok(warnings)
 }
 
-/// The layer of one key whose value came as text. The default's type says how it is read.
-pub(super) fn of_text(
-    key: &Key,
-    text: &str,
-    origin: String,
-    defaults: &Json,
-) -> Result<Layer, ConfigError> {
-    let pointer = format!("/{}", key.path.replace('.', "/"));
-    let value = match defaults.pointer(&pointer) {
-        Some(Json::Number(_)) => match text.trim().parse::<u64>() {
+/// The layer of one key whose value came as text.
+pub(super) fn of_text(key: &Key, text: &str, origin: String) -> Result<Layer, ConfigError> {
+    let value = match key.kind {
+        ValueKind::Number => match text.trim().parse::<u64>() {
             Ok(number) => Value::from(number),
             Err(_) => {
                 return Err(ConfigError::WrongValue {
@@ -231,12 +223,12 @@ pub(super) fn of_text(
                 });
             }
         },
-        Some(Json::Array(_)) => {
+        ValueKind::List => {
             let items: Vec<&str> =
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
             Value::from(items)
         }
-        _ => Value::from(text),
+        ValueKind::Text => Value::from(text),
     };
     let nested = key
         .path

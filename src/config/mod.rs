@@ -26,7 +26,7 @@ pub use check::check_exposure;
 pub use data::{Data, DatabaseChoice, EventsChoice, ObjectsChoice, QueueChoice};
 pub use error::ConfigError;
 pub use jobs::Jobs;
-pub use keys::{KEYS, Key};
+pub use keys::{KEYS, Key, ValueKind};
 pub use layers::Environment;
 pub use log::{Log, LogFormat};
 pub use models::{
@@ -106,8 +106,6 @@ pub struct Settings {
 
 /// Reads, lays together and checks. The first thing that is wrong is the error.
 pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
-    let defaults = serde_json::to_value(Config::default())
-        .map_err(|error| ConfigError::Layers(Box::new(error.to_string().into())))?;
     let lowest =
         Value::serialize(Config::default()).map_err(|e| ConfigError::Layers(Box::new(e)))?;
     let mut figment = Figment::from(layers::Layer {
@@ -117,14 +115,14 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     if let Some(path) = layers::file_path(sources.file.as_deref(), &sources.environment) {
         figment = figment.merge(layers::of_file(&path)?);
     }
-    let (variables, mut warnings) = layers::of_environment(&sources.environment, &defaults)?;
+    let (variables, mut warnings) = layers::of_environment(&sources.environment)?;
     for layer in variables {
         figment = figment.merge(layer);
     }
     for flag in &sources.flags {
         let origin = format!("the flag {}", flag.flag);
         let key = keys::find(&flag.key).ok_or_else(|| layers::unknown(&flag.key, &origin))?;
-        figment = figment.merge(layers::of_text(key, &flag.value, origin, &defaults)?);
+        figment = figment.merge(layers::of_text(key, &flag.value, origin)?);
     }
     let config: Config = figment.extract().map_err(wrong_value)?;
     let origin = |key: &str| {

@@ -37,6 +37,7 @@ fn each_source_is_laid_over_the_one_before() {
             ("QUAESTOR_LISTEN", "127.0.0.1:2"),
             ("QUAESTOR_WORKERS__LEASE_S", "62"),
             ("QUAESTOR_CHAT", ""),
+            ("QUAESTOR_MODELS__EMBED_DIMENSIONS", "384"),
             ("QUAESTOR_SERVER__ALLOWED_ORIGINS", "https://a.example, https://b.example"),
         ]),
         flags: vec![Flag {
@@ -51,6 +52,7 @@ fn each_source_is_laid_over_the_one_before() {
     assert_eq!(config.workers.lease_s, 62);
     assert_eq!(config.workers.drain_s, 5);
     assert_eq!(config.parse.max_pages, 7);
+    assert_eq!(config.models.embed_dimensions, Some(384));
     assert_eq!(config.jobs.chat_deadline_s, 300);
     assert_eq!(config.server.allowed_origins, ["https://a.example", "https://b.example"]);
     let origin =
@@ -213,8 +215,20 @@ fn the_list_of_keys_is_the_structs() {
         }
     }
     let mut of_structs = Vec::new();
-    leaves(&serde_json::to_value(Config::default()).unwrap(), "", &mut of_structs);
+    let defaults = serde_json::to_value(Config::default()).unwrap();
+    leaves(&defaults, "", &mut of_structs);
     let mut listed: Vec<&str> = KEYS.iter().map(|key| key.path).collect();
+    for key in KEYS {
+        let pointer = format!("/{}", key.path.replace('.', "/"));
+        let kind = match defaults.pointer(&pointer) {
+            Some(serde_json::Value::Number(_)) => ValueKind::Number,
+            Some(serde_json::Value::Array(_)) => ValueKind::List,
+            Some(serde_json::Value::String(_)) => ValueKind::Text,
+            // Without a default, the type shows in no value.
+            _ => key.kind,
+        };
+        assert_eq!(key.kind, kind, "{}", key.path);
+    }
     of_structs.sort();
     listed.sort_unstable();
     assert_eq!(of_structs, listed);

@@ -42,7 +42,7 @@ struct Question {
 
 const QUESTIONS: [Question; 3] = [
     Question {
-        text: "What was the net asset value per share of Class I at 31 December 2025?",
+        text: "What was the NAV per share of Class I at 31 December 2025?",
         expected: "127.45",
         file: REPORT,
     },
@@ -189,11 +189,12 @@ fn farewell(scratch: &Scratch, terminal: &Terminal) -> anyhow::Result<()> {
         terminal.line(&format!("The documents and the data are in {}.", kept.display()))?;
     }
     terminal.line("To go on with documents of your own:")?;
+    let program = std::env::args().next().unwrap_or_else(|| "quaestor".to_owned());
     for (command, told) in [
         ("make run", "starts the server and prints your key, once"),
         ("export QUAESTOR_API_KEY=...", "the key, for the commands below"),
-        ("quaestor ingest ~/reports", "makes a folder searchable"),
-        ("quaestor ask \"What is ...?\"", "answers with citations"),
+        (&format!("{program} ingest ~/reports"), "makes a folder searchable"),
+        (&format!("{program} ask \"What is ...?\""), "answers with citations"),
     ] {
         terminal.line(&format!("  {command:<29} {}", terminal.paint(Style::Dim, told)))?;
     }

@@ -51,7 +51,7 @@ fn letter(paper: &mut Paper) {
 fn net_asset_value(paper: &mut Paper) {
     paper.heading("Net asset value");
     paper.paragraph(
-        "The table shows net assets, shares in issue and the net asset value per share of each \
+        "The table shows net assets, shares in issue and the net asset value (NAV) per share of each \
          class at the end of this year and of the last one. Net assets are in thousands of \
          euro, the net asset value per share is in euro.",
     );
@@ -68,9 +68,17 @@ fn net_asset_value(paper: &mut Paper) {
     let (now, then) = (grouped(net_assets() / 1_000), grouped(net_assets_2024()));
     rows.push(["Total", &now, "", "", &then, "", ""].map(str::to_owned).to_vec());
     paper.table(&Table {
-        columns: &[70.0, 138.0, 200.0, 272.0, 340.0, 402.0, 467.0],
+        columns: &[60.0, 124.0, 184.0, 258.0, 326.0, 388.0, 467.0],
         groups: &[("31 December 2025", 1, 3), ("31 December 2024", 4, 6)],
-        heads: &["", "Net assets", "Shares", "NAV/share", "Net assets", "Shares", "NAV/share"],
+        heads: &[
+            "",
+            "Net assets",
+            "Shares",
+            "NAV per share",
+            "Net assets",
+            "Shares",
+            "NAV per share",
+        ],
         rows: &rows,
         has_total: true,
     });

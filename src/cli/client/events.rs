@@ -18,7 +18,7 @@ const REOPENINGS: u32 = 8;
 pub enum Heard {
     /// The next event, with its id.
     Event(String, Box<Event>),
-    /// History is gone: read the result over HTTP.
+    /// Events are gone: the result is read over HTTP when the job has ended.
     Gap,
 }
 
@@ -39,8 +39,8 @@ impl Client {
 }
 
 impl Follow<'_> {
-    /// Calls `heard` with every event once and in order, until one ends the job or history
-    /// is gone. Resumes where a connection dropped.
+    /// Calls `heard` with every event once and in order, until one ends the job. Resumes
+    /// where a connection dropped; after a gap, what is still to come comes.
     pub async fn until_end<E: From<ClientError>>(
         mut self,
         mut heard: impl FnMut(Heard) -> Result<(), E>,
@@ -48,32 +48,34 @@ impl Follow<'_> {
         let mut barren = 0;
         loop {
             let before = self.last_id.clone();
-            match self.connection(&mut heard).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
+            let ended = match self.connection(&mut heard).await {
+                Ok(ended) => ended,
                 Err(Stopped::Consumer(error)) => return Err(error),
-                Err(Stopped::Client(error)) if error.is_transient() && barren < REOPENINGS => {}
+                Err(Stopped::Client(error)) if error.is_transient() && barren < REOPENINGS => false,
                 Err(Stopped::Client(error)) => return Err(error.into()),
+            };
+            if ended {
+                return Ok(());
             }
             barren = if self.last_id == before { barren + 1 } else { 0 };
-            if barren > REOPENINGS {
-                return self.ended_meanwhile(&mut heard).await;
+            // A stream that brings nothing more may have nothing more to bring.
+            if barren > 0 && self.ended_unheard(barren).await? {
+                return heard(Heard::Gap);
             }
             self.client.clock().sleep(pause(barren, None)).await;
         }
     }
 
-    /// The stream brings nothing more: what does the job's row say?
-    async fn ended_meanwhile<E: From<ClientError>>(
-        &self,
-        heard: &mut impl FnMut(Heard) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// Whether the job's row says that it has ended.
+    async fn ended_unheard(&self, barren: u32) -> Result<bool, ClientError> {
         let what = format!("job {}", self.job);
         let job: Job = self.client.get(&format!("/api/jobs/{}", self.job), &what).await?;
-        if job.state.is_terminal() {
-            return heard(Heard::Gap);
+        if !job.state.is_terminal() && barren > REOPENINGS {
+            return Err(self
+                .client
+                .foreign(&what, "an event stream that ends before the job does"));
         }
-        Err(self.client.foreign(&what, "an event stream that ends before the job does").into())
+        Ok(job.state.is_terminal())
     }
 
     /// One connection; true where the job has ended.
@@ -120,7 +122,7 @@ impl Follow<'_> {
         };
         if sse.name.as_deref() == Some("gap") || data["type"] == "gap" || data["kind"] == "gap" {
             heard(Heard::Gap).map_err(Stopped::Consumer)?;
-            return Ok(true);
+            return Ok(false);
         }
         let id = sse.id.or_else(|| data["id"].as_str().map(str::to_owned));
         let inner = if data["event"].is_object() { data["event"].clone() } else { data };

@@ -122,7 +122,11 @@ async fn a_dropped_stream_is_resumed_after_the_last_event() {
         + &event("1-2", r#"{"kind":"token","text":"b"}"#)
         + &event("1-3", r#"{"kind":"a_later_kind"}"#)
         + &event("1-4", r#"{"kind":"done"}"#);
-    let replies = vec![Reply::Stream(first), Reply::HangUp, Reply::Stream(second)];
+    let running = r#"{"id":"018f0000-0000-7000-8000-000000000001","kind":"chat",
+        "step":"chat.generate","state":"running","attempt":1,
+        "subject_id":"018f0000-0000-7000-8000-000000000002",
+        "created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}"#;
+    let replies = vec![Reply::Stream(first), Reply::HangUp, good(running), Reply::Stream(second)];
     let (text, requests) = against(replies, async |client| {
         let mut text = String::new();
         let job = JobId(Uuid::nil());
@@ -144,7 +148,33 @@ async fn a_dropped_stream_is_resumed_after_the_last_event() {
     assert_eq!(text, "ab.");
     assert!(!requests[0].contains("last-event-id"), "{}", requests[0]);
     assert!(requests[1].contains("last-event-id: 1-1"), "{}", requests[1]);
-    assert!(requests[2].contains("last-event-id: 1-1"), "{}", requests[2]);
+    assert!(requests[3].contains("last-event-id: 1-1"), "{}", requests[3]);
+}
+
+#[tokio::test]
+async fn a_gap_does_not_end_the_watch_and_an_ended_job_does() {
+    let ended = r#"{"id":"018f0000-0000-7000-8000-000000000001","kind":"chat",
+        "step":"chat.generate","state":"done","attempt":1,
+        "subject_id":"018f0000-0000-7000-8000-000000000002",
+        "created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}"#;
+    let gap = "event: gap\ndata: {\"job_id\":\"x\"}\n\n".to_owned();
+    let with_end = gap.clone() + &event("2-9", r#"{"kind":"done"}"#);
+    for (replies, wanted) in [
+        (vec![Reply::Stream(with_end)], "gap done "),
+        (vec![Reply::Stream(gap), good(ended)], "gap gap "),
+    ] {
+        let (text, _) = against(replies, async |client| {
+            let mut text = String::new();
+            let followed = client.follow(JobId(Uuid::nil())).until_end::<ClientError>(|heard| {
+                text.push_str(if heard == Heard::Gap { "gap " } else { "done " });
+                Ok(())
+            });
+            followed.await.unwrap();
+            text
+        })
+        .await;
+        assert_eq!(text, wanted);
+    }
 }
 
 #[tokio::test]

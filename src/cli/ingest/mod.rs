@@ -15,7 +15,7 @@ use quaestor_core::ids::{CollectionId, DocumentId};
 
 use super::args::IngestArguments;
 use super::client::Progress;
-use super::{Client, ClientError, Ended, Terminal, client, plain};
+use super::{Client, ClientError, Ended, Terminal, client, plain, reasons};
 use progress::Bars;
 use watch::Seen;
 
@@ -152,17 +152,6 @@ async fn upload(
         }
     }
     Ok(())
-}
-
-/// The error with its causes, on one line.
-fn reasons(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    text
 }
 
 async fn watch_all(
