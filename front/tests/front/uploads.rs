@@ -70,8 +70,9 @@ async fn a_refused_upload_leaves_nothing_behind() {
         assert_eq!(reply.json()["field"].as_str().unwrap_or_default(), field, "{}", reply.text());
     }
     assert_eq!(world.stored_files(), before);
-    let listed = world.get(who, &format!("/api/documents?collection_id={}", things.collection));
-    assert_eq!(listed.await.json()["items"].as_array().unwrap().len(), 1);
+    let path = format!("/api/documents?collection_id={}", things.collection);
+    let listed = world.get(who, &path).await;
+    assert_eq!(listed.json()["items"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
