@@ -33,7 +33,7 @@ fn parse(text: &str) -> Vec<Sse> {
     events
 }
 
-pub fn answer_events() -> Vec<Event> {
+pub(crate) fn answer_events() -> Vec<Event> {
     let mut events = vec![Event::Started { attempt: 1 }, Event::Retrieved { passages: 3 }];
     for number in 0..10 {
         events.push(Event::Token { text: format!("t{number} ") });
