@@ -324,6 +324,7 @@ async fn a_reader_that_is_too_slow_is_closed_and_costs_no_memory() {
     let things = world.things(who, &world.a).await;
     let server = world.serve().await;
     let mut client = Client::open(&server, who).await;
+    assert_eq!(client.call(json!({ "type": "ping" })).await["type"], "pong");
     let mut jobs = Vec::new();
     for _ in 0..16 {
         let job = text(&world.ask(who, &things.conversation).await, "job_id");
