@@ -21,7 +21,7 @@ const MIGRATIONS: &[Migration] = &[Migration {
     sql: include_str!("../../../../migrations/sqlite/0001_first.sql"),
 }];
 
-/// Runs what the file lacks, each in a transaction of its own.
+/// Runs what the file lacks, all in one transaction.
 pub(super) async fn run(connection: &mut SqliteConnection) -> Result<(), Fault> {
     run_all(connection, MIGRATIONS).await
 }

@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::store::sqlite::fault::Fault;
+use crate::store::sqlite::rows;
 
 /// Counts of this many terms are kept in memory; then the cache starts anew.
 const MAX_COUNTS: usize = 8_192;
@@ -70,16 +71,24 @@ struct Counts {
 /// How common terms are, remembered until the workspace's current versions change.
 /// Counting a term that half of 100,000 chunks hold takes about 2 ms.
 #[derive(Default)]
-pub(in crate::store::sqlite) struct TermCounts {
-    workspaces: Mutex<(usize, HashMap<WorkspaceId, Counts>)>,
+pub(in crate::store::sqlite) struct TermCounts(Mutex<Remembered>);
+
+#[derive(Default)]
+struct Remembered {
+    /// Rises with every change. A count that was begun before a change is not kept: it
+    /// would be remembered after the change that should have made it forgotten.
+    changes: u64,
+    terms: usize,
+    workspaces: HashMap<WorkspaceId, Counts>,
 }
 
 impl TermCounts {
     /// Forgets a workspace, whose current versions have changed.
     pub(in crate::store::sqlite) fn forget(&self, workspace: WorkspaceId) {
-        let mut guard = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(gone) = guard.1.remove(&workspace) {
-            guard.0 = guard.0.saturating_sub(gone.by_term.len());
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.changes += 1;
+        if let Some(gone) = kept.workspaces.remove(&workspace) {
+            kept.terms = kept.terms.saturating_sub(gone.by_term.len());
         }
     }
 
@@ -90,7 +99,7 @@ impl TermCounts {
         workspace: WorkspaceId,
         terms: &[String],
     ) -> Result<TermStats, Fault> {
-        let (mut chunks, mut known) = self.remembered(workspace, terms);
+        let (changes, mut chunks, mut known) = self.remembered(workspace, terms);
         if chunks.is_none() {
             let row = sqlx::query(
                 "SELECT coalesce(sum(v.chunks), 0) AS chunks
@@ -100,28 +109,28 @@ impl TermCounts {
             .bind(workspace.uuid())
             .fetch_one(&mut *connection)
             .await?;
-            chunks = Some(crate::store::sqlite::rows::unsigned(&row, "chunks")?);
+            chunks = Some(rows::unsigned(&row, "chunks")?);
         }
-        if known.iter().any(Option::is_none) {
-            if let Some(table) = terms_table(connection, workspace).await? {
-                let sql = format!("SELECT doc FROM {table}_counts WHERE term = $1");
-                for (term, count) in terms.iter().zip(&mut known) {
-                    if count.is_none() {
-                        let row = sqlx::query(AssertSqlSafe(sql.clone()))
-                            .bind(term.to_ascii_lowercase())
-                            .fetch_optional(&mut *connection)
-                            .await?;
-                        *count = Some(match row {
-                            Some(row) => crate::store::sqlite::rows::unsigned(&row, "doc")?,
-                            None => 0,
-                        });
-                    }
+        if known.iter().any(Option::is_none)
+            && let Some(table) = terms_table(connection, workspace).await?
+        {
+            let sql = format!("SELECT doc FROM {table}_counts WHERE term = $1");
+            for (term, count) in terms.iter().zip(&mut known) {
+                if count.is_none() {
+                    let row = sqlx::query(AssertSqlSafe(sql.clone()))
+                        .bind(term.to_ascii_lowercase())
+                        .fetch_optional(&mut *connection)
+                        .await?;
+                    *count = Some(match row {
+                        Some(row) => rows::unsigned(&row, "doc")?,
+                        None => 0,
+                    });
                 }
             }
         }
         let chunks = chunks.unwrap_or(0);
         let chunks_with: Vec<u64> = known.into_iter().map(Option::unwrap_or_default).collect();
-        self.remember(workspace, chunks, terms, &chunks_with);
+        self.remember(changes, workspace, chunks, terms, &chunks_with);
         Ok(TermStats { chunks, chunks_with })
     }
 
@@ -129,28 +138,40 @@ impl TermCounts {
         &self,
         workspace: WorkspaceId,
         terms: &[String],
-    ) -> (Option<u64>, Vec<Option<u64>>) {
-        let guard = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
-        match guard.1.get(&workspace) {
-            None => (None, vec![None; terms.len()]),
+    ) -> (u64, Option<u64>, Vec<Option<u64>>) {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.workspaces.get(&workspace) {
+            None => (kept.changes, None, vec![None; terms.len()]),
             Some(counts) => (
+                kept.changes,
                 counts.chunks,
                 terms.iter().map(|term| counts.by_term.get(term).copied()).collect(),
             ),
         }
     }
 
-    fn remember(&self, workspace: WorkspaceId, chunks: u64, terms: &[String], counts: &[u64]) {
-        let mut guard = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
-        if guard.0 + terms.len() > MAX_COUNTS {
-            *guard = (0, HashMap::new());
+    fn remember(
+        &self,
+        changes: u64,
+        workspace: WorkspaceId,
+        chunks: u64,
+        terms: &[String],
+        counts: &[u64],
+    ) {
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = &mut *guard;
+        if kept.changes != changes {
+            return;
         }
-        let (size, workspaces) = &mut *guard;
-        let entry = workspaces.entry(workspace).or_default();
+        if kept.terms + terms.len() > MAX_COUNTS {
+            kept.terms = 0;
+            kept.workspaces.clear();
+        }
+        let entry = kept.workspaces.entry(workspace).or_default();
         entry.chunks = Some(chunks);
         for (term, count) in terms.iter().zip(counts) {
             if entry.by_term.insert(term.clone(), *count).is_none() {
-                *size += 1;
+                kept.terms += 1;
             }
         }
     }

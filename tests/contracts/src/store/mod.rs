@@ -1,0 +1,150 @@
+//! The contract of the store: every promise of its traits as a case of its own.
+//!
+//! A backend names a function that makes an empty store, and every case becomes a test:
+//!
+//! ```ignore
+//! async fn empty_store() -> quaestor_contracts::store::EmptyStore { … }
+//! quaestor_contracts::store_contract!(empty_store);
+//! ```
+
+pub mod access;
+pub mod claims;
+pub mod conversations;
+pub mod documents;
+pub mod fixture;
+pub mod ingest;
+pub mod isolation;
+pub mod questions;
+pub mod search;
+pub mod sweeps;
+pub mod uploads;
+
+pub use fixture::{EmptyStore, Fixture, Leftovers};
+
+/// Makes a test of every case. `$make` is an async function that returns an
+/// [`EmptyStore`](crate::store::EmptyStore).
+#[macro_export]
+macro_rules! store_contract {
+    ($make:ident) => {
+        $crate::store_contract!(@cases $make, access:
+            a_key_is_found_by_its_prefix_and_shown_without_its_secret,
+            a_taken_prefix_is_a_conflict_and_leaves_nothing,
+            a_revoked_key_stays_revoked_at_its_first_moment,
+            keys_are_listed_oldest_first_in_pages,
+            the_oldest_workspace_is_the_first,
+            audit_entries_are_listed_newest_first_in_pages,
+            a_collection_has_its_name_alone,
+            a_collection_is_renamed_and_counted,
+            the_store_answers_a_ping,
+        );
+        $crate::store_contract!(@cases $make, uploads:
+            an_upload_makes_documents_jobs_and_messages,
+            the_same_bytes_are_a_duplicate_within_the_collection_only,
+            the_same_bytes_after_a_failure_are_a_new_version,
+            the_same_name_with_new_bytes_is_a_new_version,
+            files_of_one_request_count_for_each_other,
+            an_upload_to_no_collection_leaves_nothing,
+            an_idempotency_key_has_one_effect_and_keeps_the_answer,
+            two_requests_under_one_key_at_once_have_one_effect,
+            keys_of_different_principals_never_meet,
+        );
+        $crate::store_contract!(@cases $make, documents:
+            documents_are_listed_and_filtered_in_pages,
+            a_document_has_its_pages_passages_and_files,
+            a_deleted_document_leaves_nothing_and_fences_its_worker,
+            a_deleted_collection_leaves_nothing_and_fences_its_workers,
+            a_deletion_cancels_waiting_jobs,
+        );
+        $crate::store_contract!(@cases $make, ingest:
+            a_version_becomes_searchable_when_it_is_finished,
+            without_a_next_step_the_document_is_ready,
+            a_new_version_replaces_the_one_before_in_one_step,
+            a_version_overtaken_by_a_later_one_is_not_searched,
+            a_restarted_ingestion_forgets_what_was_stored,
+            a_failed_ingestion_leaves_the_former_version_searched,
+            a_stale_claim_writes_nothing,
+            a_claim_of_another_job_writes_nothing,
+            a_collection_has_one_generation_of_one_model,
+            vectors_are_stored_once_and_counted,
+            a_vector_of_the_wrong_length_is_refused,
+            a_failed_embedding_keeps_the_words_searchable,
+        );
+        $crate::store_contract!(@cases $make, search:
+            words_find_the_chunks_that_hold_them_best_first,
+            a_rare_word_weighs_more_than_a_common_one,
+            terms_are_matched_exactly_as_they_were_given,
+            an_empty_scope_finds_nothing,
+            filters_narrow_what_is_found,
+            a_narrow_scope_still_gives_as_many_as_were_asked_for,
+            terms_are_counted_over_current_versions,
+            vectors_are_found_nearest_first,
+            only_the_asked_generations_are_searched,
+            passages_come_in_the_order_asked_for,
+            generations_are_those_of_the_collections,
+        );
+        $crate::store_contract!(@cases $make, conversations:
+            conversations_are_private_and_listed_newest_first,
+            a_conversation_over_an_unknown_collection_is_refused,
+            the_first_question_gives_the_title,
+            messages_are_listed_oldest_first_in_pages,
+            a_deleted_conversation_cancels_its_jobs,
+        );
+        $crate::store_contract!(@cases $make, questions:
+            a_question_makes_a_pending_answer_and_a_message,
+            a_question_in_no_conversation_leaves_nothing,
+            a_question_is_accepted_once_under_its_key,
+            the_context_has_the_finished_turns_before_it,
+            deleted_collections_are_left_out_of_the_context,
+            what_was_retrieved_is_read_back_without_deleted_documents,
+            an_answer_is_stored_with_its_job,
+            an_unfinished_answer_keeps_what_was_written,
+            a_second_judgement_replaces_the_first,
+            the_answer_of_a_job_is_its_principals,
+        );
+        $crate::store_contract!(@cases $make, claims:
+            a_claim_holds_until_its_lease_ends,
+            a_message_of_a_past_step_is_stale,
+            an_ended_job_says_how_it_ended,
+            every_claim_raises_the_attempt_and_a_next_step_counts_anew,
+            a_heartbeat_extends_a_held_claim_alone,
+            a_job_put_off_waits_with_its_reason,
+            a_step_handed_back_is_due_at_once,
+            a_settled_claim_is_fenced,
+            a_failed_job_ends_with_its_document,
+            a_cancelled_job_ends_with_its_answer,
+            a_job_that_nobody_holds_is_cancelled_at_once,
+            a_job_that_is_held_is_asked_to_stop,
+            a_cancel_wish_is_met_at_the_next_claim,
+            jobs_are_listed_and_filtered_newest_first,
+            a_job_without_subject_is_done,
+            of_many_claims_at_once_one_is_granted,
+        );
+        $crate::store_contract!(@cases $make, sweeps:
+            messages_are_due_until_they_are_sent,
+            a_later_message_is_not_due_yet,
+            after_a_restart_every_unfinished_job_is_due,
+            an_expired_lease_is_requeued,
+            overdue_jobs_fail_with_their_subjects,
+            running_jobs_are_not_overdue,
+            old_idempotency_keys_are_forgotten,
+            a_call_that_is_dropped_midway_leaves_all_or_nothing,
+        );
+        $crate::store_contract!(@cases $make, isolation:
+            another_workspaces_ids_are_as_missing,
+            another_workspaces_claims_write_nothing,
+            another_workspaces_chunks_are_never_found,
+            another_workspaces_rows_do_not_weigh,
+        );
+    };
+    (@cases $make:ident, $module:ident: $($case:ident),+ $(,)?) => {
+        mod $module {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let fixture = $crate::store::Fixture::over(super::$make().await).await;
+                    $crate::store::$module::$case(fixture).await;
+                }
+            )+
+        }
+    };
+}
