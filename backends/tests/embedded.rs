@@ -41,21 +41,10 @@ async fn tickets() -> (MemoryTickets, ManualClock) {
     (MemoryTickets::new(Arc::new(clock.clone())), clock)
 }
 
-/// A folder that is removed with the test.
-#[derive(Debug)]
-struct Folder(LocalObjects, TempDir);
-
-impl std::ops::Deref for Folder {
-    type Target = LocalObjects;
-
-    fn deref(&self) -> &LocalObjects {
-        &self.0
-    }
-}
-
-async fn folder() -> Folder {
+/// The folder is removed with the second part.
+async fn folder() -> (LocalObjects, TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    Folder(LocalObjects::open(dir.path()).await.unwrap(), dir)
+    (LocalObjects::open(dir.path()).await.unwrap(), dir)
 }
 
 mod contracts {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Makes one test of each case. The factory is an async function that gives an empty
-/// backend, as anything that is `Objects`.
+/// backend (anything that is `Objects`) and what must live as long as it.
 #[macro_export]
 macro_rules! objects_contract {
     ($factory:expr) => {
@@ -58,7 +58,7 @@ async fn is_missing(objects: &dyn Objects, key: &ObjectKey) -> bool {
 }
 
 /// Case.
-pub async fn what_is_put_is_got_back(objects: &dyn Objects) {
+pub async fn what_is_put_is_got_back<G>((objects, _): &(impl Objects, G)) {
     let bytes = content();
     let stored = objects.put(&key(1), pieces(&bytes), LIMIT).await.unwrap();
     assert_eq!(stored.size_bytes, bytes.len() as u64);
@@ -68,21 +68,21 @@ pub async fn what_is_put_is_got_back(objects: &dyn Objects) {
 }
 
 /// Case.
-pub async fn an_empty_file_is_a_file(objects: &dyn Objects) {
+pub async fn an_empty_file_is_a_file<G>((objects, _): &(impl Objects, G)) {
     let stored = objects.put(&key(1), pieces(&[]), LIMIT).await.unwrap();
     assert_eq!(stored.size_bytes, 0);
     assert!(read(objects, &key(1), 0).await.is_empty());
 }
 
 /// Case.
-pub async fn reading_begins_at_the_offset(objects: &dyn Objects) {
+pub async fn reading_begins_at_the_offset<G>((objects, _): &(impl Objects, G)) {
     let bytes = content();
     objects.put(&key(1), pieces(&bytes), LIMIT).await.unwrap();
     assert_eq!(read(objects, &key(1), 123_456).await, &bytes[123_456..]);
 }
 
 /// Case.
-pub async fn a_local_copy_has_the_bytes(objects: &dyn Objects) {
+pub async fn a_local_copy_has_the_bytes<G>((objects, _): &(impl Objects, G)) {
     let bytes = content();
     objects.put(&key(1), pieces(&bytes), LIMIT).await.unwrap();
     let copy = objects.local_copy(&key(1)).await.unwrap();
@@ -92,7 +92,7 @@ pub async fn a_local_copy_has_the_bytes(objects: &dyn Objects) {
 }
 
 /// Case.
-pub async fn a_file_that_is_too_large_is_not_kept(objects: &dyn Objects) {
+pub async fn a_file_that_is_too_large_is_not_kept<G>((objects, _): &(impl Objects, G)) {
     let bytes = content();
     let limit = bytes.len() as u64;
     objects.put(&key(1), pieces(&bytes), limit).await.unwrap();
@@ -104,7 +104,7 @@ pub async fn a_file_that_is_too_large_is_not_kept(objects: &dyn Objects) {
 }
 
 /// Case.
-pub async fn an_upload_that_breaks_off_is_not_kept(objects: &dyn Objects) {
+pub async fn an_upload_that_breaks_off_is_not_kept<G>((objects, _): &(impl Objects, G)) {
     let broken = pieces(&content()).chain(stream::iter([Err("the line went dead".into())])).boxed();
     let result = objects.put(&key(1), broken, LIMIT).await;
     assert!(matches!(result, Err(ObjectError::Source(_))));
@@ -112,13 +112,13 @@ pub async fn an_upload_that_breaks_off_is_not_kept(objects: &dyn Objects) {
 }
 
 /// Case.
-pub async fn a_missing_file_is_missing_everywhere(objects: &dyn Objects) {
+pub async fn a_missing_file_is_missing_everywhere<G>((objects, _): &(impl Objects, G)) {
     assert!(is_missing(objects, &key(1)).await);
     assert!(matches!(objects.local_copy(&key(1)).await, Err(ObjectError::Missing(_))));
 }
 
 /// Case.
-pub async fn a_delete_may_be_repeated(objects: &dyn Objects) {
+pub async fn a_delete_may_be_repeated<G>((objects, _): &(impl Objects, G)) {
     objects.put(&key(1), pieces(b"a"), LIMIT).await.unwrap();
     objects.put(&key(2), pieces(b"b"), LIMIT).await.unwrap();
     objects.delete(&key(1)).await.unwrap();
@@ -130,13 +130,13 @@ pub async fn a_delete_may_be_repeated(objects: &dyn Objects) {
 }
 
 /// Case.
-pub async fn a_second_put_replaces_the_first(objects: &dyn Objects) {
+pub async fn a_second_put_replaces_the_first<G>((objects, _): &(impl Objects, G)) {
     objects.put(&key(1), pieces(b"first"), LIMIT).await.unwrap();
     objects.put(&key(1), pieces(b"second"), LIMIT).await.unwrap();
     assert_eq!(read(objects, &key(1), 0).await, b"second");
 }
 
 /// Case.
-pub async fn it_serves(objects: &dyn Objects) {
+pub async fn it_serves<G>((objects, _): &(impl Objects, G)) {
     objects.ping().await.unwrap();
 }
