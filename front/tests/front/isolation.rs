@@ -14,7 +14,7 @@ use crate::world::{Actor, Things, World, multipart, request, upload_body};
 const NOBODYS: &str = "018f0000-0000-7000-8000-00000000dead";
 
 /// A body that the route takes, with one's own ids.
-pub fn body_of(route: &Route, own: &Things) -> Value {
+pub(crate) fn body_of(route: &Route, own: &Things) -> Value {
     match route.operation {
         "create_collection" => json!({ "name": format!("n-{}", own.document) }),
         "rename_collection" => json!({ "name": "renamed" }),
@@ -39,7 +39,7 @@ pub fn body_of(route: &Route, own: &Things) -> Value {
     }
 }
 
-pub fn own_id(of: IdOf, things: &Things) -> Option<&str> {
+pub(crate) fn own_id(of: IdOf, things: &Things) -> Option<&str> {
     match of {
         IdOf::Collection => Some(&things.collection),
         IdOf::Document => Some(&things.document),
@@ -52,7 +52,7 @@ pub fn own_id(of: IdOf, things: &Things) -> Option<&str> {
 }
 
 /// The route's request with one's own ids, but for one id.
-pub fn request_with(
+pub(crate) fn request_with(
     route: &Route,
     who: &Actor,
     own: &Things,
@@ -95,7 +95,7 @@ pub fn request_with(
     request(route.verb.as_str(), &path, Some(who), body)
 }
 
-fn caller<'a>(world: &'a World, access: Access) -> &'a Actor {
+fn caller(world: &World, access: Access) -> &Actor {
     if access == Access::Administer { &world.a.admin } else { &world.a.member }
 }
 

@@ -70,8 +70,9 @@ async fn a_refused_upload_leaves_nothing_behind() {
         assert_eq!(reply.json()["field"].as_str().unwrap_or_default(), field, "{}", reply.text());
     }
     assert_eq!(world.stored_files(), before);
-    let listed = world.get(who, &format!("/api/documents?collection_id={}", things.collection));
-    assert_eq!(listed.await.json()["items"].as_array().unwrap().len(), 1);
+    let path = format!("/api/documents?collection_id={}", things.collection);
+    let listed = world.get(who, &path).await;
+    assert_eq!(listed.json()["items"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -167,4 +168,34 @@ async fn a_new_upload_of_a_name_is_a_new_version() {
     let document = world.get(who, &format!("/api/documents/{}", ids[0])).await.json();
     assert_eq!(document["version"], json!(2));
     assert_eq!(world.delete(who, &format!("/api/documents/{}", ids[0])).await.status, 204);
+}
+
+#[tokio::test]
+async fn a_large_upload_is_never_held_in_memory() {
+    const MIB: usize = 1 << 20;
+    // The most that the process ever held.
+    let peak = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+    };
+    let world = World::new().await;
+    let who = &world.a.member;
+    let things = world.things(who, &world.a).await;
+    let whole = upload_body(Some(&things.collection), &[("large.txt", b"|")]);
+    let middle = whole.iter().position(|byte| *byte == b'|').unwrap();
+    let (head, tail) = (whole[..middle].to_vec(), whole[middle + 1..].to_vec());
+    let piece = bytes::Bytes::from(vec![b'x'; MIB / 8]);
+    let pieces = std::iter::once(bytes::Bytes::from(head))
+        .chain(std::iter::repeat_n(piece, 8 * 128))
+        .chain(std::iter::once(bytes::Bytes::from(tail)))
+        .map(Ok::<_, std::io::Error>);
+    let mut request = multipart(who, "/api/documents", Vec::new());
+    *request.body_mut() = axum::body::Body::from_stream(futures::stream::iter(pieces));
+    let before = peak();
+    let reply = world.send(request).await;
+    let grown = peak().saturating_sub(before);
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    assert!(grown < 32 * MIB, "memory grew by {} MiB", grown / MIB);
+    println!("memory grew by {} KiB for 128 MiB", grown / 1_024);
 }

@@ -33,7 +33,7 @@ fn parse(text: &str) -> Vec<Sse> {
     events
 }
 
-pub fn answer_events() -> Vec<Event> {
+pub(crate) fn answer_events() -> Vec<Event> {
     let mut events = vec![Event::Started { attempt: 1 }, Event::Retrieved { passages: 3 }];
     for number in 0..10 {
         events.push(Event::Token { text: format!("t{number} ") });
@@ -99,7 +99,8 @@ async fn an_end_that_only_the_store_knows_reaches_a_silent_watcher() {
     let things = world.things(who, &world.a).await;
     let lost = world.with_lost_events();
     let watching = send_to(&lost, watch(who, &things.job, None));
-    let ending = world.delete(who, &format!("/api/conversations/{}", things.conversation));
+    let path = format!("/api/conversations/{}", things.conversation);
+    let ending = world.delete(who, &path);
     let (events, ended) = tokio::join!(watching, ending);
     assert_eq!(ended.status, 204);
     let events = parse(&events.text());

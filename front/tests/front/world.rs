@@ -18,9 +18,8 @@ use quaestor_core::clock::{Clock, ManualClock, SystemClock};
 use quaestor_core::entropy::SeededEntropy;
 use quaestor_core::ids::{IdSource, JobId, PrincipalId, WorkspaceId};
 use quaestor_core::model::Role;
-use quaestor_core::ports::event_log::EventLog;
 use quaestor_core::ports::limits::Quota;
-use quaestor_core::ports::store::{Installation, Keys, NewAuditEntry, NewKey, NewWorkspace, Store};
+use quaestor_core::ports::store::{NewAuditEntry, NewKey, NewWorkspace, Store};
 use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
 use quaestor_front::{Front, FrontSettings, Quotas};
@@ -33,23 +32,23 @@ use tower::ServiceExt;
 
 /// A key and who acts with it.
 #[derive(Clone, Debug)]
-pub struct Actor {
-    pub token: String,
-    pub workspace: WorkspaceId,
-    pub principal: PrincipalId,
+pub(crate) struct Actor {
+    pub(crate) token: String,
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) principal: PrincipalId,
 }
 
 /// One workspace with a key of each role.
 #[derive(Clone, Debug)]
-pub struct Tenant {
-    pub admin: Actor,
-    pub member: Actor,
-    pub viewer: Actor,
-    pub auditor: Actor,
+pub(crate) struct Tenant {
+    pub(crate) admin: Actor,
+    pub(crate) member: Actor,
+    pub(crate) viewer: Actor,
+    pub(crate) auditor: Actor,
 }
 
 impl Tenant {
-    pub fn of(&self, role: Role) -> &Actor {
+    pub(crate) fn of(&self, role: Role) -> &Actor {
         match role {
             Role::Admin => &self.admin,
             Role::Member => &self.member,
@@ -61,53 +60,53 @@ impl Tenant {
 
 /// Ids of one principal's things.
 #[derive(Clone, Debug)]
-pub struct Things {
-    pub collection: String,
-    pub document: String,
-    pub conversation: String,
-    pub answer: String,
-    pub job: String,
-    pub key: String,
+pub(crate) struct Things {
+    pub(crate) collection: String,
+    pub(crate) document: String,
+    pub(crate) conversation: String,
+    pub(crate) answer: String,
+    pub(crate) job: String,
+    pub(crate) key: String,
 }
 
 /// The front and its backends.
-pub struct World {
-    pub front: Arc<Front>,
-    pub router: axum::Router,
-    pub objects: PathBuf,
-    pub clock: Option<ManualClock>,
-    pub a: Tenant,
-    pub b: Tenant,
+pub(crate) struct World {
+    pub(crate) front: Arc<Front>,
+    pub(crate) router: axum::Router,
+    pub(crate) objects: PathBuf,
+    pub(crate) clock: Option<ManualClock>,
+    pub(crate) a: Tenant,
+    pub(crate) b: Tenant,
     _folder: TempDir,
 }
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }
 
-    pub fn field(&self) -> String {
+    pub(crate) fn field(&self) -> String {
         self.json()["field"].as_str().unwrap_or_default().to_owned()
     }
 }
 
-pub fn generous() -> FrontSettings {
+pub(crate) fn generous() -> FrontSettings {
     let much = Quota { burst: 100_000, per_minute: 100_000 };
     FrontSettings {
         quotas: Quotas {
@@ -127,15 +126,15 @@ pub fn generous() -> FrontSettings {
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(generous(), None).await
     }
 
-    pub async fn with_manual_clock(settings: FrontSettings) -> Self {
+    pub(crate) async fn with_manual_clock(settings: FrontSettings) -> Self {
         Self::with(settings, Some(ManualClock::at_millis(1_800_000_000_000))).await
     }
 
-    pub async fn with(settings: FrontSettings, manual: Option<ManualClock>) -> Self {
+    pub(crate) async fn with(settings: FrontSettings, manual: Option<ManualClock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = match &manual {
             Some(clock) => Arc::new(clock.clone()),
@@ -170,13 +169,13 @@ impl World {
     }
 
     /// The same store with an event log that knows nothing.
-    pub fn with_lost_events(&self) -> axum::Router {
+    pub(crate) fn with_lost_events(&self) -> axum::Router {
         let events = MemoryEventLog::new(self.front.clock.clone(), Bounds::default());
         self.router_with(|front| front.events = Arc::new(events))
     }
 
     /// Another front over the same backends, but for what is changed.
-    pub fn router_with(&self, change: impl FnOnce(&mut Front)) -> axum::Router {
+    pub(crate) fn router_with(&self, change: impl FnOnce(&mut Front)) -> axum::Router {
         let mut front = Front {
             store: self.front.store.clone(),
             queue: self.front.queue.clone(),
@@ -196,24 +195,24 @@ impl World {
         quaestor_front::router(Arc::new(front))
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Reply {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
         send_to(&self.router, request).await
     }
 
-    pub async fn get(&self, who: &Actor, path: &str) -> Reply {
+    pub(crate) async fn get(&self, who: &Actor, path: &str) -> Reply {
         self.send(request("GET", path, Some(who), None)).await
     }
 
-    pub async fn delete(&self, who: &Actor, path: &str) -> Reply {
+    pub(crate) async fn delete(&self, who: &Actor, path: &str) -> Reply {
         self.send(request("DELETE", path, Some(who), None)).await
     }
 
-    pub async fn post(&self, who: &Actor, path: &str, body: Value) -> Reply {
+    pub(crate) async fn post(&self, who: &Actor, path: &str, body: Value) -> Reply {
         self.send(request("POST", path, Some(who), Some(body))).await
     }
 
     /// Makes one of each thing for a principal.
-    pub async fn things(&self, who: &Actor, tenant: &Tenant) -> Things {
+    pub(crate) async fn things(&self, who: &Actor, tenant: &Tenant) -> Things {
         let name = format!("c-{}", self.front.ids.next::<uuid::Uuid>());
         let made = self.post(&tenant.member, "/api/collections", json!({ "name": name })).await;
         let collection = text(&made.json(), "id");
@@ -240,7 +239,7 @@ impl World {
         }
     }
 
-    pub async fn ask(&self, who: &Actor, conversation: &str) -> Value {
+    pub(crate) async fn ask(&self, who: &Actor, conversation: &str) -> Value {
         let path = format!("/api/conversations/{conversation}/messages");
         let asked = self.post(who, &path, json!({ "content": "What was the net income?" })).await;
         assert_eq!(asked.status, 202, "{}", asked.text());
@@ -248,13 +247,18 @@ impl World {
     }
 
     /// Appends events of one attempt.
-    pub async fn append(&self, who: &Actor, job: &str, events: Vec<quaestor_core::events::Event>) {
+    pub(crate) async fn append(
+        &self,
+        who: &Actor,
+        job: &str,
+        events: Vec<quaestor_core::events::Event>,
+    ) {
         let job: JobId = job.parse().unwrap();
         self.front.events.append(who.workspace, job, 1, events).await.unwrap();
     }
 
     /// Serves on a loopback port.
-    pub async fn serve(&self) -> Server {
+    pub(crate) async fn serve(&self) -> Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, tracker) = (CancellationToken::new(), TaskTracker::new());
@@ -265,7 +269,7 @@ impl World {
     }
 
     /// How many files stand in the object store.
-    pub fn stored_files(&self) -> usize {
+    pub(crate) fn stored_files(&self) -> usize {
         fn count(folder: &std::path::Path) -> usize {
             let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
             entries
@@ -278,10 +282,10 @@ impl World {
 }
 
 /// A front that listens.
-pub struct Server {
-    pub address: SocketAddr,
-    pub shutdown: CancellationToken,
-    pub tracker: TaskTracker,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) tracker: TaskTracker,
 }
 
 impl Drop for Server {
@@ -290,14 +294,14 @@ impl Drop for Server {
     }
 }
 
-pub async fn send_to(router: &axum::Router, request: Request<Body>) -> Reply {
+pub(crate) async fn send_to(router: &axum::Router, request: Request<Body>) -> Reply {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 64 << 20).await.unwrap().to_vec();
     Reply { status: parts.status, headers: parts.headers, body }
 }
 
-pub fn request(
+pub(crate) fn request(
     method: &str,
     path: &str,
     who: Option<&Actor>,
@@ -319,7 +323,7 @@ pub fn request(
 const BOUNDARY: &str = "quaestor-test-boundary";
 
 /// A multipart body: the collection, then the files.
-pub fn upload_body(collection: Option<&str>, files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn upload_body(collection: Option<&str>, files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     if let Some(collection) = collection {
         body.extend(
@@ -343,7 +347,7 @@ pub fn upload_body(collection: Option<&str>, files: &[(&str, &[u8])]) -> Vec<u8>
     body
 }
 
-pub fn multipart(who: &Actor, path: &str, body: Vec<u8>) -> Request<Body> {
+pub(crate) fn multipart(who: &Actor, path: &str, body: Vec<u8>) -> Request<Body> {
     Request::builder()
         .method("POST")
         .uri(path)
@@ -353,7 +357,7 @@ pub fn multipart(who: &Actor, path: &str, body: Vec<u8>) -> Request<Body> {
         .unwrap()
 }
 
-pub fn text(value: &Value, field: &str) -> String {
+pub(crate) fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}")).to_owned()
 }
 

@@ -2,6 +2,7 @@
 //! one transaction. What is not accepted is removed again.
 
 mod name;
+mod pace;
 mod receive;
 
 use axum::extract::multipart::Multipart;
@@ -36,6 +37,7 @@ pub(super) async fn upload(
     let mut params = Params::of(request.uri())?;
     let collection_id: Option<CollectionId> = params.id("collection_id")?;
     params.finish()?;
+    let request = request.map(pace::paced);
     let multipart = Multipart::from_request(request, &()).await.map_err(|_| {
         ApiError::field(
             Code::InvalidMultipart,
