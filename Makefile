@@ -33,4 +33,6 @@ lint: ## check format, lints, licences and what may depend on what
 	scripts/check-dependencies.sh
 
 bench: ## measure, as BENCHMARKS.md tells
-	benches/run.sh
+	$(CARGO) build --release
+	$(CARGO) build --release -p quaestor-pdf --example pdf_text
+	$(PYTHON) benches/run.py
