@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use chrono::Datelike;
+
 use super::ScoredPassage;
 use super::analyse::terms;
 use super::period::{Fit, Periods};
@@ -50,7 +52,17 @@ pub fn rank(
         })
         .collect();
     let mean = mean_lengths(&counts);
-    let words: Vec<f32> = counts.iter().map(|of| scorer.score(of, &mean, weights)).collect();
+    let times: Vec<Times> = candidates
+        .iter()
+        .zip(&documents)
+        .map(|(candidate, document)| Times::of(question, &candidate.passage, document))
+        .collect();
+    let worth = scorer.times_worth();
+    let words: Vec<f32> = counts
+        .iter()
+        .zip(&times)
+        .map(|(of, times)| scorer.score(of, &mean, worth * times.said, weights))
+        .collect();
     let best = words.iter().copied().fold(0.0_f32, f32::max).max(f32::MIN_POSITIVE);
     let meaning = meaning(&candidates);
     let named = named_documents(question, scorer.idf(), &candidates, &documents);
@@ -64,7 +76,7 @@ pub fn rank(
             let score = (1.0 - share) * words[at] / best
                 + share * similar
                 + weights.named_document * name
-                + weights.period * period_fit(question, &candidate.passage, &documents[at])
+                + weights.period * times[at].fit
                 + if question.wants_number && candidate.passage.is_table {
                     weights.table
                 } else {
@@ -185,32 +197,41 @@ fn name_and_ticker(title: &str) -> Option<(Vec<String>, String)> {
     Some((terms(name), terms(ticker).into_iter().next()?))
 }
 
-/// 1 where the passage's times fit the question's, -1 where they contradict, between
-/// where only a part does.
-fn period_fit(question: &Question, passage: &Passage, document: &str) -> f32 {
-    if question.periods.is_empty() {
-        return 0.0;
-    }
-    let value = |fit: Fit| -> f32 {
-        match fit {
-            Fit::Fits => 1.0,
-            Fit::Silent => 0.0,
-            Fit::Contradicts => -1.0,
+/// How a passage's times fit those of the question.
+struct Times {
+    /// 1 where they fit, -1 where they contradict, between where only a part does.
+    fit: f32,
+    /// Which share of the question's times the passage says, in whatever words.
+    said: f32,
+}
+
+impl Times {
+    fn of(question: &Question, passage: &Passage, document: &str) -> Self {
+        if question.periods.is_empty() {
+            return Self { fit: 0.0, said: 0.0 };
         }
-    };
-    let mut near = Periods::read(&passage.header);
-    if near.is_empty() {
-        near = Periods::read(&passage.text);
+        let value = |fit: Fit| -> f32 {
+            match fit {
+                Fit::Fits => 1.0,
+                Fit::Silent => 0.0,
+                Fit::Contradicts => -1.0,
+            }
+        };
+        let mut near = Periods::read(&passage.header);
+        if near.is_empty() {
+            near = Periods::read(&passage.text);
+        }
+        let mut far = Periods::read(document);
+        if let Some(date) = passage.document_date {
+            far.dates.push(date);
+            far.years.push(date.year());
+        }
+        let asked = &question.periods;
+        let (date, length) = (value(asked.date_fit(&near)), value(asked.length_fit(&near)));
+        // A filing also tells of the year before, so its own date only favours.
+        let whole = value(asked.date_fit(&far)).max(0.0) * 0.15
+            + value(asked.quarter_fit(&far)).max(0.0) * 0.1;
+        let said = if date < 0.0 { 0.0 } else { date * 0.5 + length.max(0.0) * 0.4 };
+        Self { fit: date * 0.5 + length * 0.25 + whole, said }
     }
-    let mut far = Periods::read(document);
-    if let Some(date) = passage.document_date {
-        far.dates.push(date);
-        far.years.push(chrono::Datelike::year(&date));
-    }
-    let asked = &question.periods;
-    let place = value(asked.date_fit(&near)) * 0.5 + value(asked.length_fit(&near)) * 0.25;
-    // A filing also tells of the year before, so its own date only favours.
-    let whole =
-        value(asked.date_fit(&far)).max(0.0) * 0.15 + value(asked.quarter_fit(&far)).max(0.0) * 0.1;
-    place + whole
 }

@@ -111,10 +111,23 @@ impl<'a> WordScorer<'a> {
         counts
     }
 
+    /// What the terms that only say a time are worth where all of them are found.
+    pub(super) fn times_worth(&self) -> f32 {
+        self.idf.iter().zip(&self.question.times).filter(|(_, time)| **time).map(|(idf, _)| idf).sum()
+    }
+
     /// The score of a passage among others whose fields have these mean lengths.
-    #[must_use]
-    pub(super) fn score(&self, counts: &Counts, mean: &[f32; 4], weights: &Weights) -> f32 {
+    /// `time_floor` is what the terms that only say a time score at least: a table's
+    /// header says "Three Months Ended" where the question says "third quarter".
+    pub(super) fn score(
+        &self,
+        counts: &Counts,
+        mean: &[f32; 4],
+        time_floor: f32,
+        weights: &Weights,
+    ) -> f32 {
         let mut score = 0.0;
+        let mut times = 0.0;
         let mut covered = 0.0;
         let mut whole = 0.0;
         for (at, idf) in self.idf.iter().enumerate() {
@@ -130,7 +143,12 @@ impl<'a> WordScorer<'a> {
             whole += idf;
             if frequency > 0.0 {
                 covered += idf;
-                score += idf * frequency * (weights.k1 + 1.0) / (frequency + weights.k1);
+                let gain = idf * frequency * (weights.k1 + 1.0) / (frequency + weights.k1);
+                if self.question.times[at] {
+                    times += gain;
+                } else {
+                    score += gain;
+                }
             }
         }
         let neighbours: f32 = self
@@ -141,7 +159,8 @@ impl<'a> WordScorer<'a> {
             .map(|((one, two), _)| self.idf[*one].min(self.idf[*two]))
             .sum();
         let coverage = if whole > 0.0 { covered / whole } else { 0.0 };
-        (score + weights.neighbours * neighbours) * (1.0 - weights.coverage * (1.0 - coverage))
+        let score = score + times.max(time_floor) + weights.neighbours * neighbours;
+        score * (1.0 - weights.coverage * (1.0 - coverage))
     }
 }
 
@@ -171,7 +190,7 @@ mod tests {
         let stats = TermStats { chunks: 1000, chunks_with: with };
         let scorer = WordScorer::new(&question, &stats, &weights);
         let counts = scorer.count(&Fields { document: "", section: "", header: "", text });
-        scorer.score(&counts, &[1.0, 1.0, 1.0, 10.0], &weights)
+        scorer.score(&counts, &[1.0, 1.0, 1.0, 10.0], 0.0, &weights)
     }
 
     #[test]

@@ -159,9 +159,19 @@ fn score(piece: &mut Piece<'_>, question: &Question, rarity: &[f32], best_prior:
                 score -= 0.5;
             }
             let label = row.label(question);
-            score += 0.45 * label_match(&label, row.group, question, &content, rarity);
+            let times = row.own_time_fit(question);
+            // A row that is named by its time alone: the month of a summary.
+            let is_time = terms(&label).iter().all(|word| {
+                question.terms.iter().zip(&question.times).any(|(term, time)| *time && term == word)
+            });
+            score += 0.45
+                * if is_time && !label.is_empty() {
+                    0.7 * times.max(0.0)
+                } else {
+                    label_match(&label, row.group, question, &content, rarity)
+                };
             score += piece.choice.map_or(-0.3, |choice| 0.3 * choice.fit);
-            score += 0.3 * row.own_time_fit(question);
+            score += 0.3 * times;
         }
         None => {
             if question.wants_number && !has_value(piece.text) {
