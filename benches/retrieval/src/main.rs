@@ -1,7 +1,8 @@
 //! Scores retrieval and quoting on labelled data.
 //!
 //! `beir` prints nDCG@10 and recall@10 for words, meaning and both on the retrieval sets;
-//! `quiz FILE…` asks questions over the filings; `show QUESTION` prints what one finds.
+//! `quiz FILE…` asks questions over the filings; `show QUESTION` prints what one finds;
+//! `find TEXT` prints the passages that hold a text.
 //! The data is looked for in `../shared/data`, or `QUAESTOR_SHARED`.
 #![expect(clippy::print_stdout, reason = "a tool whose output is its result")]
 #![expect(unreachable_pub, reason = "a program: everything is private to it")]
@@ -24,13 +25,14 @@ use crate::vectors::Vectors;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let Some(command) = arguments.first() else { bail!("say beir, quiz, show or tune") };
+    let Some(command) = arguments.first() else { bail!("say beir, quiz, show or find") };
     let rest = &arguments[1..];
     match command.as_str() {
         "beir" => beir(rest),
         "quiz" => quiz(rest),
         "show" => show(rest),
-        other => bail!("there is no command {other:?}: say beir, quiz or show"),
+        "find" => find(rest),
+        other => bail!("there is no command {other:?}: say beir, quiz, show or find"),
     }
 }
 
@@ -162,8 +164,23 @@ fn show(arguments: &[String]) -> Result<()> {
         pages: None,
         value: "-".to_owned(),
     };
-    let outcome = quiz::ask(&index, &asked, None, &weights(), 12);
+    let limit = std::env::var("LIMIT").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
+    let outcome = quiz::ask(&index, &asked, None, &weights(), limit);
     println!("{}\n", outcome.answer);
     outcome.passages.iter().for_each(|passage| println!("{passage}"));
+    Ok(())
+}
+
+fn find(arguments: &[String]) -> Result<()> {
+    let text = arguments.join(" ");
+    for passage in filings::read_all(&data().join("filings"))? {
+        if passage.text.contains(&text) {
+            println!(
+                "{} page {:?} table {} title {:?}\nsection {}\nheader {}\n{}\n",
+                passage.filename, passage.page, passage.is_table, passage.title, passage.section,
+                passage.header, passage.text
+            );
+        }
+    }
     Ok(())
 }

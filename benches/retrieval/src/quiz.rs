@@ -12,7 +12,7 @@ use quaestor_core::retrieval::{
 };
 use serde::Deserialize;
 
-use crate::memory_index::{FTS5, MemoryIndex, best};
+use crate::memory_index::{MemoryIndex, best};
 use crate::vectors::{Vectors, cosine};
 
 /// A question with its gold.
@@ -94,8 +94,7 @@ pub fn search(
     limit: usize,
 ) -> Vec<ScoredPassage> {
     let stats = index.stats(&question.terms);
-    let mut chosen: Vec<u32> =
-        index.by_words(&question.terms, FTS5, 150).into_iter().map(|(at, _)| at).collect();
+    let mut chosen = index.candidates(question);
     let mut similarity = HashMap::new();
     for (at, found) in best((0..).zip(similar.unwrap_or_default()).collect(), 80) {
         similarity.insert(at, found);

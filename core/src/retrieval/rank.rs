@@ -15,6 +15,9 @@ use crate::ids::DocumentId;
 use crate::model::Passage;
 use crate::ports::store::TermStats;
 
+/// Where a figure is asked for, one in so many places is kept for rows of tables.
+const TABLE_SHARE: usize = 3;
+
 /// A passage that words or meaning found.
 #[derive(Clone, Debug)]
 pub struct Candidate {
@@ -95,7 +98,8 @@ pub fn rank(
             |ranked: &Ranked| (ranked.scored.passage.document_id, ranked.scored.passage.ordinal);
         two.scored.score.total_cmp(&one.scored.score).then_with(|| place(one).cmp(&place(two)))
     });
-    spread(ranked, limit)
+    let tables = if question.wants_number { limit / TABLE_SHARE } else { 0 };
+    spread(ranked, limit, tables)
 }
 
 /// The name and title of a passage's document, as they are indexed.

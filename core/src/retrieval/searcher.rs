@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures::future::try_join_all;
+
 use super::question::Question;
 use super::rank::{Candidate, rank};
 use super::weights::Weights;
@@ -12,7 +14,7 @@ use crate::ports::embedder::{EmbedKind, Embedder};
 use crate::ports::store::{SearchScope, Store, TermStats};
 
 /// Candidates by words.
-const TEXT_CANDIDATES: u32 = 150;
+const TEXT_CANDIDATES: u32 = 200;
 /// Candidates by meaning.
 const VECTOR_CANDIDATES: u32 = 80;
 /// The most passages that one search gives.
@@ -85,9 +87,13 @@ impl Searcher {
             return Ok((TermStats::default(), Vec::new()));
         }
         let stats = self.store.term_stats(workspace, &question.terms).await?;
-        let limit = TEXT_CANDIDATES.max(limit * 2);
-        let hits = self.store.search_text(workspace, scope, &question.terms, limit).await?;
-        Ok((stats, hits.into_iter().map(|hit| hit.chunk_id).collect()))
+        let searches = question.searches();
+        let limit = TEXT_CANDIDATES.max(limit * 2) / searches.len().max(1) as u32;
+        let found = searches
+            .iter()
+            .map(|terms| self.store.search_text(workspace, scope, terms, limit));
+        let hits = try_join_all(found).await?;
+        Ok((stats, hits.into_iter().flatten().map(|hit| hit.chunk_id).collect()))
     }
 
     /// The nearest chunks, or a sentence that says why there are none.

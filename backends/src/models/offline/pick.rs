@@ -127,6 +127,13 @@ fn score(piece: &mut Piece<'_>, question: &Question, rarity: &[f32], best_prior:
     if let (Some(row), Some(choice)) = (&piece.row, piece.choice) {
         near.extend(terms(row.columns.get(choice.cell).copied().unwrap_or("")));
     }
+    // "Three Months Ended October 29, 2023" says what "third quarter of fiscal year 2024"
+    // asks, in other words.
+    let column_says_time = piece.row.as_ref().zip(piece.choice).is_some_and(|(row, choice)| {
+        let column = Periods::read(row.columns.get(choice.cell).copied().unwrap_or(""));
+        let asked = &question.periods;
+        asked.length_fit(&column) == Fit::Fits && asked.date_fit(&column) != Fit::Contradicts
+    });
     let mut covered = 0.0;
     let mut whole = 0.0;
     for (at, term) in question.terms.iter().enumerate() {
@@ -135,7 +142,7 @@ fn score(piece: &mut Piece<'_>, question: &Question, rarity: &[f32], best_prior:
             1.0
         } else if named && document.contains(term) {
             0.95
-        } else if near.contains(term) {
+        } else if near.contains(term) || (column_says_time && question.times[at]) {
             0.9
         } else if header.contains(term) || section.contains(term) {
             0.6
@@ -166,7 +173,7 @@ fn score(piece: &mut Piece<'_>, question: &Question, rarity: &[f32], best_prior:
             });
             score += 0.45
                 * if is_time && !label.is_empty() {
-                    0.7 * times.max(0.0)
+                    0.45 * times.max(0.0)
                 } else {
                     label_match(&label, row.group, question, &content, rarity)
                 };
