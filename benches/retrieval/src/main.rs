@@ -79,6 +79,7 @@ fn weights() -> Weights {
     set("NEIGHBOURS", &mut weights.neighbours);
     set("COVERAGE", &mut weights.coverage);
     set("MEANING", &mut weights.meaning);
+    set("MEANING_OF_FIGURES", &mut weights.meaning_of_figures);
     set("NAMED", &mut weights.named_document);
     set("PERIOD", &mut weights.period);
     set("TABLE", &mut weights.table);
@@ -98,10 +99,7 @@ fn beir(arguments: &[String]) -> Result<()> {
         if let Some(vectors) = &mut vectors {
             set.learn(vectors)?;
             print(name, "meaning only", set.meaning(vectors));
-            for meaning in [0.1, 0.2, 0.3, 0.4, 0.5] {
-                let weights = Weights { meaning, ..weights.clone() };
-                print(name, &format!("fused {meaning}"), set.fused(Some(vectors), &weights));
-            }
+            print(name, "fused", set.fused(Some(vectors), &weights));
         }
     }
     Ok(())
@@ -121,10 +119,12 @@ fn quiz(arguments: &[String]) -> Result<()> {
         }
         let known = vectors.as_ref().map(|vectors| quiz::passage_vectors(&index, vectors));
         let mut tally = Tally::default();
+        let mut times = Vec::new();
         for asked in &asked {
             let vectors = vectors.as_ref().zip(known.as_deref());
             let outcome = quiz::ask(&index, asked, vectors, &weights, limit);
             tally.add(&outcome);
+            times.push(outcome.ranking);
             let mark = |right: bool| if right { "ok" } else { "--" };
             println!(
                 "{:6} rank {:>4}  page {}  value {}  first {}  {} => {}",
@@ -141,6 +141,9 @@ fn quiz(arguments: &[String]) -> Result<()> {
                 outcome.passages.iter().take(6).for_each(|passage| println!("      {passage}"));
             }
         }
+        times.sort();
+        let slowest = times.get(times.len() * 95 / 100).copied().unwrap_or_default();
+        println!("ranking the candidates: p95 {:.2} ms", slowest.as_secs_f64() * 1e3);
         let share = |n: usize| 100.0 * n as f64 / tally.asked.max(1) as f64;
         println!(
             "{file}: {} asked; right page ranked first {:.0} %, among {limit} {:.0} %; cites it {:.0} %; quotes the value {:.0} %; first quote does both {:.0} %",
@@ -177,8 +180,13 @@ fn find(arguments: &[String]) -> Result<()> {
         if passage.text.contains(&text) {
             println!(
                 "{} page {:?} table {} title {:?}\nsection {}\nheader {}\n{}\n",
-                passage.filename, passage.page, passage.is_table, passage.title, passage.section,
-                passage.header, passage.text
+                passage.filename,
+                passage.page,
+                passage.is_table,
+                passage.title,
+                passage.section,
+                passage.header,
+                passage.text
             );
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use quaestor_backends::models::offline::OfflineModel;
@@ -35,6 +36,8 @@ pub struct Outcome {
     /// Whether the first quote already does both.
     pub at_once: bool,
     pub answer: String,
+    /// What ranking the candidates took.
+    pub ranking: Duration,
     pub passages: Vec<String>,
 }
 
@@ -92,7 +95,7 @@ pub fn search(
     similar: Option<Vec<f32>>,
     weights: &Weights,
     limit: usize,
-) -> Vec<ScoredPassage> {
+) -> (Vec<ScoredPassage>, Duration) {
     let stats = index.stats(&question.terms);
     let mut chosen = index.candidates(question);
     let mut similarity = HashMap::new();
@@ -109,7 +112,9 @@ pub fn search(
             similarity: similarity.get(&at).copied(),
         })
         .collect();
-    rank(question, &stats, candidates, weights, limit)
+    let began = std::time::Instant::now();
+    let ranked = rank(question, &stats, candidates, weights, limit);
+    (ranked, began.elapsed())
 }
 
 /// Asks one question.
@@ -126,7 +131,7 @@ pub fn ask(
         let of = |vector: &Option<&[f32]>| vector.map_or(-1.0, |vector| cosine(query, vector));
         Some(passages.iter().map(of).collect())
     });
-    let found = search(index, &question, similar, weights, limit);
+    let (found, ranking) = search(index, &question, similar, weights, limit);
     // Where several files hold the same filing, each is right: `one|two`.
     let files: Vec<&str> =
         asked.file.split('|').map(|file| file.rsplit('/').next().unwrap_or(file)).collect();
@@ -172,6 +177,7 @@ pub fn ask(
             })
             .collect(),
         answer,
+        ranking,
     }
 }
 

@@ -117,7 +117,8 @@ mod tests {
         standalone_question(question, &turns)
     }
 
-    const FIRST: &str = "What were Apple's total net sales in the three months ended June 25, 2022?";
+    const FIRST: &str =
+        "What were Apple's total net sales in the three months ended June 25, 2022?";
 
     #[test]
     fn another_period_replaces_the_one_before() {

@@ -69,7 +69,11 @@ pub fn rank(
     let best = words.iter().copied().fold(0.0_f32, f32::max).max(f32::MIN_POSITIVE);
     let meaning = meaning(&candidates);
     let named = named_documents(question, scorer.idf(), &candidates, &documents);
-    let share = if meaning.is_some() { weights.meaning } else { 0.0 };
+    let share = match (&meaning, question.wants_number) {
+        (None, _) => 0.0,
+        (Some(_), true) => weights.meaning_of_figures,
+        (Some(_), false) => weights.meaning,
+    };
     let mut ranked: Vec<Ranked> = candidates
         .into_iter()
         .enumerate()
@@ -136,6 +140,9 @@ fn meaning(candidates: &[Candidate]) -> Option<Vec<f32>> {
     )
 }
 
+/// A company's name and the ticker it trades under, as terms.
+type Alias = (Vec<String>, String);
+
 /// How much of what the question says of documents' names each document's name holds,
 /// 0 to 1. A document whose title reads `Apple Inc. (AAPL)` lends its ticker to the
 /// name, so that other documents of that ticker are found by the name as well.
@@ -145,8 +152,7 @@ fn named_documents(
     candidates: &[Candidate],
     documents: &[String],
 ) -> HashMap<DocumentId, f32> {
-    let mut names: HashMap<DocumentId, (Vec<String>, Option<(Vec<String>, String)>)> =
-        HashMap::new();
+    let mut names: HashMap<DocumentId, (Vec<String>, Option<Alias>)> = HashMap::new();
     for (candidate, document) in candidates.iter().zip(documents) {
         names.entry(candidate.passage.document_id).or_insert_with(|| {
             (terms(document), candidate.passage.title.as_deref().and_then(name_and_ticker))
@@ -190,7 +196,7 @@ fn named_documents(
 }
 
 /// `Apple Inc. (AAPL) 10-Q` is the terms of the name, and the ticker's.
-fn name_and_ticker(title: &str) -> Option<(Vec<String>, String)> {
+fn name_and_ticker(title: &str) -> Option<Alias> {
     let (name, rest) = title.split_once(" (")?;
     let (ticker, _) = rest.split_once(')')?;
     let is_ticker = (1..=6).contains(&ticker.len())

@@ -89,9 +89,8 @@ impl Searcher {
         let stats = self.store.term_stats(workspace, &question.terms).await?;
         let searches = question.searches();
         let limit = TEXT_CANDIDATES.max(limit * 2) / searches.len().max(1) as u32;
-        let found = searches
-            .iter()
-            .map(|terms| self.store.search_text(workspace, scope, terms, limit));
+        let found =
+            searches.iter().map(|terms| self.store.search_text(workspace, scope, terms, limit));
         let hits = try_join_all(found).await?;
         Ok((stats, hits.into_iter().flatten().map(|hit| hit.chunk_id).collect()))
     }

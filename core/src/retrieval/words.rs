@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::analyse::analyse;
+use super::analyse::{Beginnings, analyse_for};
 use super::question::Question;
 use super::weights::Weights;
 use crate::ports::store::TermStats;
@@ -43,6 +43,7 @@ pub(super) struct Counts {
 pub(super) struct WordScorer<'a> {
     question: &'a Question,
     index: HashMap<&'a str, usize>,
+    beginnings: Beginnings,
     /// Neighbouring terms of the question and how far apart they stand in it.
     pairs: Vec<(usize, usize)>,
     idf: Vec<f32>,
@@ -69,7 +70,7 @@ impl<'a> WordScorer<'a> {
             .collect();
         let index =
             question.terms.iter().enumerate().map(|(at, term)| (term.as_str(), at)).collect();
-        Self { question, index, pairs, idf }
+        Self { question, index, beginnings: Beginnings::of(&question.terms), pairs, idf }
     }
 
     /// How much each term of the question tells, by its rarity.
@@ -87,13 +88,11 @@ impl<'a> WordScorer<'a> {
         let texts = [fields.document, fields.section, fields.header, fields.text];
         for (field, text) in texts.into_iter().enumerate() {
             let mut found = vec![0_u16; n_terms];
-            let mut length = 0;
             let mut last: Option<(usize, u32)> = None;
-            analyse(text, |term, place| {
-                length += 1;
-                if field >= 2 {
-                    hash.add(term);
-                }
+            if field >= 2 {
+                hash.add(text);
+            }
+            let length = analyse_for(text, &self.beginnings, |term, place| {
                 let Some(&at) = self.index.get(term) else { return };
                 found[at] = found[at].saturating_add(1);
                 if let Some((before, place_before)) = last
@@ -113,7 +112,12 @@ impl<'a> WordScorer<'a> {
 
     /// What the terms that only say a time are worth where all of them are found.
     pub(super) fn times_worth(&self) -> f32 {
-        self.idf.iter().zip(&self.question.times).filter(|(_, time)| **time).map(|(idf, _)| idf).sum()
+        self.idf
+            .iter()
+            .zip(&self.question.times)
+            .filter(|(_, time)| **time)
+            .map(|(idf, _)| idf)
+            .sum()
     }
 
     /// The score of a passage among others whose fields have these mean lengths.
@@ -132,11 +136,11 @@ impl<'a> WordScorer<'a> {
         let mut whole = 0.0;
         for (at, idf) in self.idf.iter().enumerate() {
             let mut frequency = 0.0;
-            for field in 0..4 {
+            for (field, mean) in mean.iter().enumerate() {
                 let found = f32::from(counts.by_field[field][at]);
                 if found > 0.0 {
                     let b = weights.field_b[field];
-                    let relative = counts.lengths[field] as f32 / mean[field].max(1.0);
+                    let relative = counts.lengths[field] as f32 / mean.max(1.0);
                     frequency += weights.fields[field] * found / (1.0 - b + b * relative);
                 }
             }
@@ -164,7 +168,8 @@ impl<'a> WordScorer<'a> {
     }
 }
 
-/// FNV-1a over terms: enough to tell passages of one result apart.
+/// FNV-1a over the letters and digits of texts: enough to tell the passages of one
+/// result apart.
 struct Fnv(u64);
 
 impl Fnv {
@@ -172,9 +177,15 @@ impl Fnv {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
-    fn add(&mut self, term: &str) {
-        for byte in term.bytes().chain([b' ']) {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    fn add(&mut self, text: &str) {
+        let mut between = true;
+        for byte in text.bytes() {
+            let counts = byte.is_ascii_alphanumeric() || byte >= 0x80;
+            if counts || !between {
+                let byte = if counts { byte.to_ascii_lowercase() } else { b' ' };
+                self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+            between = !counts;
         }
     }
 }

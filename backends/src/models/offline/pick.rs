@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use quaestor_core::ports::chat_model::GroundingPassage;
-use quaestor_core::retrieval::period::{Fit, Periods};
 use quaestor_core::retrieval::analyse::terms;
+use quaestor_core::retrieval::period::{Fit, Periods};
 use quaestor_core::retrieval::{Question, document_field};
 
 use super::row::{Choice, Row, is_figure, rows};
@@ -82,7 +82,9 @@ fn pieces(passage: &GroundingPassage) -> Vec<Piece<'_>> {
     let mut end = 0;
     for line in passage.text.split_inclusive('\n') {
         if line.contains(" | ") || line.trim_start().starts_with('|') {
-            found.extend(sentences(&passage.text[start..end]).into_iter().map(|text| piece(text, None)));
+            found.extend(
+                sentences(&passage.text[start..end]).into_iter().map(|text| piece(text, None)),
+            );
             start = end + line.len();
         }
         end += line.len();
@@ -246,13 +248,15 @@ fn label_match(
 fn has_value(text: &str) -> bool {
     let mut before = String::new();
     for word in text.split_whitespace() {
-        let bare = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '$' && c != '%' && c != '€');
+        let bare =
+            word.trim_matches(|c: char| !c.is_alphanumeric() && c != '$' && c != '%' && c != '€');
         let year = bare.len() == 4 && (bare.starts_with("19") || bare.starts_with("20"));
         let numbers_something = matches!(
             before.as_str(),
             "note" | "item" | "part" | "rule" | "section" | "form" | "page" | "level" | "topic"
         );
-        let day = bare.len() <= 2 && !Periods::read(&format!("{before} {bare}")).month_days.is_empty();
+        let day =
+            bare.len() <= 2 && !Periods::read(&format!("{before} {bare}")).month_days.is_empty();
         if is_figure(bare) && !year && !numbers_something && !day {
             return true;
         }
@@ -272,5 +276,6 @@ fn period_fit(question: &Question, text: &str, header: &str) -> f32 {
         Fit::Silent => 0.0,
         Fit::Contradicts => -1.0_f32,
     };
-    0.6 * value(question.periods.date_fit(&place)) + 0.4 * value(question.periods.length_fit(&place))
+    0.6 * value(question.periods.date_fit(&place))
+        + 0.4 * value(question.periods.length_fit(&place))
 }
