@@ -76,10 +76,16 @@ fn embedded(passage: &Passage) -> String {
     embedding_text(&document, &passage.section, &passage.header, &passage.text)
 }
 
-/// Embeds what a quiz needs.
+/// Embeds what a quiz needs: the questions and the passages that words find for them.
+/// To embed all passages would take a quarter of an hour on two cores, and those that
+/// words do not find are right for next to no question over filings.
 pub fn learn(index: &MemoryIndex, asked: &[Asked], vectors: &mut Vectors) -> Result<()> {
-    let mut texts: Vec<String> = index.passages.iter().map(embedded).collect();
-    texts.extend(asked.iter().map(|asked| asked.question.clone()));
+    let mut texts: Vec<String> = asked.iter().map(|asked| asked.question.clone()).collect();
+    for asked in asked {
+        for at in index.candidates(&Question::read(&asked.question)) {
+            texts.push(embedded(&index.passages[at as usize]));
+        }
+    }
     vectors.learn(&texts)
 }
 
