@@ -88,3 +88,32 @@ async fn a_file_that_is_no_database_is_refused() {
     let opened = SqliteStore::open(path.to_str().unwrap(), SqliteOptions::default()).await;
     assert!(opened.is_err());
 }
+
+/// More chunks than are scored one and all.
+#[tokio::test]
+async fn in_a_wide_scope_rare_words_lead_and_common_ones_fill_up() {
+    let f = quaestor_contracts::store::Fixture::over(empty_store().await).await;
+    let collection = f.collection("wide").await;
+    let texts: Vec<String> = (0..12_000)
+        .map(|place| {
+            let half = if place % 2 == 0 { "half" } else { "other" };
+            let rare = if place % 4_000 == 0 { "rare" } else { "usual" };
+            format!("common {half} {rare}")
+        })
+        .collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let document = f.ingest(collection, "wide.txt", &texts).await;
+    let scope = f.scope(&[collection]);
+    let chunk = |place| quaestor_core::ids::ChunkId::derive(document, 1, place);
+    let mut hits = f.found(&scope, &["common", "half", "rare"]).await;
+    assert_eq!(hits.len(), 50);
+    hits[..3].sort();
+    let mut rare = [chunk(0), chunk(4_000), chunk(8_000)];
+    rare.sort();
+    assert_eq!(hits[..3], rare);
+    let hits = f.found(&scope, &["common", "half"]).await;
+    let passages = f.store.passages(f.workspace, &hits).await.unwrap();
+    assert_eq!(passages.len(), 50);
+    assert!(passages.iter().all(|passage| passage.text.contains("half")));
+    assert_eq!(f.found(&scope, &["common"]).await.len(), 50);
+}

@@ -111,20 +111,20 @@ impl TermCounts {
             .await?;
             chunks = Some(rows::unsigned(&row, "chunks")?);
         }
-        if known.iter().any(Option::is_none) {
-            if let Some(table) = terms_table(connection, workspace).await? {
-                let sql = format!("SELECT doc FROM {table}_counts WHERE term = $1");
-                for (term, count) in terms.iter().zip(&mut known) {
-                    if count.is_none() {
-                        let row = sqlx::query(AssertSqlSafe(sql.clone()))
-                            .bind(term.to_ascii_lowercase())
-                            .fetch_optional(&mut *connection)
-                            .await?;
-                        *count = Some(match row {
-                            Some(row) => rows::unsigned(&row, "doc")?,
-                            None => 0,
-                        });
-                    }
+        if known.iter().any(Option::is_none)
+            && let Some(table) = terms_table(connection, workspace).await?
+        {
+            let sql = format!("SELECT doc FROM {table}_counts WHERE term = $1");
+            for (term, count) in terms.iter().zip(&mut known) {
+                if count.is_none() {
+                    let row = sqlx::query(AssertSqlSafe(sql.clone()))
+                        .bind(term.to_ascii_lowercase())
+                        .fetch_optional(&mut *connection)
+                        .await?;
+                    *count = Some(match row {
+                        Some(row) => rows::unsigned(&row, "doc")?,
+                        None => 0,
+                    });
                 }
             }
         }

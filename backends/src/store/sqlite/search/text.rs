@@ -93,7 +93,7 @@ pub(super) async fn search(
 
 /// The rarest words, as many as may be scored, and the others.
 fn lead<'a, 'b>(known: &'a [(u64, &'b str)]) -> (&'a [(u64, &'b str)], &'a [(u64, &'b str)]) {
-    let mut sum = 0;
+    let mut sum = 0_u64;
     let leading = known
         .iter()
         .take_while(|(count, _)| {
@@ -107,7 +107,7 @@ fn lead<'a, 'b>(known: &'a [(u64, &'b str)]) -> (&'a [(u64, &'b str)], &'a [(u64
 /// The common words that still weigh something: BM25 gives nothing for a word that
 /// half of the chunks hold, and little for one that two in five do.
 fn adding<'a, 'b>(common: &'a [(u64, &'b str)], chunks: u64) -> &'a [(u64, &'b str)] {
-    let mut sum = 0;
+    let mut sum = 0_u64;
     let adding = common
         .iter()
         .take_while(|(count, _)| {
