@@ -159,12 +159,7 @@ impl Set {
         self.score(|query| {
             let question = Question::read(&query.text);
             let stats = self.index.stats(&question.terms);
-            let mut chosen: Vec<u32> = self
-                .index
-                .by_words(&question.terms, crate::memory_index::FTS5, 150)
-                .into_iter()
-                .map(|(at, _)| at)
-                .collect();
+            let mut chosen = self.index.candidates(&question);
             let all = vectors.map(|known| self.similarities(&query.text, known));
             let mut similar: HashMap<u32, f32> = HashMap::new();
             if let Some(all) = all {

@@ -1,7 +1,8 @@
 //! Scores retrieval and quoting on labelled data.
 //!
 //! `beir` prints nDCG@10 and recall@10 for words, meaning and both on the retrieval sets;
-//! `quiz FILE…` asks questions over the filings; `show QUESTION` prints what one finds.
+//! `quiz FILE…` asks questions over the filings; `show QUESTION` prints what one finds;
+//! `find TEXT` prints the passages that hold a text.
 //! The data is looked for in `../shared/data`, or `QUAESTOR_SHARED`.
 #![expect(clippy::print_stdout, reason = "a tool whose output is its result")]
 #![expect(unreachable_pub, reason = "a program: everything is private to it")]
@@ -24,13 +25,14 @@ use crate::vectors::Vectors;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let Some(command) = arguments.first() else { bail!("say beir, quiz, show or tune") };
+    let Some(command) = arguments.first() else { bail!("say beir, quiz, show or find") };
     let rest = &arguments[1..];
     match command.as_str() {
         "beir" => beir(rest),
         "quiz" => quiz(rest),
         "show" => show(rest),
-        other => bail!("there is no command {other:?}: say beir, quiz or show"),
+        "find" => find(rest),
+        other => bail!("there is no command {other:?}: say beir, quiz, show or find"),
     }
 }
 
@@ -77,6 +79,7 @@ fn weights() -> Weights {
     set("NEIGHBOURS", &mut weights.neighbours);
     set("COVERAGE", &mut weights.coverage);
     set("MEANING", &mut weights.meaning);
+    set("MEANING_OF_FIGURES", &mut weights.meaning_of_figures);
     set("NAMED", &mut weights.named_document);
     set("PERIOD", &mut weights.period);
     set("TABLE", &mut weights.table);
@@ -96,10 +99,7 @@ fn beir(arguments: &[String]) -> Result<()> {
         if let Some(vectors) = &mut vectors {
             set.learn(vectors)?;
             print(name, "meaning only", set.meaning(vectors));
-            for meaning in [0.1, 0.2, 0.3, 0.4, 0.5] {
-                let weights = Weights { meaning, ..weights.clone() };
-                print(name, &format!("fused {meaning}"), set.fused(Some(vectors), &weights));
-            }
+            print(name, "fused", set.fused(Some(vectors), &weights));
         }
     }
     Ok(())
@@ -119,10 +119,12 @@ fn quiz(arguments: &[String]) -> Result<()> {
         }
         let known = vectors.as_ref().map(|vectors| quiz::passage_vectors(&index, vectors));
         let mut tally = Tally::default();
+        let mut times = Vec::new();
         for asked in &asked {
             let vectors = vectors.as_ref().zip(known.as_deref());
             let outcome = quiz::ask(&index, asked, vectors, &weights, limit);
             tally.add(&outcome);
+            times.push(outcome.ranking);
             let mark = |right: bool| if right { "ok" } else { "--" };
             println!(
                 "{:6} rank {:>4}  page {}  value {}  first {}  {} => {}",
@@ -139,6 +141,9 @@ fn quiz(arguments: &[String]) -> Result<()> {
                 outcome.passages.iter().take(6).for_each(|passage| println!("      {passage}"));
             }
         }
+        times.sort();
+        let slowest = times.get(times.len() * 95 / 100).copied().unwrap_or_default();
+        println!("ranking the candidates: p95 {:.2} ms", slowest.as_secs_f64() * 1e3);
         let share = |n: usize| 100.0 * n as f64 / tally.asked.max(1) as f64;
         println!(
             "{file}: {} asked; right page ranked first {:.0} %, among {limit} {:.0} %; cites it {:.0} %; quotes the value {:.0} %; first quote does both {:.0} %",
@@ -162,8 +167,28 @@ fn show(arguments: &[String]) -> Result<()> {
         pages: None,
         value: "-".to_owned(),
     };
-    let outcome = quiz::ask(&index, &asked, None, &weights(), 12);
+    let limit = std::env::var("LIMIT").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
+    let outcome = quiz::ask(&index, &asked, None, &weights(), limit);
     println!("{}\n", outcome.answer);
     outcome.passages.iter().for_each(|passage| println!("{passage}"));
+    Ok(())
+}
+
+fn find(arguments: &[String]) -> Result<()> {
+    let text = arguments.join(" ");
+    for passage in filings::read_all(&data().join("filings"))? {
+        if passage.text.contains(&text) {
+            println!(
+                "{} page {:?} table {} title {:?}\nsection {}\nheader {}\n{}\n",
+                passage.filename,
+                passage.page,
+                passage.is_table,
+                passage.title,
+                passage.section,
+                passage.header,
+                passage.text
+            );
+        }
+    }
     Ok(())
 }

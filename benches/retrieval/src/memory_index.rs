@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use quaestor_core::model::Passage;
 use quaestor_core::ports::store::TermStats;
-use quaestor_core::retrieval::{document_field, index_terms};
+use quaestor_core::retrieval::{Question, document_field, index_terms};
 
 /// Passages with what is needed to find them.
 pub struct MemoryIndex {
@@ -61,6 +61,23 @@ impl MemoryIndex {
             }
         }
         best(scores.into_iter().collect(), limit)
+    }
+}
+
+impl MemoryIndex {
+    /// The candidates by words, as the product asks a store for them.
+    pub fn candidates(&self, question: &Question) -> Vec<u32> {
+        let searches = question.searches();
+        let limit = 200 / searches.len().max(1);
+        let mut chosen = Vec::new();
+        for terms in searches {
+            for (at, _) in self.by_words(&terms, FTS5, limit) {
+                if !chosen.contains(&at) {
+                    chosen.push(at);
+                }
+            }
+        }
+        chosen
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use quaestor_backends::models::offline::OfflineModel;
@@ -12,7 +13,7 @@ use quaestor_core::retrieval::{
 };
 use serde::Deserialize;
 
-use crate::memory_index::{FTS5, MemoryIndex, best};
+use crate::memory_index::{MemoryIndex, best};
 use crate::vectors::{Vectors, cosine};
 
 /// A question with its gold.
@@ -35,6 +36,8 @@ pub struct Outcome {
     /// Whether the first quote already does both.
     pub at_once: bool,
     pub answer: String,
+    /// What ranking the candidates took.
+    pub ranking: Duration,
     pub passages: Vec<String>,
 }
 
@@ -73,10 +76,16 @@ fn embedded(passage: &Passage) -> String {
     embedding_text(&document, &passage.section, &passage.header, &passage.text)
 }
 
-/// Embeds what a quiz needs.
+/// Embeds what a quiz needs: the questions and the passages that words find for them.
+/// To embed all passages would take a quarter of an hour on two cores, and those that
+/// words do not find are right for next to no question over filings.
 pub fn learn(index: &MemoryIndex, asked: &[Asked], vectors: &mut Vectors) -> Result<()> {
-    let mut texts: Vec<String> = index.passages.iter().map(embedded).collect();
-    texts.extend(asked.iter().map(|asked| asked.question.clone()));
+    let mut texts: Vec<String> = asked.iter().map(|asked| asked.question.clone()).collect();
+    for asked in asked {
+        for at in index.candidates(&Question::read(&asked.question)) {
+            texts.push(embedded(&index.passages[at as usize]));
+        }
+    }
     vectors.learn(&texts)
 }
 
@@ -92,10 +101,9 @@ pub fn search(
     similar: Option<Vec<f32>>,
     weights: &Weights,
     limit: usize,
-) -> Vec<ScoredPassage> {
+) -> (Vec<ScoredPassage>, Duration) {
     let stats = index.stats(&question.terms);
-    let mut chosen: Vec<u32> =
-        index.by_words(&question.terms, FTS5, 150).into_iter().map(|(at, _)| at).collect();
+    let mut chosen = index.candidates(question);
     let mut similarity = HashMap::new();
     for (at, found) in best((0..).zip(similar.unwrap_or_default()).collect(), 80) {
         similarity.insert(at, found);
@@ -110,7 +118,9 @@ pub fn search(
             similarity: similarity.get(&at).copied(),
         })
         .collect();
-    rank(question, &stats, candidates, weights, limit)
+    let began = std::time::Instant::now();
+    let ranked = rank(question, &stats, candidates, weights, limit);
+    (ranked, began.elapsed())
 }
 
 /// Asks one question.
@@ -127,7 +137,7 @@ pub fn ask(
         let of = |vector: &Option<&[f32]>| vector.map_or(-1.0, |vector| cosine(query, vector));
         Some(passages.iter().map(of).collect())
     });
-    let found = search(index, &question, similar, weights, limit);
+    let (found, ranking) = search(index, &question, similar, weights, limit);
     // Where several files hold the same filing, each is right: `one|two`.
     let files: Vec<&str> =
         asked.file.split('|').map(|file| file.rsplit('/').next().unwrap_or(file)).collect();
@@ -173,6 +183,7 @@ pub fn ask(
             })
             .collect(),
         answer,
+        ranking,
     }
 }
 

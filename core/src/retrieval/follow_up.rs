@@ -85,3 +85,69 @@ fn is_day(word: &str) -> bool {
     let digits = word.trim_matches(|c: char| !c.is_alphanumeric());
     digits.len() <= 2 && digits.parse::<u8>().is_ok_and(|day| (1..=31).contains(&day))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{ConversationId, MessageId};
+    use crate::model::MessageState;
+
+    fn turn(role: MessageRole, content: &str) -> Message {
+        Message {
+            id: MessageId(uuid::Uuid::nil()),
+            conversation_id: ConversationId(uuid::Uuid::nil()),
+            role,
+            state: MessageState::Done,
+            content: content.to_owned(),
+            citations: Vec::new(),
+            figures: Vec::new(),
+            model: None,
+            usage: None,
+            error: None,
+            created_at: crate::clock::Time::default(),
+        }
+    }
+
+    fn after(earlier: &[&str], question: &str) -> String {
+        let mut turns = Vec::new();
+        for asked in earlier {
+            turns.push(turn(MessageRole::User, asked));
+            turns.push(turn(MessageRole::Assistant, "“82,959” [1]"));
+        }
+        standalone_question(question, &turns)
+    }
+
+    const FIRST: &str =
+        "What were Apple's total net sales in the three months ended June 25, 2022?";
+
+    #[test]
+    fn another_period_replaces_the_one_before() {
+        let whole = after(&[FIRST], "And for the nine months?");
+        for word in ["nine", "Apple's", "net", "sales"] {
+            assert!(whole.contains(word), "{whole}");
+        }
+        assert!(!whole.contains("three"), "{whole}");
+    }
+
+    #[test]
+    fn another_company_replaces_the_one_before() {
+        let whole = after(&[FIRST], "What about Intel?");
+        assert!(whole.contains("Intel") && whole.contains("net sales"), "{whole}");
+        assert!(!whole.contains("Apple"), "{whole}");
+        assert!(whole.contains("2022"), "{whole}");
+    }
+
+    #[test]
+    fn a_follow_up_of_a_follow_up_reaches_the_first_question() {
+        let whole = after(&[FIRST, "What about Intel?"], "And Amazon?");
+        assert!(whole.contains("Amazon") && whole.contains("net sales"), "{whole}");
+        assert!(!whole.contains("Apple"), "{whole}");
+    }
+
+    #[test]
+    fn a_question_that_stands_alone_is_left_as_it_is() {
+        let own = "How much did Amazon record as estimated severance costs in 2023?";
+        assert_eq!(after(&[FIRST], own), own);
+        assert_eq!(after(&[], "And then?"), "And then?");
+    }
+}

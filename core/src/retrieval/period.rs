@@ -85,8 +85,8 @@ impl Periods {
                 return fit(year && days.into_iter().any(|day| place.month_days.contains(&day)));
             }
         }
-        if !self.year_months.is_empty() && !(place.dates.is_empty() && place.year_months.is_empty())
-        {
+        let tells_month = !place.dates.is_empty() || !place.year_months.is_empty();
+        if tells_month && !self.year_months.is_empty() {
             let months = place.dates.iter().map(|date| (date.year(), date.month()));
             let mut months = months.chain(place.year_months.iter().copied());
             return fit(months.any(|month| self.year_months.contains(&month)));
@@ -118,11 +118,11 @@ impl Periods {
     /// The words of one time at the front; how many words were read, at least one.
     fn take(&mut self, words: &[Word]) -> usize {
         let word = &words[0];
-        let next = |offset: usize| words.get(offset).map_or("", |word| word.text.as_str());
-        if let Some(month) = month(&word.text) {
+        let next = |offset: usize| words.get(offset).map_or("", Word::text);
+        if let Some(month) = month(word.text()) {
             return self.take_month(month, words);
         }
-        if let Some(count) = number_word(&word.text) {
+        if let Some(count) = number_word(word.text()) {
             let unit = next(1);
             if unit.starts_with("month") {
                 push(&mut self.months, count);
@@ -140,7 +140,7 @@ impl Periods {
                 return 2;
             }
         }
-        if let Some(quarter) = ordinal(&word.text)
+        if let Some(quarter) = ordinal(word.text())
             && matches!(next(1), "quarter" | "fiscal")
             && (next(1) == "quarter" || next(2) == "quarter")
         {
@@ -152,7 +152,7 @@ impl Periods {
     }
 
     fn take_word(&mut self, word: &Word, next: &str, words: &[Word]) -> usize {
-        match word.text.as_str() {
+        match word.text() {
             "q1" | "1q" => self.take_quarter(1),
             "q2" | "2q" => self.take_quarter(2),
             "q3" | "3q" => self.take_quarter(3),
@@ -196,8 +196,8 @@ impl Periods {
         if month.joined != Some('/') || day.joined != Some('/') {
             return None;
         }
-        let (month, day) = (month.text.parse().ok()?, day.text.parse().ok()?);
-        let date = NaiveDate::from_ymd_opt(is_year(&year.text)?, month, day)?;
+        let (month, day) = (month.text().parse().ok()?, day.text().parse().ok()?);
+        let date = NaiveDate::from_ymd_opt(is_year(year.text())?, month, day)?;
         push(&mut self.dates, date);
         push(&mut self.years, date.year());
         Some(3)
@@ -214,7 +214,7 @@ impl Periods {
         if let [_, month, day, ..] = words
             && words[0].joined == Some('-')
             && month.joined == Some('-')
-            && let (Ok(month), Ok(day)) = (month.text.parse(), day.text.parse())
+            && let (Ok(month), Ok(day)) = (month.text().parse(), day.text().parse())
             && let Some(date) = NaiveDate::from_ymd_opt(year, month, day)
         {
             push(&mut self.dates, date);
@@ -224,7 +224,7 @@ impl Periods {
     }
 
     fn take_month(&mut self, month: u32, words: &[Word]) -> usize {
-        let number = |at: usize| words.get(at).map_or("", |word| word.text.as_str());
+        let number = |at: usize| words.get(at).map_or("", Word::text);
         if let Some(year) = is_year(number(1)) {
             push(&mut self.year_months, (year, month));
             push(&mut self.years, year);
@@ -257,14 +257,37 @@ fn push<T: PartialEq>(list: &mut Vec<T>, item: T) {
     }
 }
 
-/// A lower-case word and the character that joins it to the next one directly.
+/// A lower-case word and the character that joins it to the next one directly. Words
+/// are kept in place: a ranking reads thousands of them, and no word of a time is longer.
 struct Word {
-    text: String,
+    letters: [u8; LONGEST_WORD],
+    length: usize,
     joined: Option<char>,
 }
 
+/// `september` and `quarterly`, and some to spare.
+const LONGEST_WORD: usize = 12;
+
+impl Word {
+    /// A word; one that is too long to speak of a time is empty.
+    fn new(word: &str, joined: Option<char>) -> Self {
+        let mut letters = [0; LONGEST_WORD];
+        let mut length = 0;
+        if let Some(place) = letters.get_mut(..word.len()) {
+            place.copy_from_slice(word.as_bytes());
+            place.make_ascii_lowercase();
+            length = word.len();
+        }
+        Self { letters, length, joined }
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.letters[..self.length]).unwrap_or_default()
+    }
+}
+
 fn words(text: &str) -> Vec<Word> {
-    let mut words = Vec::new();
+    let mut words = Vec::with_capacity(text.len() / 5);
     let mut rest = text;
     while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric()) {
         rest = &rest[start..];
@@ -273,14 +296,13 @@ fn words(text: &str) -> Vec<Word> {
         let mut following = after.chars();
         let joined =
             following.next().filter(|_| following.next().is_some_and(|c| c.is_ascii_digit()));
-        let lower = word.to_ascii_lowercase();
         // `2022Q3` of a file name.
-        match lower.split_at_checked(4) {
-            Some((year, quarter)) if is_year(year).is_some() && quarter.starts_with('q') => {
-                words.push(Word { text: year.to_owned(), joined: None });
-                words.push(Word { text: quarter.to_owned(), joined });
+        match word.split_at_checked(4) {
+            Some((year, quarter)) if is_year(year).is_some() && quarter.starts_with(['q', 'Q']) => {
+                words.push(Word::new(year, None));
+                words.push(Word::new(quarter, joined));
             }
-            _ => words.push(Word { text: lower, joined }),
+            _ => words.push(Word::new(word, joined)),
         }
         rest = after;
     }
@@ -320,12 +342,12 @@ fn month(word: &str) -> Option<u32> {
     if word.len() < 3 {
         return None;
     }
-    let known = |name: &&str| {
+    let known = |name: &&'static str| {
         *name == word
             || (word.len() == 3 && name.starts_with(word))
             || (word == "sept" && *name == "september")
     };
-    let at = MONTHS.iter().position(|name| known(&name))?;
+    let at = MONTHS.iter().position(known)?;
     u32::try_from(at + 1).ok()
 }
 

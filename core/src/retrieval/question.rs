@@ -51,6 +51,28 @@ impl Question {
     }
 }
 
+impl Question {
+    /// What the store is asked for, each list a search of its own: all terms, and, where
+    /// the question speaks of a time, those that say no time. Running text repeats "third
+    /// quarter of fiscal year 2024" in every paragraph and would leave no place for the
+    /// table that holds the figure.
+    #[must_use]
+    pub fn searches(&self) -> Vec<Vec<String>> {
+        let content: Vec<String> = self
+            .terms
+            .iter()
+            .zip(&self.times)
+            .filter(|(_, time)| !**time)
+            .map(|(term, _)| term.clone())
+            .collect();
+        if content.len() < 2 || content.len() == self.terms.len() {
+            vec![self.terms.clone()]
+        } else {
+            vec![self.terms.clone(), content]
+        }
+    }
+}
+
 /// The terms of words with a capital that does not come from beginning the sentence.
 fn name_terms(text: &str) -> Vec<String> {
     let mut found = Vec::new();

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use chrono::Datelike;
+
 use super::ScoredPassage;
 use super::analyse::terms;
 use super::period::{Fit, Periods};
@@ -12,6 +14,9 @@ use super::words::{Counts, Fields, WordScorer};
 use crate::ids::DocumentId;
 use crate::model::Passage;
 use crate::ports::store::TermStats;
+
+/// Where a figure is asked for, one in so many places is kept for rows of tables.
+const TABLE_SHARE: usize = 3;
 
 /// A passage that words or meaning found.
 #[derive(Clone, Debug)]
@@ -50,11 +55,25 @@ pub fn rank(
         })
         .collect();
     let mean = mean_lengths(&counts);
-    let words: Vec<f32> = counts.iter().map(|of| scorer.score(of, &mean, weights)).collect();
+    let times: Vec<Times> = candidates
+        .iter()
+        .zip(&documents)
+        .map(|(candidate, document)| Times::of(question, &candidate.passage, document))
+        .collect();
+    let worth = scorer.times_worth();
+    let words: Vec<f32> = counts
+        .iter()
+        .zip(&times)
+        .map(|(of, times)| scorer.score(of, &mean, worth * times.said, weights))
+        .collect();
     let best = words.iter().copied().fold(0.0_f32, f32::max).max(f32::MIN_POSITIVE);
     let meaning = meaning(&candidates);
     let named = named_documents(question, scorer.idf(), &candidates, &documents);
-    let share = if meaning.is_some() { weights.meaning } else { 0.0 };
+    let share = match (&meaning, question.wants_number) {
+        (None, _) => 0.0,
+        (Some(_), true) => weights.meaning_of_figures,
+        (Some(_), false) => weights.meaning,
+    };
     let mut ranked: Vec<Ranked> = candidates
         .into_iter()
         .enumerate()
@@ -64,7 +83,7 @@ pub fn rank(
             let score = (1.0 - share) * words[at] / best
                 + share * similar
                 + weights.named_document * name
-                + weights.period * period_fit(question, &candidate.passage, &documents[at])
+                + weights.period * times[at].fit
                 + if question.wants_number && candidate.passage.is_table {
                     weights.table
                 } else {
@@ -83,7 +102,8 @@ pub fn rank(
             |ranked: &Ranked| (ranked.scored.passage.document_id, ranked.scored.passage.ordinal);
         two.scored.score.total_cmp(&one.scored.score).then_with(|| place(one).cmp(&place(two)))
     });
-    spread(ranked, limit)
+    let tables = if question.wants_number { limit / TABLE_SHARE } else { 0 };
+    spread(ranked, limit, tables)
 }
 
 /// The name and title of a passage's document, as they are indexed.
@@ -120,6 +140,9 @@ fn meaning(candidates: &[Candidate]) -> Option<Vec<f32>> {
     )
 }
 
+/// A company's name and the ticker it trades under, as terms.
+type Alias = (Vec<String>, String);
+
 /// How much of what the question says of documents' names each document's name holds,
 /// 0 to 1. A document whose title reads `Apple Inc. (AAPL)` lends its ticker to the
 /// name, so that other documents of that ticker are found by the name as well.
@@ -129,8 +152,7 @@ fn named_documents(
     candidates: &[Candidate],
     documents: &[String],
 ) -> HashMap<DocumentId, f32> {
-    let mut names: HashMap<DocumentId, (Vec<String>, Option<(Vec<String>, String)>)> =
-        HashMap::new();
+    let mut names: HashMap<DocumentId, (Vec<String>, Option<Alias>)> = HashMap::new();
     for (candidate, document) in candidates.iter().zip(documents) {
         names.entry(candidate.passage.document_id).or_insert_with(|| {
             (terms(document), candidate.passage.title.as_deref().and_then(name_and_ticker))
@@ -174,7 +196,7 @@ fn named_documents(
 }
 
 /// `Apple Inc. (AAPL) 10-Q` is the terms of the name, and the ticker's.
-fn name_and_ticker(title: &str) -> Option<(Vec<String>, String)> {
+fn name_and_ticker(title: &str) -> Option<Alias> {
     let (name, rest) = title.split_once(" (")?;
     let (ticker, _) = rest.split_once(')')?;
     let is_ticker = (1..=6).contains(&ticker.len())
@@ -185,32 +207,41 @@ fn name_and_ticker(title: &str) -> Option<(Vec<String>, String)> {
     Some((terms(name), terms(ticker).into_iter().next()?))
 }
 
-/// 1 where the passage's times fit the question's, -1 where they contradict, between
-/// where only a part does.
-fn period_fit(question: &Question, passage: &Passage, document: &str) -> f32 {
-    if question.periods.is_empty() {
-        return 0.0;
-    }
-    let value = |fit: Fit| -> f32 {
-        match fit {
-            Fit::Fits => 1.0,
-            Fit::Silent => 0.0,
-            Fit::Contradicts => -1.0,
+/// How a passage's times fit those of the question.
+struct Times {
+    /// 1 where they fit, -1 where they contradict, between where only a part does.
+    fit: f32,
+    /// Which share of the question's times the passage says, in whatever words.
+    said: f32,
+}
+
+impl Times {
+    fn of(question: &Question, passage: &Passage, document: &str) -> Self {
+        if question.periods.is_empty() {
+            return Self { fit: 0.0, said: 0.0 };
         }
-    };
-    let mut near = Periods::read(&passage.header);
-    if near.is_empty() {
-        near = Periods::read(&passage.text);
+        let value = |fit: Fit| -> f32 {
+            match fit {
+                Fit::Fits => 1.0,
+                Fit::Silent => 0.0,
+                Fit::Contradicts => -1.0,
+            }
+        };
+        let mut near = Periods::read(&passage.header);
+        if near.is_empty() {
+            near = Periods::read(&passage.text);
+        }
+        let mut far = Periods::read(document);
+        if let Some(date) = passage.document_date {
+            far.dates.push(date);
+            far.years.push(date.year());
+        }
+        let asked = &question.periods;
+        let (date, length) = (value(asked.date_fit(&near)), value(asked.length_fit(&near)));
+        // A filing also tells of the year before, so its own date only favours.
+        let whole = value(asked.date_fit(&far)).max(0.0) * 0.15
+            + value(asked.quarter_fit(&far)).max(0.0) * 0.1;
+        let said = if date < 0.0 { 0.0 } else { date * 0.5 + length.max(0.0) * 0.4 };
+        Self { fit: date * 0.5 + length * 0.25 + whole, said }
     }
-    let mut far = Periods::read(document);
-    if let Some(date) = passage.document_date {
-        far.dates.push(date);
-        far.years.push(chrono::Datelike::year(&date));
-    }
-    let asked = &question.periods;
-    let place = value(asked.date_fit(&near)) * 0.5 + value(asked.length_fit(&near)) * 0.25;
-    // A filing also tells of the year before, so its own date only favours.
-    let whole =
-        value(asked.date_fit(&far)).max(0.0) * 0.15 + value(asked.quarter_fit(&far)).max(0.0) * 0.1;
-    place + whole
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures::future::try_join_all;
+
 use super::question::Question;
 use super::rank::{Candidate, rank};
 use super::weights::Weights;
@@ -12,16 +14,11 @@ use crate::ports::embedder::{EmbedKind, Embedder};
 use crate::ports::store::{SearchScope, Store, TermStats};
 
 /// Candidates by words.
-const TEXT_CANDIDATES: u32 = 150;
+const TEXT_CANDIDATES: u32 = 200;
 /// Candidates by meaning.
 const VECTOR_CANDIDATES: u32 = 80;
 /// The most passages that one search gives.
 const MOST_PASSAGES: u32 = 100;
-/// A term that more than one in this many chunks hold finds no candidates: it would cost
-/// the store a walk over most of the index and say next to nothing.
-const COMMON_SHARE: u64 = 4;
-/// So many terms are searched for even where all are common.
-const FEWEST_TERMS: usize = 3;
 
 /// Searches a store by words and, with an embedder, by meaning.
 #[derive(Clone, Debug)]
@@ -90,10 +87,12 @@ impl Searcher {
             return Ok((TermStats::default(), Vec::new()));
         }
         let stats = self.store.term_stats(workspace, &question.terms).await?;
-        let terms = candidate_terms(question, &stats);
-        let limit = TEXT_CANDIDATES.max(limit * 2);
-        let hits = self.store.search_text(workspace, scope, &terms, limit).await?;
-        Ok((stats, hits.into_iter().map(|hit| hit.chunk_id).collect()))
+        let searches = question.searches();
+        let limit = TEXT_CANDIDATES.max(limit * 2) / searches.len().max(1) as u32;
+        let found =
+            searches.iter().map(|terms| self.store.search_text(workspace, scope, terms, limit));
+        let hits = try_join_all(found).await?;
+        Ok((stats, hits.into_iter().flatten().map(|hit| hit.chunk_id).collect()))
     }
 
     /// The nearest chunks, or a sentence that says why there are none.
@@ -150,20 +149,4 @@ impl Searcher {
         let near = hits.into_iter().map(|hit| (hit.chunk_id, hit.similarity)).collect();
         Ok((SearchedBy::WordsAndMeaning, note, near))
     }
-}
-
-/// The terms that find candidates: those that tell something. All of them count in the
-/// ranking afterwards.
-fn candidate_terms(question: &Question, stats: &TermStats) -> Vec<String> {
-    let with = |at: usize| stats.chunks_with.get(at).copied().unwrap_or(0);
-    let mut by_rarity: Vec<usize> = (0..question.terms.len()).filter(|at| with(*at) > 0).collect();
-    by_rarity.sort_by_key(|at| with(*at));
-    by_rarity
-        .into_iter()
-        .enumerate()
-        .filter(|(place, at)| {
-            *place < FEWEST_TERMS || with(*at).saturating_mul(COMMON_SHARE) < stats.chunks
-        })
-        .map(|(_, at)| question.terms[at].clone())
-        .collect()
 }

@@ -21,6 +21,8 @@ pub struct Weights {
     pub coverage: f32,
     /// The share of similarity in meaning; the rest is words.
     pub meaning: f32,
+    /// The same where a figure is asked for: embeddings tell little of tables.
+    pub meaning_of_figures: f32,
     /// What is added where the document is the one that the question names.
     pub named_document: f32,
     /// What is added or taken where the passage's period fits or contradicts.
@@ -38,7 +40,8 @@ impl Default for Weights {
             time_terms: 0.7,
             neighbours: 0.6,
             coverage: 0.3,
-            meaning: 0.3,
+            meaning: 0.5,
+            meaning_of_figures: 0.25,
             named_document: 0.25,
             period: 0.25,
             table: 0.2,

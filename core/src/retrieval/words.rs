@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::analyse::analyse;
+use super::analyse::{Beginnings, analyse_for};
 use super::question::Question;
 use super::weights::Weights;
 use crate::ports::store::TermStats;
@@ -43,6 +43,7 @@ pub(super) struct Counts {
 pub(super) struct WordScorer<'a> {
     question: &'a Question,
     index: HashMap<&'a str, usize>,
+    beginnings: Beginnings,
     /// Neighbouring terms of the question and how far apart they stand in it.
     pairs: Vec<(usize, usize)>,
     idf: Vec<f32>,
@@ -69,7 +70,7 @@ impl<'a> WordScorer<'a> {
             .collect();
         let index =
             question.terms.iter().enumerate().map(|(at, term)| (term.as_str(), at)).collect();
-        Self { question, index, pairs, idf }
+        Self { question, index, beginnings: Beginnings::of(&question.terms), pairs, idf }
     }
 
     /// How much each term of the question tells, by its rarity.
@@ -87,13 +88,11 @@ impl<'a> WordScorer<'a> {
         let texts = [fields.document, fields.section, fields.header, fields.text];
         for (field, text) in texts.into_iter().enumerate() {
             let mut found = vec![0_u16; n_terms];
-            let mut length = 0;
             let mut last: Option<(usize, u32)> = None;
-            analyse(text, |term, place| {
-                length += 1;
-                if field >= 2 {
-                    hash.add(term);
-                }
+            if field >= 2 {
+                hash.add(text);
+            }
+            let length = analyse_for(text, &self.beginnings, |term, place| {
                 let Some(&at) = self.index.get(term) else { return };
                 found[at] = found[at].saturating_add(1);
                 if let Some((before, place_before)) = last
@@ -111,26 +110,49 @@ impl<'a> WordScorer<'a> {
         counts
     }
 
+    /// What the terms that only say a time are worth where all of them are found.
+    pub(super) fn times_worth(&self) -> f32 {
+        self.idf
+            .iter()
+            .zip(&self.question.times)
+            .filter(|(_, time)| **time)
+            .map(|(idf, _)| idf)
+            .sum()
+    }
+
     /// The score of a passage among others whose fields have these mean lengths.
-    #[must_use]
-    pub(super) fn score(&self, counts: &Counts, mean: &[f32; 4], weights: &Weights) -> f32 {
+    /// `time_floor` is what the terms that only say a time score at least: a table's
+    /// header says "Three Months Ended" where the question says "third quarter".
+    pub(super) fn score(
+        &self,
+        counts: &Counts,
+        mean: &[f32; 4],
+        time_floor: f32,
+        weights: &Weights,
+    ) -> f32 {
         let mut score = 0.0;
+        let mut times = 0.0;
         let mut covered = 0.0;
         let mut whole = 0.0;
         for (at, idf) in self.idf.iter().enumerate() {
             let mut frequency = 0.0;
-            for field in 0..4 {
+            for (field, mean) in mean.iter().enumerate() {
                 let found = f32::from(counts.by_field[field][at]);
                 if found > 0.0 {
                     let b = weights.field_b[field];
-                    let relative = counts.lengths[field] as f32 / mean[field].max(1.0);
+                    let relative = counts.lengths[field] as f32 / mean.max(1.0);
                     frequency += weights.fields[field] * found / (1.0 - b + b * relative);
                 }
             }
             whole += idf;
             if frequency > 0.0 {
                 covered += idf;
-                score += idf * frequency * (weights.k1 + 1.0) / (frequency + weights.k1);
+                let gain = idf * frequency * (weights.k1 + 1.0) / (frequency + weights.k1);
+                if self.question.times[at] {
+                    times += gain;
+                } else {
+                    score += gain;
+                }
             }
         }
         let neighbours: f32 = self
@@ -141,11 +163,13 @@ impl<'a> WordScorer<'a> {
             .map(|((one, two), _)| self.idf[*one].min(self.idf[*two]))
             .sum();
         let coverage = if whole > 0.0 { covered / whole } else { 0.0 };
-        (score + weights.neighbours * neighbours) * (1.0 - weights.coverage * (1.0 - coverage))
+        let score = score + times.max(time_floor) + weights.neighbours * neighbours;
+        score * (1.0 - weights.coverage * (1.0 - coverage))
     }
 }
 
-/// FNV-1a over terms: enough to tell passages of one result apart.
+/// FNV-1a over the letters and digits of texts: enough to tell the passages of one
+/// result apart.
 struct Fnv(u64);
 
 impl Fnv {
@@ -153,9 +177,15 @@ impl Fnv {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
-    fn add(&mut self, term: &str) {
-        for byte in term.bytes().chain([b' ']) {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    fn add(&mut self, text: &str) {
+        let mut between = true;
+        for byte in text.bytes() {
+            let counts = byte.is_ascii_alphanumeric() || byte >= 0x80;
+            if counts || !between {
+                let byte = if counts { byte.to_ascii_lowercase() } else { b' ' };
+                self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+            between = !counts;
         }
     }
 }
@@ -171,7 +201,7 @@ mod tests {
         let stats = TermStats { chunks: 1000, chunks_with: with };
         let scorer = WordScorer::new(&question, &stats, &weights);
         let counts = scorer.count(&Fields { document: "", section: "", header: "", text });
-        scorer.score(&counts, &[1.0, 1.0, 1.0, 10.0], &weights)
+        scorer.score(&counts, &[1.0, 1.0, 1.0, 10.0], 0.0, &weights)
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use quaestor_core::ports::chat_model::GroundingPassage;
-use quaestor_core::retrieval::period::{Fit, Periods};
 use quaestor_core::retrieval::analyse::terms;
+use quaestor_core::retrieval::period::{Fit, Periods};
 use quaestor_core::retrieval::{Question, document_field};
 
 use super::row::{Choice, Row, is_figure, rows};
@@ -82,7 +82,9 @@ fn pieces(passage: &GroundingPassage) -> Vec<Piece<'_>> {
     let mut end = 0;
     for line in passage.text.split_inclusive('\n') {
         if line.contains(" | ") || line.trim_start().starts_with('|') {
-            found.extend(sentences(&passage.text[start..end]).into_iter().map(|text| piece(text, None)));
+            found.extend(
+                sentences(&passage.text[start..end]).into_iter().map(|text| piece(text, None)),
+            );
             start = end + line.len();
         }
         end += line.len();
@@ -127,6 +129,13 @@ fn score(piece: &mut Piece<'_>, question: &Question, rarity: &[f32], best_prior:
     if let (Some(row), Some(choice)) = (&piece.row, piece.choice) {
         near.extend(terms(row.columns.get(choice.cell).copied().unwrap_or("")));
     }
+    // "Three Months Ended October 29, 2023" says what "third quarter of fiscal year 2024"
+    // asks, in other words.
+    let column_says_time = piece.row.as_ref().zip(piece.choice).is_some_and(|(row, choice)| {
+        let column = Periods::read(row.columns.get(choice.cell).copied().unwrap_or(""));
+        let asked = &question.periods;
+        asked.length_fit(&column) == Fit::Fits && asked.date_fit(&column) != Fit::Contradicts
+    });
     let mut covered = 0.0;
     let mut whole = 0.0;
     for (at, term) in question.terms.iter().enumerate() {
@@ -135,7 +144,7 @@ fn score(piece: &mut Piece<'_>, question: &Question, rarity: &[f32], best_prior:
             1.0
         } else if named && document.contains(term) {
             0.95
-        } else if near.contains(term) {
+        } else if near.contains(term) || (column_says_time && question.times[at]) {
             0.9
         } else if header.contains(term) || section.contains(term) {
             0.6
@@ -159,9 +168,19 @@ fn score(piece: &mut Piece<'_>, question: &Question, rarity: &[f32], best_prior:
                 score -= 0.5;
             }
             let label = row.label(question);
-            score += 0.45 * label_match(&label, row.group, question, &content, rarity);
+            let times = row.own_time_fit(question);
+            // A row that is named by its time alone: the month of a summary.
+            let is_time = terms(&label).iter().all(|word| {
+                question.terms.iter().zip(&question.times).any(|(term, time)| *time && term == word)
+            });
+            score += 0.45
+                * if is_time && !label.is_empty() {
+                    0.45 * times.max(0.0)
+                } else {
+                    label_match(&label, row.group, question, &content, rarity)
+                };
             score += piece.choice.map_or(-0.3, |choice| 0.3 * choice.fit);
-            score += 0.3 * row.own_time_fit(question);
+            score += 0.3 * times;
         }
         None => {
             if question.wants_number && !has_value(piece.text) {
@@ -229,13 +248,15 @@ fn label_match(
 fn has_value(text: &str) -> bool {
     let mut before = String::new();
     for word in text.split_whitespace() {
-        let bare = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '$' && c != '%' && c != '€');
+        let bare =
+            word.trim_matches(|c: char| !c.is_alphanumeric() && c != '$' && c != '%' && c != '€');
         let year = bare.len() == 4 && (bare.starts_with("19") || bare.starts_with("20"));
         let numbers_something = matches!(
             before.as_str(),
             "note" | "item" | "part" | "rule" | "section" | "form" | "page" | "level" | "topic"
         );
-        let day = bare.len() <= 2 && !Periods::read(&format!("{before} {bare}")).month_days.is_empty();
+        let day =
+            bare.len() <= 2 && !Periods::read(&format!("{before} {bare}")).month_days.is_empty();
         if is_figure(bare) && !year && !numbers_something && !day {
             return true;
         }
@@ -255,5 +276,6 @@ fn period_fit(question: &Question, text: &str, header: &str) -> f32 {
         Fit::Silent => 0.0,
         Fit::Contradicts => -1.0_f32,
     };
-    0.6 * value(question.periods.date_fit(&place)) + 0.4 * value(question.periods.length_fit(&place))
+    0.6 * value(question.periods.date_fit(&place))
+        + 0.4 * value(question.periods.length_fit(&place))
 }

@@ -68,9 +68,9 @@ fn is_value(cell: &str) -> bool {
 /// above the row, else the first that is long enough.
 fn columns_of<'a>(headers: &[Vec<&'a str>], own: &[&str], length: usize) -> Vec<&'a str> {
     let holds = |header: &&Vec<&str>| {
-        own.iter().filter(|name| !name.is_empty()).all(|name| {
-            header.iter().any(|column| column.contains(name))
-        })
+        own.iter()
+            .filter(|name| !name.is_empty())
+            .all(|name| header.iter().any(|column| column.contains(name)))
     };
     let fits = |header: &&Vec<&str>| header.len() >= length;
     let header = headers
@@ -108,15 +108,21 @@ impl Row<'_> {
         };
         let mut found: Vec<usize> = Vec::new();
         for (at, cell) in self.cells.iter().enumerate().filter(|(_, cell)| !is_nil(cell)) {
-            let names = if is_figure(cell) { at == 0 && whole(cell) } else { asked(cell) || (at == 0 && whole(cell)) };
+            let names = if is_figure(cell) {
+                at == 0 && whole(cell)
+            } else {
+                asked(cell) || (at == 0 && whole(cell))
+            };
             let again = found.iter().any(|before| self.cells[*before] == *cell);
             if names && !again {
                 found.push(at);
             }
         }
         if found.is_empty() {
-            let words = |cell: &&str| !is_nil(cell) && (!is_figure(cell) || !Periods::read(cell).is_empty());
-            found.extend(self.cells.iter().position(|cell| words(&cell)));
+            let words = |cell: &&str| {
+                !is_nil(cell) && (!is_figure(cell) || !Periods::read(cell).is_empty())
+            };
+            found.extend(self.cells.iter().position(words));
         }
         found
     }

@@ -42,7 +42,8 @@ fn add<'a>(sentence: &'a str, found: &mut Vec<&'a str>) {
 fn is_abbreviation(before: &str) -> bool {
     let word = before.rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or("");
     let lower = word.to_lowercase();
-    ABBREVIATIONS.contains(&lower.as_str()) || (word.len() == 1 && word.chars().all(char::is_uppercase))
+    ABBREVIATIONS.contains(&lower.as_str())
+        || (word.len() == 1 && word.chars().all(char::is_uppercase))
 }
 
 /// Whether what follows looks like the beginning of a sentence.
@@ -56,7 +57,8 @@ mod tests {
 
     #[test]
     fn abbreviations_and_decimals_end_no_sentence() {
-        let text = "Apple Inc. sold 1.5 billion units. We paid $61.8 billion in cash. See Note 2\n\nNext";
+        let text =
+            "Apple Inc. sold 1.5 billion units. We paid $61.8 billion in cash. See Note 2\n\nNext";
         assert_eq!(
             sentences(text),
             [

@@ -50,8 +50,10 @@ fn the_row_and_the_column_of_the_period_are_told() {
 fn every_quote_stands_word_for_word_in_its_passage() {
     let sentence = "We recorded estimated severance costs of $470 million in the quarter. Other costs were small.";
     let passages = vec![passage(1, HEADER, ROWS), passage(2, "", sentence)];
-    let answer =
-        OfflineModel::answer(&request("How much were estimated severance costs?", passages.clone()));
+    let answer = OfflineModel::answer(&request(
+        "How much were estimated severance costs?",
+        passages.clone(),
+    ));
     let found = quotes(&answer);
     assert!(!found.is_empty());
     for quote in &found {

@@ -29,7 +29,67 @@ pub fn terms(text: &str) -> Vec<String> {
 /// left out but keep their position. `82,959` is `82959`, `$61.8` is `61p8` (the point
 /// would split the term in a store), `10-K` is `10k`, `Apple's` is `appl`. Parts of a
 /// compound (`RevenueFromContracts`, `2022Q3`, `non-GAAP`) are terms as well.
-pub fn analyse(text: &str, mut visit: impl FnMut(&str, u32)) {
+pub fn analyse(text: &str, visit: impl FnMut(&str, u32)) {
+    walk(text, &Beginnings::any(), visit);
+}
+
+/// As [`analyse`], for a reader who wants to see only some terms: others may be left
+/// out. How many places the text has.
+pub(super) fn analyse_for(text: &str, wanted: &Beginnings, visit: impl FnMut(&str, u32)) -> u32 {
+    walk(text, wanted, visit)
+}
+
+/// How the terms begin that a reader wants to see: the first two letters survive
+/// stemming, so most words of a text can be passed over before it.
+#[derive(Debug)]
+pub(super) struct Beginnings {
+    any: bool,
+    /// For each first letter, a bit for each second one; digits and `other` share bits.
+    seconds: [u32; 256],
+}
+
+impl Beginnings {
+    fn any() -> Self {
+        Self { any: true, seconds: [0; 256] }
+    }
+
+    /// The beginnings of these terms.
+    pub(super) fn of(terms: &[String]) -> Self {
+        let mut seconds = [0; 256];
+        for term in terms {
+            let bytes = term.as_bytes();
+            let first = bytes[0];
+            if first.is_ascii_lowercase() {
+                seconds[usize::from(first)] |= bit(bytes.get(1).copied());
+            } else {
+                // Numbers lose their marks and zeros, and letters outside of ASCII are
+                // folded: no second letter is sure.
+                seconds[usize::from(first)] = u32::MAX;
+            }
+        }
+        Self { any: false, seconds }
+    }
+
+    fn has(&self, word: &str) -> bool {
+        let bytes = word.as_bytes();
+        let second = bytes.get(1).copied();
+        let sure = bytes[0].is_ascii() && second.is_none_or(|b| b.is_ascii_alphanumeric());
+        self.any
+            || !sure
+            || self.seconds[usize::from(bytes[0].to_ascii_lowercase())] & bit(second) != 0
+    }
+}
+
+/// The bit of a second letter: one each for `a` to `z`, one for none, one for the rest.
+fn bit(second: Option<u8>) -> u32 {
+    match second.map(|b| b.to_ascii_lowercase()) {
+        Some(letter @ b'a'..=b'z') => 1 << (letter - b'a'),
+        None => 1 << 26,
+        Some(_) => 1 << 27,
+    }
+}
+
+fn walk(text: &str, wanted: &Beginnings, mut visit: impl FnMut(&str, u32)) -> u32 {
     let mut scratch = String::with_capacity(LONGEST_TERM);
     let mut position = 0;
     let mut rest = text;
@@ -37,9 +97,10 @@ pub fn analyse(text: &str, mut visit: impl FnMut(&str, u32)) {
         rest = &rest[start..];
         let end = token_end(rest);
         let (token, after) = rest.split_at(end);
-        token_terms(token, &mut scratch, &mut position, &mut visit);
+        token_terms(token, wanted, &mut scratch, &mut position, &mut visit);
         rest = after;
     }
+    position
 }
 
 /// Where the token that begins a text ends: a number with its separators, or a word
@@ -77,6 +138,7 @@ fn three_digits(bytes: &[u8]) -> bool {
 
 fn token_terms(
     token: &str,
+    wanted: &Beginnings,
     scratch: &mut String,
     position: &mut u32,
     visit: &mut impl FnMut(&str, u32),
@@ -104,12 +166,12 @@ fn token_terms(
         }
         for part in parts() {
             if !(brief && part.chars().count() <= 2) {
-                word_terms(part, scratch, position, visit);
+                word_terms(part, wanted, scratch, position, visit);
             }
         }
         return;
     }
-    word_terms(token, scratch, position, visit);
+    word_terms(token, wanted, scratch, position, visit);
 }
 
 /// `1,496.50` becomes `1496p5`.
@@ -128,6 +190,7 @@ fn number_term(token: &str, scratch: &mut String) {
 
 fn word_terms(
     word: &str,
+    wanted: &Beginnings,
     scratch: &mut String,
     position: &mut u32,
     visit: &mut impl FnMut(&str, u32),
@@ -143,13 +206,22 @@ fn word_terms(
     *position += 1;
     if let Some(inner) = compound(word) {
         for part in inner {
-            plain_term(part, scratch, place, visit);
+            plain_term(part, wanted, scratch, place, visit);
         }
     }
-    plain_term(word, scratch, place, visit);
+    plain_term(word, wanted, scratch, place, visit);
 }
 
-fn plain_term(word: &str, scratch: &mut String, place: u32, visit: &mut impl FnMut(&str, u32)) {
+fn plain_term(
+    word: &str,
+    wanted: &Beginnings,
+    scratch: &mut String,
+    place: u32,
+    visit: &mut impl FnMut(&str, u32),
+) {
+    if word.is_empty() || !wanted.has(word) {
+        return;
+    }
     scratch.clear();
     push_folded(word, scratch);
     // `IT` and `US` are no pronouns.
@@ -251,6 +323,19 @@ mod tests {
         let mut places = Vec::new();
         analyse("cost of sales", |term, at| places.push((term.to_owned(), at)));
         assert_eq!(places, [("cost".to_owned(), 0), ("sal".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn a_reader_of_some_terms_sees_them_all() {
+        let text = "Apple's net sales rose 5.0% to $82,959; É É-clair O'Neil flies, flying FY2024";
+        for wanted in terms(text) {
+            let count = |seen: &mut u32, term: &str| *seen += u32::from(term == wanted);
+            let (mut all, mut some) = (0, 0);
+            analyse(text, |term, _| count(&mut all, term));
+            let only = Beginnings::of(std::slice::from_ref(&wanted));
+            analyse_for(text, &only, |term, _| count(&mut some, term));
+            assert_eq!(all, some, "{wanted}");
+        }
     }
 
     proptest::proptest! {
