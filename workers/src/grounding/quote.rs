@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use quaestor_core::retrieval::quotes;
+
 /// A piece of a text, in bytes on character boundaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -32,18 +34,16 @@ pub(crate) fn last_statement(text: &str) -> &str {
 /// where they stand there word for word, or else the sentence or row that shares most
 /// with the statement, figures counting double.
 pub(crate) fn locate(statement: &str, passage: &str) -> Span {
-    let mut rest = statement;
-    let mut best: Option<Span> = None;
-    while let Some((_, after)) = rest.split_once('“') {
-        let Some((quoted, after)) = after.split_once('”') else { break };
-        if let Some(start) = passage.find(quoted).filter(|_| !quoted.trim().is_empty()) {
-            let found = Span { start, end: start + quoted.len() };
-            if best.is_none_or(|span| span.end - span.start < quoted.len()) {
-                best = Some(found);
-            }
-        }
-        rest = after;
-    }
+    // The statement as it stands in the answer: what it quotes ends before its marker.
+    let cited = format!("{} [1]", statement.trim_end());
+    let best = quotes(&cited)
+        .iter()
+        .filter(|quote| !quote.text.trim().is_empty())
+        .filter_map(|quote| {
+            let start = passage.find(&quote.text)?;
+            Some(Span { start, end: start + quote.text.len() })
+        })
+        .max_by_key(|span| span.end - span.start);
     best.unwrap_or_else(|| best_unit(statement, passage))
 }
 
