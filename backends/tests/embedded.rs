@@ -1,5 +1,7 @@
 //! The backends of the embedded mode keep the contracts of their ports.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by it")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -3,6 +3,8 @@
 //! Runs only where the model is: in the folder that `QUAESTOR_TEST_MODEL` names, or in
 //! the cache of the user. Elsewhere it says that it was skipped.
 
+#![expect(clippy::print_stdout, reason = "a skipped test says so")]
+
 use std::path::PathBuf;
 
 use quaestor_backends::models::minilm::MiniLm;

@@ -1,5 +1,7 @@
 //! The client of OpenAI's interface against a server that misbehaves in known ways.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by it")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Does the SQLite store keep the store's contract, and nothing behind its back?
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by it")]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -46,13 +46,18 @@ impl RateLimits for MemoryLimits {
         let mut names = self.whole_again.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = names.get(name).copied().unwrap_or(now).max(now);
         // After a step back of the clock a name owes at most its quota.
-        let whole = whole.min(now + allowed.max(cost)) + cost;
+        let owed = whole.min(now + allowed.max(cost));
+        let whole = owed + cost;
         let wait = whole - now - allowed;
         if quota.per_minute == 0 || quota.burst == 0 {
             // Such a quota admits nobody, now or later.
             return Admission::RetryAfter(Duration::from_micros(cost.unsigned_abs()));
         }
         if wait > 0 {
+            if let Some(kept) = names.get_mut(name) {
+                // Kept, or after a step back it would owe the same at every later call.
+                *kept = owed;
+            }
             return Admission::RetryAfter(Duration::from_micros(wait.unsigned_abs()));
         }
         if names.len() >= self.max_names && !names.contains_key(name) {

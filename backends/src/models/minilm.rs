@@ -68,9 +68,9 @@ fn model(loaded: &Mutex<Option<Arc<Model>>>, folder: &Folder) -> Result<Arc<Mode
 /// Cuts texts into portions for the threads, in their order.
 fn portions(texts: &[String]) -> Vec<Vec<String>> {
     let mut portions: Vec<Vec<String>> = Vec::new();
-    let mut bytes = PORTION_BYTES;
+    let mut bytes = 0;
     for text in texts {
-        if bytes + text.len() > PORTION_BYTES {
+        if portions.is_empty() || bytes + text.len() > PORTION_BYTES {
             portions.push(Vec::new());
             bytes = 0;
         }

@@ -180,7 +180,9 @@ mod tests {
         };
         // Polled in this order: all three stand in line before the thread is released.
         let (a, b, c, ()) = tokio::join!(biased; held, ordinary, urgent, release);
-        (a.unwrap(), b.unwrap(), c.unwrap());
+        for ended in [a, b, c] {
+            ended.unwrap();
+        }
         assert_eq!(*order.lock().unwrap(), ["urgent", "ordinary"]);
     }
 }

@@ -38,7 +38,7 @@ impl LocalObjects {
             tmp: folder.join("tmp"),
             next: AtomicU64::new(0),
         };
-        this.prepare().await.map_err(|error| failed("open", folder.display(), error))?;
+        this.prepare().await.map_err(|error| failed("open", &folder.display(), error))?;
         Ok(this)
     }
 
@@ -161,7 +161,7 @@ impl Objects for LocalObjects {
         File::create_new(&incoming.path)
             .await
             .map(drop)
-            .map_err(|error| failed("ping", self.objects.display(), error))
+            .map_err(|error| failed("ping", &self.objects.display(), error))
     }
 }
 
@@ -192,6 +192,6 @@ fn read_failed(key: &ObjectKey, error: io::Error) -> ObjectError {
     if is_missing(&error) { ObjectError::Missing(key.clone()) } else { failed("read", key, error) }
 }
 
-fn failed(action: &'static str, key: impl ToString, error: io::Error) -> ObjectError {
+fn failed(action: &'static str, key: &(impl ToString + ?Sized), error: io::Error) -> ObjectError {
     ObjectError::Io { action, key: key.to_string(), source: error.into() }
 }

@@ -91,8 +91,11 @@ pub(super) async fn search(
     Ok(statement.best())
 }
 
+/// A word and how many chunks hold it.
+type Counted<'b> = (u64, &'b str);
+
 /// The rarest words, as many as may be scored, and the others.
-fn lead<'a, 'b>(known: &'a [(u64, &'b str)]) -> (&'a [(u64, &'b str)], &'a [(u64, &'b str)]) {
+fn lead<'a, 'b>(known: &'a [Counted<'b>]) -> (&'a [Counted<'b>], &'a [Counted<'b>]) {
     let mut sum = 0_u64;
     let leading = known
         .iter()
