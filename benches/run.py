@@ -60,6 +60,14 @@ class Server:
         self.healthy_s = time.monotonic() - began
 
     def call(self, method, path, body=None, headers=None):
+        """One request; waits where it is told to (429)."""
+        while True:
+            status, answer = self.request(method, path, body, headers)
+            if status != 429:
+                return status, answer
+            time.sleep(0.5)
+
+    def request(self, method, path, body=None, headers=None):
         connection = http.client.HTTPConnection(self.address, timeout=300)
         headers = {"Authorization": f"Bearer {KEY}", **(headers or {})}
         if isinstance(body, (dict, list)):
@@ -121,7 +129,7 @@ class Server:
         while waiting and time.monotonic() < until:
             for job in list(waiting):
                 seen = self.call("GET", f"/api/jobs/{job}")[1]
-                if seen["state"] in ("done", "failed", "cancelled", "dead"):
+                if seen.get("state") in ("done", "failed", "cancelled", "dead"):
                     waiting.discard(job)
                     ended[job] = seen
                 else:

@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fail=0
+# Every question below is asked of this command: if it does not answer, nothing is checked.
+cargo tree --workspace -e normal --depth 1 >/dev/null
 refuse() { echo "dependencies: $*" >&2; fail=1; }
 
 # package: the members it may name
@@ -12,14 +14,15 @@ allowed() {
         quaestor-core) echo "" ;;
         quaestor-pdf) echo "quaestor-core" ;;
         quaestor-documents) echo "quaestor-core quaestor-pdf" ;;
-        quaestor-backends) echo "quaestor-core" ;;
+        quaestor-bert) echo "" ;;
+        quaestor-backends) echo "quaestor-core quaestor-bert" ;;
         quaestor-workers) echo "quaestor-core quaestor-documents" ;;
         quaestor-front) echo "quaestor-core" ;;
         *) echo "*" ;;
     esac
 }
-for package in quaestor-core quaestor-pdf quaestor-documents quaestor-backends quaestor-workers quaestor-front; do
-    for named in $(cargo tree --offline -p "$package" -e normal,build --depth 1 --prefix none 2>/dev/null |
+for package in quaestor-core quaestor-pdf quaestor-documents quaestor-bert quaestor-backends quaestor-workers quaestor-front; do
+    for named in $(cargo tree -p "$package" -e normal,build --depth 1 --prefix none 2>/dev/null |
         awk '{print $1}' | grep '^quaestor-' | grep -vx "$package" | sort -u); do
         case " $(allowed "$package") " in
             *" $named "*) ;;
@@ -31,7 +34,7 @@ done
 # What a technology's crate may be named by.
 only() {
     crate=$1; shift
-    for package in $(cargo tree --offline --workspace -i "$crate" -e normal --depth 1 --prefix none 2>/dev/null |
+    for package in $(cargo tree --workspace -i "$crate" -e normal --depth 1 --prefix none 2>/dev/null |
         awk '{print $1}' | grep '^quaestor' | sort -u); do
         case " $* " in
             *" $package "*) ;;
@@ -41,14 +44,14 @@ only() {
 }
 only sqlx quaestor-backends
 only async-openai quaestor-backends
-only candle-core quaestor-backends
+only candle-core quaestor-bert
 only axum quaestor-front
 
-if cargo tree --offline --workspace -i ring -e normal,build 2>/dev/null | grep -q '^ring'; then
+if cargo tree --workspace -i ring -e normal,build 2>/dev/null | grep -q '^ring'; then
     refuse "ring is in the build: aws-lc-rs is the one TLS provider"
 fi
 for crate in sqlx axum hyper tokio rustls reqwest; do
-    copies=$(cargo tree --offline --workspace -e normal --prefix none 2>/dev/null | awk -v c="$crate" '$1 == c {print $2}' | sort -u | wc -l)
+    copies=$(cargo tree --workspace -e normal --prefix none 2>/dev/null | awk -v c="$crate" '$1 == c {print $2}' | sort -u | wc -l)
     [ "$copies" -le 1 ] || refuse "$copies versions of $crate are built"
 done
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 
 use super::question::Question;
 use super::rank::{Candidate, rank};
@@ -55,8 +55,11 @@ impl Searcher {
     ) -> Result<SearchResult, SearchError> {
         let question = Question::read(&query.text);
         let limit = query.limit.min(MOST_PASSAGES);
-        let (stats, by_text) = self.by_words(workspace, &query.scope, &question, limit).await?;
-        let (by, note, by_meaning) = self.by_meaning(workspace, query, limit).await?;
+        let ((stats, by_text), (by, note, by_meaning)) = try_join(
+            self.by_words(workspace, &query.scope, &question, limit),
+            self.by_meaning(workspace, query, limit),
+        )
+        .await?;
         let similarity: HashMap<ChunkId, f32> = by_meaning.iter().copied().collect();
         let mut chunks = by_text;
         chunks.extend(by_meaning.iter().map(|(chunk, _)| *chunk));

@@ -63,19 +63,27 @@ fn narrowed(cells: &str, text: &str, quote: Span) -> Option<String> {
     let (first, last) = range.split_once(':')?;
     let (first_column, first_row) = split_cell(first)?;
     let (last_column, last_row) = split_cell(last)?;
-    let lines = u32::try_from(text.trim_end().lines().count()).ok()?;
-    if last_row.checked_sub(first_row)? + 1 != lines {
+    let rows = last_row.checked_sub(first_row)? + 1;
+    // A line above the table may stand in the passage too: then the rows are the lines
+    // that have cells.
+    let is_row: fn(&str) -> bool =
+        if count_lines(text, |_| true)? == rows { |_| true } else { |line| line.contains(" | ") };
+    if count_lines(text, is_row)? != rows {
         return None;
     }
-    let before = u32::try_from(text[..quote.start].matches('\n').count()).ok()?;
-    let within =
-        u32::try_from(text[quote.start..quote.end].trim_end().matches('\n').count()).ok()?;
+    let line_start = text[..quote.start].rfind('\n').map_or(0, |at| at + 1);
+    let before = count_lines(&text[..line_start], is_row)?;
+    let within = count_lines(&text[line_start..quote.end], is_row)?.checked_sub(1)?;
     let top = first_row + before;
     let bottom = top + within;
     if (first_column, top) == (last_column, bottom) {
         return Some(format!("{sheet}!{first_column}{top}"));
     }
     Some(format!("{sheet}!{first_column}{top}:{last_column}{bottom}"))
+}
+
+fn count_lines(text: &str, counts: impl Fn(&str) -> bool) -> Option<u32> {
+    u32::try_from(text.trim_end().lines().filter(|line| counts(line)).count()).ok()
 }
 
 fn split_cell(cell: &str) -> Option<(&str, u32)> {
@@ -95,5 +103,9 @@ mod tests {
         let row = Span { start, end: start + "Bonds | 20".len() };
         assert_eq!(narrowed("Holdings 2026!B7:C9", text, row).unwrap(), "Holdings 2026!B8:C8");
         assert_eq!(narrowed("Holdings!B7:C12", text, row), None);
+        let titled = format!("Holdings of the fund\n{text}");
+        let start = titled.find("Bonds").unwrap();
+        let row = Span { start, end: start + "Bonds | 20".len() };
+        assert_eq!(narrowed("Holdings!B7:C9", &titled, row).unwrap(), "Holdings!B8:C8");
     }
 }

@@ -93,14 +93,32 @@ fn walk(text: &str, wanted: &Beginnings, mut visit: impl FnMut(&str, u32)) -> u3
     let mut scratch = String::with_capacity(LONGEST_TERM);
     let mut position = 0;
     let mut rest = text;
+    let mut previous = "";
     while let Some(start) = rest.find(char::is_alphanumeric) {
         rest = &rest[start..];
         let end = token_end(rest);
         let (token, after) = rest.split_at(end);
+        if let Some(name) = designation(previous, token)
+            && wanted.has(&name)
+        {
+            visit(&name, position);
+        }
         token_terms(token, wanted, &mut scratch, &mut position, &mut visit);
+        previous = token;
         rest = after;
     }
     position
+}
+
+/// What a letter names after such a word: `Class I` is `classi`. Alone the letter would
+/// be a stop word, and one share class would be taken for another.
+fn designation(previous: &str, token: &str) -> Option<String> {
+    let word = ["class", "series", "tranche", "part", "schedule", "exhibit", "appendix"]
+        .into_iter()
+        .find(|word| previous.eq_ignore_ascii_case(word))?;
+    let is_letter = token.len() == 1 && token.as_bytes()[0].is_ascii_alphabetic();
+    let is_roman = token.len() <= 4 && token.bytes().all(|b| matches!(b, b'I' | b'V' | b'X'));
+    (is_letter || is_roman).then(|| format!("{word}{}", token.to_ascii_lowercase()))
 }
 
 /// Where the token that begins a text ends: a number with its separators, or a word
@@ -286,6 +304,13 @@ mod tests {
 
     fn joined(text: &str) -> String {
         terms(text).join(" ")
+    }
+
+    #[test]
+    fn a_letter_after_class_names_the_class() {
+        assert!(terms("NAV of Class I shares").contains(&"classi".to_owned()));
+        assert!(!terms("NAV of Class A shares").contains(&"classi".to_owned()));
+        assert!(!terms("a class I like").iter().any(|term| term == "classlike"));
     }
 
     #[test]
