@@ -17,9 +17,13 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::fault::{Fault, during};
 use super::{SqliteOptions, migrations};
 
+/// Rows that a reader may run ahead of whoever takes them: a search takes some hundreds,
+/// and every pause is a change of threads.
+const ROW_BUFFER: usize = 512;
+
 /// Page cache of a connection, in KiB. The operating system caches the file once more,
 /// so a small one costs little, and the idle server stays small.
-const CACHE_KIB: i32 = 2_048;
+const CACHE_KIB: i32 = 8_192;
 /// The write-ahead log is cut back to this size when it was folded into the file.
 const JOURNAL_LIMIT_BYTES: i64 = 16 * 1024 * 1024;
 
@@ -78,6 +82,7 @@ impl Connections {
                 .foreign_keys(true)
                 .busy_timeout(options.busy_timeout)
                 .statement_cache_capacity(128)
+                .row_buffer_size(ROW_BUFFER)
                 .pragma("cache_size", (-CACHE_KIB).to_string())
                 .pragma("temp_store", "MEMORY")
                 .pragma("journal_size_limit", JOURNAL_LIMIT_BYTES.to_string());
