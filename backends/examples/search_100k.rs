@@ -238,7 +238,16 @@ async fn main() {
             .expect("answered");
         text.push(middle - began);
         near.push(middle.elapsed());
+        // As the product asks: side by side.
+        let generations = [generation];
+        let began = Instant::now();
+        let (by_words, by_meaning) = tokio::join!(
+            store.search_text(f.workspace, &scope, &terms, WANTED),
+            store.search_vectors(f.workspace, &scope, &generations, &asked, WANTED),
+        );
         both.push(began.elapsed());
+        assert_eq!(by_words.expect("answered"), hits);
+        assert_eq!(by_meaning.expect("answered"), found);
         if number < 50 {
             let mut exact: Vec<(f32, ChunkId)> = vectors
                 .iter()

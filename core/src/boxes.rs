@@ -28,13 +28,23 @@ pub struct MarkBox {
     /// The page's number, from 1.
     pub page: u32,
     /// Left.
+    #[serde(serialize_with = "tenths")]
     pub x0: f32,
     /// Top.
+    #[serde(serialize_with = "tenths")]
     pub y0: f32,
     /// Right.
+    #[serde(serialize_with = "tenths")]
     pub x1: f32,
     /// Bottom.
+    #[serde(serialize_with = "tenths")]
     pub y1: f32,
+}
+
+/// A coordinate as it is kept, in tenths: 18.2 and not 18.200000762939453.
+fn tenths<S: serde::Serializer>(points: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    let units = f64::from(UNITS_PER_POINT);
+    serializer.serialize_f64((f64::from(*points) * units).round() / units)
 }
 
 /// Packs the boxes of a page, in the order of the text. Eight to ten bytes a word:
@@ -193,5 +203,7 @@ mod tests {
         let marks = mark(3, &words, 6, 12);
         assert_eq!(marks.len(), 2);
         assert!((marks[0].x0 - 95.0).abs() < 0.01);
+        let odd = MarkBox { x0: 18.2, ..marks[0] };
+        assert_eq!(serde_json::to_value(odd).unwrap()["x0"].to_string(), "18.2");
     }
 }
