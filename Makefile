@@ -25,7 +25,6 @@ $(MODEL_DIR)/model.safetensors:
 test: ## run every test
 	@command -v cargo-nextest >/dev/null || $(CARGO) install --locked cargo-nextest
 	$(CARGO) nextest run --workspace --features quaestor/failpoints --no-fail-fast
-	$(CARGO) test --workspace --doc --quiet
 
 lint: ## check format, lints, licences and what may depend on what
 	$(CARGO) fmt --all --check
