@@ -4,4 +4,3 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod demo;
-pub mod entropy;

@@ -41,7 +41,7 @@ use crate::config::{
     ChatProvider, Config, DatabaseChoice, EmbedderChoice, EventsChoice, ObjectsChoice, QueueChoice,
     Settings, check_exposure,
 };
-use crate::entropy::OsEntropy;
+use quaestor_backends::entropy::OsEntropy;
 
 mod first_start;
 mod numbers;

@@ -29,7 +29,7 @@ pub use ingest::{Found, Ingested, Waiting, ingest_files, walk};
 pub use terminal::{Style, Terminal, plain, size, wrap};
 
 use crate::config::{Environment, Settings, Sources, load};
-use crate::entropy::OsEntropy;
+use quaestor_backends::entropy::OsEntropy;
 
 /// How a command ended that did what it could.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

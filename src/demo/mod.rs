@@ -26,7 +26,7 @@ use crate::cli::{
     print_answer, walk,
 };
 use crate::config::{Environment, Settings, Sources, load};
-use crate::entropy::OsEntropy;
+use quaestor_backends::entropy::OsEntropy;
 use scratch::Scratch;
 
 pub use documents::{FACTSHEET, HOLDINGS, POLICY, REPORT, SampleDocument, sample_documents};

@@ -68,7 +68,7 @@ pub(super) fn hex(entropy: &dyn Entropy) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entropy::OsEntropy;
+    use quaestor_backends::entropy::OsEntropy;
 
     #[test]
     fn a_scratch_folder_goes_and_a_named_one_stays() {
