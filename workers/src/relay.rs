@@ -9,7 +9,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
+use quaestor_core::ids::OutboxId;
 use quaestor_core::ports::queue::{Durability, Published};
+use quaestor_core::ports::store::OutboxRow;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -18,6 +20,8 @@ use crate::decision::BoxError;
 
 /// How many rows are read and published at a time.
 const BATCH: u32 = 256;
+/// How long a relay has for publishing what it took, before another one may.
+const HELD: Duration = Duration::from_secs(15);
 /// The net under lost hints.
 const POLL: Duration = Duration::from_secs(1);
 /// How long a full queue or an unavailable store is left alone.
@@ -78,40 +82,72 @@ enum Progress {
 
 async fn publish_due(context: &Context) -> Result<Progress, BoxError> {
     let now = context.clock.now();
-    let rows = context.store.outbox_due(now, BATCH).await?;
+    let hold_until = now + TimeDelta::from_std(HELD).unwrap_or(TimeDelta::zero());
+    let rows = context.store.outbox_take(now, hold_until, BATCH).await?;
     if rows.is_empty() {
         return Ok(Progress::Idle);
     }
     let full_batch = rows.len() == BATCH as usize;
-    for row in rows.iter().filter(|row| row.attempt == 0) {
-        // `queued` before the message: a worker's `started` must come after it. A
-        // second time the log refuses it, which is as good.
-        let envelope = &row.envelope;
-        let queued = vec![Event::Queued];
-        if let Err(error) =
-            context.events.append(envelope.workspace_id, envelope.job_id, 0, queued).await
-        {
+    tell_queued(context, &rows).await;
+    let ids: Vec<_> = rows.iter().map(|row| row.envelope.outbox_id).collect();
+    let messages = rows.into_iter().map(|row| row.envelope).collect();
+    let published = match context.queue.publish(messages).await {
+        Ok(published) => published,
+        Err(error) => {
+            give_back(context, &ids).await;
+            return Err(error.into());
+        }
+    };
+    let mut sent = Vec::with_capacity(ids.len());
+    let mut unsent = Vec::new();
+    for (id, published) in ids.into_iter().zip(published) {
+        metrics::counter!("quaestor_published_total", "outcome" => published.as_str()).increment(1);
+        match published {
+            Published::Confirmed => sent.push(id),
+            Published::Full => unsent.push(id),
+            Published::Unroutable => {
+                error!(
+                    "the queue has no place for message {id}: `quaestor topology check` tells \
+                     what is missing, `quaestor topology apply` makes it"
+                );
+                unsent.push(id);
+            }
+        }
+    }
+    failpoint::hit("relay.after_publish");
+    context.store.outbox_sent(&sent, now).await?;
+    Ok(if !unsent.is_empty() {
+        give_back(context, &unsent).await;
+        Progress::QueueFull
+    } else if full_batch {
+        Progress::MoreDue
+    } else {
+        Progress::Idle
+    })
+}
+
+/// Appends `queued` for jobs that no worker had yet. It stands before the message is
+/// published, since a worker's `started` must come after it; a second time the log
+/// refuses it, which is as good.
+async fn tell_queued(context: &Context, rows: &[OutboxRow]) {
+    let appends = rows.iter().filter(|row| row.attempt == 0).map(|row| {
+        let OutboxRow { envelope, .. } = row;
+        context.events.append(envelope.workspace_id, envelope.job_id, 0, vec![Event::Queued])
+    });
+    for appended in futures::future::join_all(appends).await {
+        if let Err(error) = appended {
             warn!(error = &error as &dyn std::error::Error, "a queued event was lost");
         }
     }
-    let ids: Vec<_> = rows.iter().map(|row| row.envelope.outbox_id).collect();
-    let messages = rows.into_iter().map(|row| row.envelope).collect();
-    let published = context.queue.publish(messages).await?;
-    let sent: Vec<_> = ids
-        .into_iter()
-        .zip(&published)
-        .filter_map(|(id, published)| (*published == Published::Confirmed).then_some(id))
-        .collect();
-    failpoint::hit("relay.after_publish");
-    let all_sent = sent.len() == published.len();
-    if !sent.is_empty() {
-        context.store.outbox_sent(&sent, now).await?;
+}
+
+/// What could not be published is due again after a pause. Should this fail, it is due
+/// once it is no longer held.
+async fn give_back(context: &Context, unsent: &[OutboxId]) {
+    let due_at = context.clock.now() + TimeDelta::from_std(PAUSE).unwrap_or(TimeDelta::zero());
+    if let Err(error) = context.store.outbox_give_back(unsent, due_at).await {
+        warn!(error = &error as &dyn std::error::Error, "could not give messages back");
     }
-    Ok(match (all_sent, full_batch) {
-        (false, _) => Progress::QueueFull,
-        (true, true) => Progress::MoreDue,
-        (true, false) => Progress::Idle,
-    })
 }
 
 async fn wait_for_work(context: &Context) {

@@ -11,6 +11,21 @@ pub enum Published {
     Confirmed,
     /// The queue is full; the row stays in the outbox and is tried again.
     Full,
+    /// No queue takes messages of this step: the topology lacks it. The row stays in
+    /// the outbox, and somebody has to be told.
+    Unroutable,
+}
+
+impl Published {
+    /// The word in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Full => "full",
+            Self::Unroutable => "unroutable",
+        }
+    }
 }
 
 /// Whether messages outlive the process that holds the queue.

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{OutboxId, WorkspaceId};
+use quaestor_core::jobs::Step;
 use quaestor_core::model::{JobState, StoredKey};
 use quaestor_core::ports::store::{Installation, NewWorkspace, OutboxRow, StoreError, Swept};
 use quaestor_core::problem::Problem;
@@ -71,12 +72,26 @@ impl Installation for SqliteStore {
         work.await.map_err(during("find a key"))
     }
 
-    async fn outbox_due(&self, now: Time, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
+    async fn outbox_take(
+        &self,
+        now: Time,
+        hold_until: Time,
+        limit: u32,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
         let work = async {
+            // Most looks find nothing, and a look need not wait for the turn to write.
             let mut reader = self.connections.reader().await?;
-            outbox::due(&mut reader, now, limit).await
+            if outbox::next_due(&mut reader).await?.is_none_or(|due| due > now) {
+                return Ok(Vec::new());
+            }
+            drop(reader);
+            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut tx = writer.begin().await?;
+            let taken = outbox::take(&mut tx, now, hold_until, limit).await?;
+            tx.commit().await?;
+            Ok(taken)
         };
-        work.await.map_err(during("read the outbox"))
+        work.await.map_err(during("take from the outbox"))
     }
 
     async fn outbox_next_due(&self) -> Result<Option<Time>, StoreError> {
@@ -101,6 +116,20 @@ impl Installation for SqliteStore {
         work.await.map_err(during("mark messages as sent"))
     }
 
+    async fn outbox_give_back(&self, rows: &[OutboxId], due_at: Time) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let work = async {
+            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut tx = writer.begin().await?;
+            outbox::give_back(&mut tx, rows, due_at).await?;
+            tx.commit().await?;
+            Ok(())
+        };
+        work.await.map_err(during("give messages back to the outbox"))
+    }
+
     async fn outbox_restart(&self, now: Time) -> Result<u64, StoreError> {
         let work = async {
             let mut writer = self.connections.writer(Commit::Soon).await?;
@@ -121,6 +150,23 @@ impl Installation for SqliteStore {
             Ok(unsent.rows_affected())
         };
         work.await.map_err(during("bring the outbox back after a restart"))
+    }
+
+    async fn outbox_resend(
+        &self,
+        step: Step,
+        sent_before: Time,
+        now: Time,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut tx = writer.begin().await?;
+            let lost = outbox::resend(&mut tx, step, sent_before, now, limit).await?;
+            tx.commit().await?;
+            Ok(lost)
+        };
+        work.await.map_err(during("bring lost messages back"))
     }
 
     async fn requeue_expired(&self, now: Time, limit: u32) -> Result<u64, StoreError> {

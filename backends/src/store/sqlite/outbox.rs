@@ -5,7 +5,7 @@
 
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
-use quaestor_core::jobs::{ENVELOPE_VERSION, Envelope};
+use quaestor_core::jobs::{ENVELOPE_VERSION, Envelope, Step};
 use quaestor_core::ports::store::OutboxRow;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -51,9 +51,11 @@ pub(super) async fn remove(
     Ok(())
 }
 
-pub(super) async fn due(
-    connection: &mut SqliteConnection,
+/// Takes due messages, which are then not due before `hold_until`.
+pub(super) async fn take(
+    tx: &mut SqliteConnection,
     now: Time,
+    hold_until: Time,
     limit: u32,
 ) -> Result<Vec<OutboxRow>, Fault> {
     let found = sqlx::query(
@@ -65,9 +67,17 @@ pub(super) async fn due(
     )
     .bind(rows::micros(now))
     .bind(i64::from(limit))
-    .fetch_all(connection)
+    .fetch_all(&mut *tx)
     .await?;
-    found.iter().map(outbox_row).collect()
+    let taken = found.iter().map(outbox_row).collect::<Result<Vec<_>, Fault>>()?;
+    for row in &taken {
+        sqlx::query("UPDATE outbox SET due_at = max(due_at, $2) WHERE id = $1")
+            .bind(row.envelope.outbox_id.uuid())
+            .bind(rows::micros(hold_until))
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(taken)
 }
 
 fn outbox_row(row: &SqliteRow) -> Result<OutboxRow, Fault> {
@@ -94,6 +104,45 @@ pub(super) async fn next_due(connection: &mut SqliteConnection) -> Result<Option
             .fetch_optional(connection)
             .await?;
     next.map(|row| rows::time(&row, "due_at")).transpose()
+}
+
+/// Makes messages that were taken due at `due_at`.
+pub(super) async fn give_back(
+    tx: &mut SqliteConnection,
+    taken: &[OutboxId],
+    due_at: Time,
+) -> Result<(), Fault> {
+    for message in taken {
+        sqlx::query("UPDATE outbox SET due_at = $2 WHERE id = $1 AND sent_at IS NULL")
+            .bind(message.uuid())
+            .bind(rows::micros(due_at))
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Makes sent messages of a step unsent and due, whose jobs nobody has claimed.
+pub(super) async fn resend(
+    tx: &mut SqliteConnection,
+    step: Step,
+    sent_before: Time,
+    now: Time,
+    limit: u32,
+) -> Result<u64, Fault> {
+    let lost = sqlx::query(
+        "UPDATE outbox SET sent_at = NULL, due_at = $3 WHERE id IN
+             (SELECT o.id FROM outbox o JOIN jobs j ON j.id = o.job_id
+              WHERE o.sent_at < $2 AND j.step = $1 AND j.state IN ('queued', 'waiting')
+              ORDER BY o.sent_at LIMIT $4)",
+    )
+    .bind(step.as_str())
+    .bind(rows::micros(sent_before))
+    .bind(rows::micros(now))
+    .bind(i64::from(limit))
+    .execute(tx)
+    .await?;
+    Ok(lost.rows_affected())
 }
 
 pub(super) async fn mark_sent(

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::clock::Time;
 use crate::ids::{JobId, OutboxId, WorkspaceId};
-use crate::jobs::Envelope;
+use crate::jobs::{Envelope, Step};
 use crate::model::{JobState, StoredKey};
 
 /// A workspace to be made.
@@ -53,8 +53,15 @@ pub trait Installation: Send + Sync {
     /// The key with this public prefix, revoked or not.
     async fn find_key(&self, prefix: &str) -> Result<Option<StoredKey>, StoreError>;
 
-    /// Messages that are due and not sent, oldest due time first, at most `limit`.
-    async fn outbox_due(&self, now: Time, limit: u32) -> Result<Vec<OutboxRow>, StoreError>;
+    /// Takes messages that are due and not sent, oldest due time first, at most `limit`.
+    /// No other call is given them before `hold_until`: several relays share the work,
+    /// and what one of them took and never marked as sent becomes due again.
+    async fn outbox_take(
+        &self,
+        now: Time,
+        hold_until: Time,
+        limit: u32,
+    ) -> Result<Vec<OutboxRow>, StoreError>;
 
     /// When the next unsent message is due; none if there is none.
     async fn outbox_next_due(&self) -> Result<Option<Time>, StoreError>;
@@ -62,10 +69,25 @@ pub trait Installation: Send + Sync {
     /// Marks messages as sent. Repeating it is harmless.
     async fn outbox_sent(&self, rows: &[OutboxId], now: Time) -> Result<(), StoreError>;
 
+    /// Gives back messages that were taken and could not be published: due at `due_at`.
+    /// Those that were sent meanwhile stay sent.
+    async fn outbox_give_back(&self, rows: &[OutboxId], due_at: Time) -> Result<(), StoreError>;
+
     /// For a queue that forgets with its process, at start: every unfinished job's
     /// message counts as unsent and due, and no lease of a former process holds.
     /// Returns how many messages.
     async fn outbox_restart(&self, now: Time) -> Result<u64, StoreError>;
+
+    /// For a queue that lost its messages, which its being empty shows: up to `limit`
+    /// messages of a step that were sent before `sent_before`, and whose jobs are still
+    /// queued, count as unsent and due. Returns how many.
+    async fn outbox_resend(
+        &self,
+        step: Step,
+        sent_before: Time,
+        now: Time,
+        limit: u32,
+    ) -> Result<u64, StoreError>;
 
     /// Re-enqueues up to `limit` jobs whose lease ran out, so that another worker takes
     /// them. Returns how many.

@@ -115,10 +115,10 @@ pub async fn a_job_put_off_waits_with_its_reason(f: Fixture) {
     assert_eq!(waiting.state, JobState::Waiting);
     assert_eq!(waiting.reason.as_deref(), Some("provider_limit"));
     assert_eq!(waiting.until, Some(due));
-    assert!(f.store.outbox_due(f.now(), 10).await.expect("read").is_empty());
+    assert!(f.due(f.now(), 10).await.is_empty());
     assert_eq!(f.store.outbox_next_due().await.expect("read"), Some(due));
     f.pass(Duration::from_secs(60));
-    let rows = f.store.outbox_due(f.now(), 10).await.expect("read");
+    let rows = f.due(f.now(), 10).await;
     assert_eq!((rows[0].envelope.outbox_id, rows[0].attempt), (message, 1));
     let again = f.claim(job).await;
     assert_eq!((again.step_attempt, again.restarted), (2, true));
@@ -133,7 +133,7 @@ pub async fn a_step_handed_back_is_due_at_once(f: Fixture) {
     let next = f.advance(Step::DocumentsIngest, serde_json::json!({}));
     f.store.hand_back(f.workspace, &claim, next, f.now()).await.expect("handed back");
     assert_eq!(job_of(&f, &claim).await.state, JobState::Queued);
-    assert_eq!(f.store.outbox_due(f.now(), 10).await.expect("read").len(), 1);
+    assert_eq!(f.due(f.now(), 10).await.len(), 1);
 }
 
 pub async fn a_settled_claim_is_fenced(f: Fixture) {

@@ -197,11 +197,16 @@ impl Fixture {
         accepted.expect("an upload is accepted").expect("the collection is there")
     }
 
-    /// The message of a job, sent or not.
+    /// The messages that are due, for a look: they are not held.
+    pub async fn due(&self, now: Time, limit: u32) -> Vec<OutboxRow> {
+        let taken = self.store.outbox_take(now, Time::UNIX_EPOCH, limit).await;
+        taken.expect("the outbox is read")
+    }
+
+    /// The message of a job, as long as it is not sent.
     pub async fn message_of(&self, job: JobId) -> Option<OutboxRow> {
         let far = self.now() + chrono::TimeDelta::days(365);
-        let due = self.store.outbox_due(far, 1_000).await.expect("the outbox is read");
-        due.into_iter().find(|row| row.envelope.job_id == job)
+        self.due(far, 1_000).await.into_iter().find(|row| row.envelope.job_id == job)
     }
 
     /// A wish to claim what a message brings.

@@ -121,6 +121,8 @@ macro_rules! store_contract {
         );
         $crate::store_contract!(@cases $make, sweeps:
             messages_are_due_until_they_are_sent,
+            a_message_that_was_taken_is_not_given_twice,
+            messages_that_a_queue_lost_are_due_again,
             a_later_message_is_not_due_yet,
             after_a_restart_every_unfinished_job_is_due,
             an_expired_lease_is_requeued,

@@ -19,7 +19,7 @@ pub async fn messages_are_due_until_they_are_sent(f: Fixture) {
     f.pass(Duration::from_secs(1));
     let second = f.upload(filings, "b.txt", "b").await.items[0].job_id;
     let due = async |limit| {
-        let rows = f.store.outbox_due(f.now(), limit).await.expect("read");
+        let rows = f.due(f.now(), limit).await;
         rows.into_iter().map(|row| row.envelope).collect::<Vec<_>>()
     };
     let both = due(10).await;
@@ -35,6 +35,49 @@ pub async fn messages_are_due_until_they_are_sent(f: Fixture) {
     assert_eq!(f.store.outbox_next_due().await.expect("read"), None);
 }
 
+pub async fn a_message_that_was_taken_is_not_given_twice(f: Fixture) {
+    let filings = f.collection("filings").await;
+    let upload = f.upload_of(filings, (0..20).map(|n| f.file(&n.to_string(), &n.to_string())).collect());
+    f.store.accept_upload(f.workspace, upload).await.expect("accepted");
+    let held = f.now() + LEASE;
+    let take = || f.store.outbox_take(f.now(), held, 7);
+    let taken = futures::future::join_all([take(), take(), take(), take()]).await;
+    let mut ids: Vec<_> = taken
+        .into_iter()
+        .flat_map(|rows| rows.expect("taken"))
+        .map(|row| row.envelope.outbox_id)
+        .collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 20, "each message is given to one relay");
+    assert!(f.due(f.now(), 9).await.is_empty());
+    f.store.outbox_sent(&ids[..5], f.now()).await.expect("marked");
+    assert_eq!(f.store.outbox_next_due().await.expect("read"), Some(held));
+    f.store.outbox_give_back(&ids[..7], f.now()).await.expect("given back");
+    assert_eq!(f.due(f.now(), 99).await.len(), 2, "what was sent stays sent");
+    f.pass(LEASE);
+    assert_eq!(f.due(f.now(), 99).await.len(), 15, "a relay that died loses nothing");
+}
+
+pub async fn messages_that_a_queue_lost_are_due_again(f: Fixture) {
+    let filings = f.collection("filings").await;
+    let lost = f.upload(filings, "a.txt", "a").await.items[0].job_id;
+    let held = f.upload(filings, "b.txt", "b").await.items[0].job_id;
+    f.claim(held).await;
+    let ids: Vec<_> = f.due(f.now(), 9).await.iter().map(|row| row.envelope.outbox_id).collect();
+    f.store.outbox_sent(&ids, f.now()).await.expect("marked");
+    let sent = f.now();
+    f.pass(LEASE);
+    let resend = async |step, before| {
+        f.store.outbox_resend(step, before, f.now(), 9).await.expect("answered")
+    };
+    assert_eq!(resend(Step::DocumentsIngest, sent).await, 0, "sent too lately");
+    assert_eq!(resend(Step::ChatRetrieve, f.now()).await, 0, "another step's");
+    assert_eq!(resend(Step::DocumentsIngest, f.now()).await, 1, "the one that nobody holds");
+    let due = f.due(f.now(), 9).await;
+    assert_eq!(due.iter().map(|row| row.envelope.job_id).collect::<Vec<_>>(), [lost]);
+}
+
 pub async fn a_later_message_is_not_due_yet(f: Fixture) {
     let filings = f.collection("filings").await;
     let job = f.upload(filings, "a.txt", "a").await.items[0].job_id;
@@ -43,9 +86,9 @@ pub async fn a_later_message_is_not_due_yet(f: Fixture) {
     next.due_at = f.now() + Duration::from_secs(5);
     let due_at = next.due_at;
     f.store.put_off(f.workspace, &claim, "busy", next, f.now()).await.expect("put off");
-    assert!(f.store.outbox_due(f.now(), 9).await.expect("read").is_empty());
+    assert!(f.due(f.now(), 9).await.is_empty());
     assert_eq!(f.store.outbox_next_due().await.expect("read"), Some(due_at));
-    assert_eq!(f.store.outbox_due(due_at, 9).await.expect("read").len(), 1);
+    assert_eq!(f.due(due_at, 9).await.len(), 1);
 }
 
 pub async fn after_a_restart_every_unfinished_job_is_due(f: Fixture) {
@@ -68,7 +111,7 @@ pub async fn after_a_restart_every_unfinished_job_is_due(f: Fixture) {
     f.store.finish_without_subject(f.workspace, &done, f.now()).await.expect("finished");
 
     assert_eq!(f.store.outbox_restart(f.now()).await.expect("answered"), 3);
-    let due = f.store.outbox_due(f.now(), 9).await.expect("read");
+    let due = f.due(f.now(), 9).await;
     let mut ids: Vec<_> = due.iter().map(|row| row.envelope.job_id).collect();
     ids.sort();
     assert_eq!(ids, jobs[..3]);
@@ -88,7 +131,7 @@ pub async fn an_expired_lease_is_requeued(f: Fixture) {
     f.pass(LEASE);
     assert_eq!(f.store.requeue_expired(f.now(), 9).await.expect("answered"), 1);
     assert_eq!(f.store.requeue_expired(f.now(), 9).await.expect("answered"), 0);
-    let due = f.store.outbox_due(f.now(), 9).await.expect("read");
+    let due = f.due(f.now(), 9).await;
     assert_eq!((due.len(), due[0].attempt), (1, 1));
     let late = f.store.cancel(f.workspace, &claim, f.now()).await;
     assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
@@ -184,7 +227,7 @@ pub async fn a_call_that_is_dropped_midway_leaves_all_or_nothing(f: Fixture) {
     let documents = f.store.list_documents(f.workspace, DocumentFilter::default(), page).await;
     let documents = documents.expect("read").items.len();
     let jobs = f.store.list_jobs(f.workspace, JobFilter::default(), page).await.expect("read");
-    let messages = f.store.outbox_due(f.now(), 1_000).await.expect("read");
+    let messages = f.due(f.now(), 1_000).await;
     assert_eq!((documents - 1) % 4, 0, "no part of a request is accepted alone");
     assert_eq!((jobs.items.len(), messages.len()), (documents, documents));
 }
