@@ -9,14 +9,15 @@ use quaestor_core::ids::JobId;
 use quaestor_core::model::Caller;
 use quaestor_core::ports::limits::{Admission, Quota};
 use quaestor_core::ports::store::NewAuditEntry;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::Front;
 use crate::auth::Keys;
+use crate::backlog::Backlog;
 use crate::http::health::HealthCache;
 use crate::http::route::RateClass;
 use crate::problem::{ApiError, chain};
+use crate::server::Stop;
+use crate::{Front, backlog};
 
 /// The state of the router. Cheap to clone.
 #[derive(Clone)]
@@ -29,8 +30,10 @@ pub(crate) struct Inner {
     pub(crate) keys: Keys,
     /// The last answer of the health checks.
     pub(crate) health: HealthCache,
-    /// Set when the process is to stop.
-    pub(crate) shutdown: CancellationToken,
+    /// Cancelled when the process is to stop.
+    pub(crate) stop: Stop,
+    /// How much waits in the outbox, as it was a moment ago.
+    pub(crate) backlog: Backlog,
     /// Waits for uploads, sockets and connections at the end.
     pub(crate) tasks: TaskTracker,
     pub(crate) started_at: Time,
@@ -45,13 +48,14 @@ impl Deref for App {
 }
 
 impl App {
-    pub(crate) fn new(front: Arc<Front>, shutdown: CancellationToken, tasks: TaskTracker) -> Self {
+    pub(crate) fn new(front: Arc<Front>, stop: Stop, tasks: TaskTracker) -> Self {
         let started_at = front.clock.now();
         Self(Arc::new(Inner {
             front,
             keys: Keys::default(),
             health: HealthCache::default(),
-            shutdown,
+            stop,
+            backlog: Backlog::default(),
             tasks,
             started_at,
         }))
@@ -89,6 +93,11 @@ impl Inner {
             RateClass::Socket => ("socket", quotas.socket),
         };
         self.count(&format!("{name}:{}", caller.principal_id), quota).await
+    }
+
+    /// Refuses new work while too much of it waits in the outbox.
+    pub(crate) async fn admit_work(&self) -> Result<(), ApiError> {
+        backlog::admit(&self.backlog, &self.front).await
     }
 
     /// Counts one under a name.

@@ -3,6 +3,7 @@
 
 mod app;
 mod auth;
+mod backlog;
 mod http;
 mod input;
 mod jobs;
@@ -25,7 +26,6 @@ use quaestor_core::ports::store::Store;
 use quaestor_core::ports::tickets::Tickets;
 use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use http::openapi::document as openapi;
@@ -34,7 +34,7 @@ pub use http::route::{
 };
 pub use http::routes::routes;
 pub use problem::{ALL_CODES, Code};
-pub use server::serve;
+pub use server::{Offer, Stop, serve};
 pub use settings::{Check, FrontSettings, Quotas, SocketSettings};
 pub use socket::frames::{SocketMessage, socket_messages};
 
@@ -77,5 +77,5 @@ impl fmt::Debug for Front {
 /// The router over a front that is never told to stop: for tests, and for programs that
 /// serve it themselves. [`serve`] is the way to run it.
 pub fn router(front: Arc<Front>) -> axum::Router {
-    http::router(app::App::new(front, CancellationToken::new(), TaskTracker::new()))
+    http::router(app::App::new(front, Stop::default(), TaskTracker::new()), Offer::Everything)
 }

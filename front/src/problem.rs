@@ -89,6 +89,8 @@ codes! {
         "The socket watches too many jobs";
     /// Above the quota.
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
+    /// Too much accepted work waits for the queue.
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too much work waits";
     /// A service behind is busy or away.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Not available now";
     /// A fault of ours.
@@ -135,6 +137,16 @@ impl ApiError {
     pub(crate) fn missing(what: &str, id: impl std::fmt::Display) -> Self {
         let mut error = Self::new(Code::NotFound, format!("there is no {what} with this id"));
         error.denied = Some(id.to_string());
+        error
+    }
+
+    /// Too much accepted work waits for the queue, which may be away.
+    pub(crate) fn overloaded(retry_after: Duration) -> Self {
+        let mut error = Self::new(
+            Code::Overloaded,
+            "too much accepted work waits for a worker; nothing was accepted now, come again later",
+        );
+        error.retry_after = Some(retry_after);
         error
     }
 

@@ -28,19 +28,40 @@ const MAX_HEADERS: usize = 100;
 /// After a failed accept (too many open files), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until the token is cancelled. Then takes no more connections, lets running
-/// requests end, and closes sockets with a hint to resume. Connections and uploads run
-/// on the tracker: who waits for it (with a limit) waits for them.
+/// How a listener is stopped: in two phases, so that whoever balances the load can take
+/// this process out of its list before it refuses connections.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Cancelled first: `/ready` says no, and all else goes on.
+    pub leave: CancellationToken,
+    /// Cancelled then: no more connections are taken, running requests end, and sockets
+    /// are closed with a hint to resume.
+    pub close: CancellationToken,
+}
+
+/// Which routes a listener has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// All of them.
+    Everything,
+    /// `/health`, `/ready` and `/metrics` alone, as a worker has them.
+    Operations,
+}
+
+/// Serves until it is stopped. Connections and uploads run on the tracker: who waits for
+/// it (with a limit) waits for them.
 pub async fn serve(
     listener: TcpListener,
     front: Arc<Front>,
-    shutdown: CancellationToken,
+    offer: Offer,
+    stop: Stop,
     tracker: TaskTracker,
 ) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(front.settings.max_connections));
     let header_timeout = front.settings.header_timeout;
     let clock = front.clock.clone();
-    let router = crate::http::router(App::new(front, shutdown.clone(), tracker.clone()));
+    let shutdown = stop.close.clone();
+    let router = crate::http::router(App::new(front, stop, tracker.clone()), offer);
     loop {
         let place = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),

@@ -49,6 +49,8 @@ pub struct FrontSettings {
     pub version: String,
     /// Connections at once; further ones wait to be taken. Default 10,000.
     pub max_connections: usize,
+    /// While this many messages wait in the outbox, new work is refused.
+    pub outbox_cap: u32,
     /// How long a client may take to send the headers of a request. Default 15 s.
     pub header_timeout: Duration,
 }
@@ -75,7 +77,8 @@ impl Default for FrontSettings {
             sse_ping: Duration::from_secs(15),
             models: Vec::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            max_connections: 10_000,
+            max_connections: 16_384,
+            outbox_cap: 100_000,
             header_timeout: Duration::from_secs(15),
         }
     }

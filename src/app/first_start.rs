@@ -1,48 +1,65 @@
 //! What does a new installation need? A workspace and a key for whoever set it up.
 
-use anyhow::Context as _;
-use quaestor_core::api_key;
-use quaestor_core::clock::Clock;
-use quaestor_core::entropy::Entropy;
-use quaestor_core::ids::{IdSource, PrincipalId, WorkspaceId};
-use quaestor_core::model::Role;
-use quaestor_core::ports::store::{NewAuditEntry, NewKey, NewWorkspace, Store};
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, bail};
+use quaestor_core::ids::{PrincipalId, WorkspaceId};
+use quaestor_core::ports::store::{NewAuditEntry, NewKey, NewWorkspace, Store, StoreError};
+use quaestor_core::{api_key, model};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::Config;
+use super::{Role, World};
+use crate::config::{Config, check_exposure};
+
+/// Sees to it that the installation has a workspace, and a key for whoever listens to
+/// others. A single process makes what is missing, since it may be somebody's first
+/// start; of several processes none does, or two would make two: `quaestor migrate` does
+/// it for them.
+pub(super) async fn prepare(
+    config: &Config,
+    role: &Role,
+    store: &dyn Store,
+    world: &World,
+    address: SocketAddr,
+) -> anyhow::Result<Option<SecretString>> {
+    let found = store.first_workspace().await.context("looking for a workspace")?;
+    match (role, found) {
+        (Role::Serve, _) => {
+            check_exposure(address, config.server.admin_key.is_some(), found.is_some())?;
+            first_key(config, store, world).await
+        }
+        (Role::Front | Role::Worker(_), None) => {
+            bail!("the installation has no workspace yet: run `quaestor migrate` once")
+        }
+        (Role::Worker(_), Some(_)) => Ok(None),
+        (Role::Front, Some(workspace)) => {
+            check_exposure(address, config.server.admin_key.is_some(), true)?;
+            keep_admin_key(config, store, world, workspace).await?;
+            Ok(None)
+        }
+    }
+}
 
 /// Makes the first workspace where there is none. The operator's own key
 /// (`QUAESTOR_ADMIN_KEY`) becomes its first one; without it, one is made and returned, to
 /// be shown once.
-///
-/// An operator's key that the installation does not know is added to the oldest
-/// workspace; one that was revoked stays revoked.
 pub(super) async fn first_key(
     config: &Config,
     store: &dyn Store,
-    clock: &dyn Clock,
-    ids: &IdSource,
-    entropy: &dyn Entropy,
+    world: &World,
 ) -> anyhow::Result<Option<SecretString>> {
     let found = store.first_workspace().await.context("looking for a workspace")?;
     let workspace = match found {
         Some(workspace) => workspace,
         None => {
-            let id: WorkspaceId = ids.next();
-            let new = NewWorkspace { id, name: "default".to_owned(), created_at: clock.now() };
+            let id: WorkspaceId = world.ids.next();
+            let now = world.clock.now();
+            let new = NewWorkspace { id, name: "default".to_owned(), created_at: now };
             store.create_workspace(new).await.context("making the first workspace")?;
             id
         }
     };
-    if let Some(key) = &config.server.admin_key {
-        let token = key.expose_secret();
-        let known = {
-            let parsed = read(token)?;
-            store.find_key(&parsed.prefix).await.context("looking for the admin key")?
-        };
-        if known.is_none() {
-            keep(store, clock, ids, workspace, "admin key of the configuration", token).await?;
-        }
+    if keep_admin_key(config, store, world, workspace).await? {
         return Ok(None);
     }
     let has_key = !store
@@ -54,9 +71,27 @@ pub(super) async fn first_key(
     if has_key {
         return Ok(None);
     }
-    let made = api_key::generate(entropy);
-    keep(store, clock, ids, workspace, "first key", made.token.expose_secret()).await?;
+    let made = api_key::generate(&*world.entropy);
+    keep(store, world, workspace, "first key", made.token.expose_secret()).await?;
     Ok(Some(made.token))
+}
+
+/// Adds the operator's key to the oldest workspace where the installation does not know
+/// it; one that was revoked stays revoked. False where the operator named none.
+async fn keep_admin_key(
+    config: &Config,
+    store: &dyn Store,
+    world: &World,
+    workspace: WorkspaceId,
+) -> anyhow::Result<bool> {
+    let Some(key) = &config.server.admin_key else { return Ok(false) };
+    let token = key.expose_secret();
+    let parsed = read(token)?;
+    let known = store.find_key(&parsed.prefix).await.context("looking for the admin key")?;
+    if known.is_none() {
+        keep(store, world, workspace, "admin key of the configuration", token).await?;
+    }
+    Ok(true)
 }
 
 fn read(token: &str) -> anyhow::Result<api_key::PresentedKey> {
@@ -65,30 +100,32 @@ fn read(token: &str) -> anyhow::Result<api_key::PresentedKey> {
 
 async fn keep(
     store: &dyn Store,
-    clock: &dyn Clock,
-    ids: &IdSource,
+    world: &World,
     workspace: WorkspaceId,
     name: &str,
     token: &str,
 ) -> anyhow::Result<()> {
     let parsed = read(token)?;
-    let principal_id: PrincipalId = ids.next();
+    let principal_id: PrincipalId = world.ids.next();
     let key = NewKey {
-        id: ids.next(),
+        id: world.ids.next(),
         principal_id,
         name: name.to_owned(),
-        role: Role::Admin,
+        role: model::Role::Admin,
         prefix: parsed.prefix,
         secret_sha256: parsed.sha256,
-        created_at: clock.now(),
+        created_at: world.clock.now(),
     };
     let audit = NewAuditEntry {
-        id: ids.next(),
+        id: world.ids.next(),
         principal_id,
         action: "key.create",
         subject: key.id.to_string(),
-        at: clock.now(),
+        at: world.clock.now(),
     };
-    store.create_key(workspace, key, audit).await.context("keeping the first key")?;
-    Ok(())
+    match store.create_key(workspace, key, audit).await {
+        // Another process that started at the same moment has kept it.
+        Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error).context("keeping the first key"),
+    }
 }

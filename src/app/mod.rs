@@ -1,4 +1,4 @@
-//! Which parts make the program? The one function that picks backends stands here.
+//! What does the process consist of? Its parts are opened, started and stopped here.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,27 +9,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use quaestor_backends::event_log::memory::{Bounds, MemoryEventLog};
-use quaestor_backends::limits::memory::MemoryLimits;
-use quaestor_backends::models::chain::ChatChain;
-use quaestor_backends::models::minilm::MiniLm;
-use quaestor_backends::models::offline::OfflineModel;
-use quaestor_backends::models::openai::{Endpoint, OpenAiChat, OpenAiEmbedder, Timeouts};
-use quaestor_backends::objects::local::LocalObjects;
-use quaestor_backends::queue::memory::MemoryQueue;
-use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
-use quaestor_backends::tickets::memory::MemoryTickets;
+use quaestor_backends::entropy::OsEntropy;
 use quaestor_core::clock::{Clock, SystemClock};
 use quaestor_core::entropy::Entropy;
 use quaestor_core::ids::IdSource;
 use quaestor_core::jobs::Step;
-use quaestor_core::ports::chat_model::ChatModel;
-use quaestor_core::ports::embedder::Embedder;
-use quaestor_core::ports::objects::Objects;
-use quaestor_core::ports::store::Store;
 use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
-use quaestor_front::Front;
+use quaestor_front::{Front, Offer, Stop};
 use quaestor_workers::{Context, Drain, ParseProcess};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -37,23 +24,58 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::config::{
-    ChatProvider, Config, DatabaseChoice, EmbedderChoice, EventsChoice, ObjectsChoice, QueueChoice,
-    Settings, check_exposure,
-};
-use quaestor_backends::entropy::OsEntropy;
+use crate::config::{Config, EmbedderChoice, Settings};
 
+mod backends;
 mod first_start;
+mod models;
 mod numbers;
 
-/// How many messages of one step the in-process queue holds; more wait in the outbox.
-const QUEUE_CAPACITY: usize = 10_000;
+use backends::Backends;
+
 /// How often the metrics recorder folds what it gathered, or histograms would grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// How long requests and sockets may take to end once the server stops.
 const CONNECTIONS_END: Duration = Duration::from_secs(5);
 
-/// A server that runs until its token is cancelled.
+/// What a process does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    Serve,
+    /// HTTP and WebSocket.
+    Front,
+    /// Steps of jobs, and no more of HTTP than health and metrics.
+    Worker(Vec<Step>),
+}
+
+impl Role {
+    fn steps(&self) -> Vec<Step> {
+        match self {
+            Self::Serve => Step::ALL.to_vec(),
+            Self::Front => Vec::new(),
+            Self::Worker(steps) => steps.clone(),
+        }
+    }
+}
+
+/// Time, randomness and ids: what is handed to everything that needs them.
+pub(crate) struct World {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) ids: IdSource,
+}
+
+impl World {
+    fn of_process() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+        let ids = IdSource::new(clock.clone(), entropy.clone());
+        Self { clock, entropy, ids }
+    }
+}
+
+/// A process that runs until its token is cancelled.
 #[derive(Debug)]
 pub struct Server {
     /// Where it listens.
@@ -71,69 +93,61 @@ impl Server {
     }
 }
 
-/// Starts everything in one process on this listener, until `stop` is cancelled.
+/// Starts what the role says in this process, until `stop` is cancelled.
 ///
 /// # Errors
-/// A data folder that another process holds, a backend that cannot be opened, or a
-/// listener that is reachable from outside without a key.
+/// A data folder that another process holds, a backend that cannot be opened or that only
+/// one process can use, or a listener that is reachable from outside without a key.
 pub async fn start(
     settings: &Settings,
+    role: Role,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<Server> {
     let config = &settings.config;
     let address = listener.local_addr().context("reading the listener's address")?;
-    let data_lock = lock_data_dir(&config.data.dir)?;
+    refuse_lonely_backends(config, &role)?;
+    let data_lock = match role {
+        Role::Serve => Some(lock_data_dir(&config.data.dir)?),
+        Role::Front | Role::Worker(_) => None,
+    };
+    let world = World::of_process();
+    let backends = Backends::open(config, &world).await?;
+    let first_key = first_start::prepare(config, &role, &*backends.store, &world, address).await?;
 
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
-    let ids = IdSource::new(clock.clone(), entropy.clone());
+    let embedder = models::open_embedder(settings, &world.clock)?;
+    let chat = models::open_chat(config, &world.clock)?;
+    let searcher = Searcher::new(backends.store.clone(), embedder.clone());
     let wake = Wake::default();
-
-    let sqlite = Arc::new(open_store(config).await?);
-    let store: Arc<dyn Store> = sqlite.clone();
-    check_exposure(address, config.server.admin_key.is_some(), has_workspace(&*store).await?)?;
-    let first_key = first_start::first_key(config, &*store, &*clock, &ids, &*entropy).await?;
-    let objects = open_objects(config).await?;
-    let queue = match config.data.queue().map_err(anyhow::Error::msg)? {
-        QueueChoice::Memory => Arc::new(MemoryQueue::new(QUEUE_CAPACITY)),
-    };
-    let events = match config.data.events().map_err(anyhow::Error::msg)? {
-        EventsChoice::Memory => Arc::new(MemoryEventLog::new(clock.clone(), Bounds::default())),
-    };
-    let embedder = open_embedder(settings, &clock)?;
-    let chat = open_chat(config, &clock)?;
-    let searcher = Searcher::new(store.clone(), embedder.clone());
-
-    let context = Context {
-        store: store.clone(),
-        queue: queue.clone(),
-        events: events.clone(),
-        objects: objects.clone(),
-        chat: chat.clone(),
-        embedder: embedder.clone(),
-        searcher: searcher.clone(),
-        parser: parse_process(config)?,
-        clock: clock.clone(),
-        ids: ids.clone(),
-        wake: wake.clone(),
-        worker_id: ids.next(),
-        settings: numbers::worker_settings(config),
-    };
     let metrics = install_metrics()?;
     let mut front_settings = numbers::front_settings(config);
-    front_settings.models = model_names(&*chat, embedder.as_deref());
+    front_settings.models = models::names(&*chat, embedder.as_deref());
+    let context = Context {
+        store: backends.store.clone(),
+        queue: backends.queue.clone(),
+        events: backends.events.clone(),
+        objects: backends.objects.clone(),
+        chat,
+        embedder,
+        searcher: searcher.clone(),
+        parser: parse_process(config)?,
+        clock: world.clock.clone(),
+        ids: world.ids.clone(),
+        wake: wake.clone(),
+        worker_id: world.ids.next(),
+        settings: numbers::worker_settings(config),
+    };
     let front = Front {
-        store,
-        queue,
-        events,
-        objects,
-        limits: Arc::new(MemoryLimits::new(clock.clone())),
-        tickets: Arc::new(MemoryTickets::new(clock.clone())),
+        store: backends.store.clone(),
+        queue: backends.queue.clone(),
+        events: backends.events.clone(),
+        objects: backends.objects.clone(),
+        limits: backends.limits.clone(),
+        tickets: backends.tickets.clone(),
         searcher,
-        clock: clock.clone(),
-        ids,
-        entropy,
+        clock: world.clock,
+        ids: world.ids,
+        entropy: world.entropy,
         wake,
         metrics: {
             let metrics = metrics.clone();
@@ -146,54 +160,85 @@ pub async fn start(
     }
 
     let running = TaskTracker::new();
-    running.spawn(run_all(Parts { context, front, listener, metrics, sqlite, data_lock }, stop));
+    let leave_for = config.server.leave(&role);
+    let parts = Parts { role, context, front, listener, metrics, backends, leave_for, data_lock };
+    running.spawn(run_all(parts, stop));
     running.close();
     Ok(Server { address, first_key, running })
 }
 
+/// Makes the database's tables, the first workspace and its key where they are missing.
+/// Returns the key that was made, to be shown once. Several of these at once are safe.
+///
+/// # Errors
+/// A database that is not there, refuses, or was made by a newer program.
+pub async fn migrate(settings: &Settings) -> anyhow::Result<Option<SecretString>> {
+    let world = World::of_process();
+    let (store, close) = backends::migrate(&settings.config).await?;
+    let first_key = first_start::first_key(&settings.config, &*store, &world).await;
+    close.run().await;
+    first_key
+}
+
 struct Parts {
+    role: Role,
     context: Context,
     front: Front,
     listener: TcpListener,
     metrics: PrometheusHandle,
-    sqlite: Arc<SqliteStore>,
-    data_lock: File,
+    backends: Backends,
+    leave_for: Duration,
+    data_lock: Option<File>,
 }
 
-/// Runs front, relay, sweeps and workers, and stops them in that order: no new work, then
-/// what runs may end or is handed back, then the loops that moved it.
+/// Runs what the role says, and stops it in order: `/ready` says no; no new work, and what
+/// runs may end or is handed back; then connections and sockets; then the loops that
+/// moved the work.
 async fn run_all(parts: Parts, stop: CancellationToken) {
-    let Parts { context, front, listener, metrics, sqlite, data_lock } = parts;
+    let Parts { role, context, front, listener, metrics, backends, leave_for, data_lock } = parts;
     let clock = context.clock.clone();
     let loops_stop = CancellationToken::new();
     let loops = TaskTracker::new();
     loops.spawn(quaestor_workers::run_relay(context.clone(), loops_stop.clone()));
-    loops.spawn(quaestor_workers::run_sweeps(context.clone(), loops_stop.clone()));
     loops.spawn(metrics_upkeep(metrics, clock.clone(), loops_stop.clone()));
-    loops.close();
-
     let workers = TaskTracker::new();
-    let drain = Drain { begin: stop.clone() };
-    workers.spawn(quaestor_workers::run_workers(context, Step::ALL.to_vec(), drain));
+    if role != Role::Front {
+        loops.spawn(quaestor_workers::run_sweeps(context.clone(), loops_stop.clone()));
+        let drain = Drain { begin: stop.clone() };
+        workers.spawn(quaestor_workers::run_workers(context, role.steps(), drain));
+    }
+    loops.close();
     workers.close();
 
+    let offer = match role {
+        Role::Serve | Role::Front => Offer::Everything,
+        Role::Worker(_) => Offer::Operations,
+    };
+    let listening = Stop { leave: stop.clone(), close: CancellationToken::new() };
+    let close = listening.close.clone();
     let connections = TaskTracker::new();
-    let served = quaestor_front::serve(listener, Arc::new(front), stop, connections.clone()).await;
+    let served =
+        quaestor_front::serve(listener, Arc::new(front), offer, listening, connections.clone());
+    let closing = async {
+        stop.cancelled().await;
+        // Watchers of the jobs that are being finished see their end.
+        tokio::join!(workers.wait(), clock.sleep(leave_for));
+        close.cancel();
+    };
+    let (served, ()) = tokio::join!(served, closing);
     if let Err(error) = served {
         warn!(error = &error as &dyn std::error::Error, "the front ended");
     }
     connections.close();
-    tokio::join!(workers.wait(), async {
-        tokio::select! {
-            () = connections.wait() => {}
-            () = clock.sleep(CONNECTIONS_END) => {
-                warn!("{} connections did not end in time", connections.len());
-            }
+    tokio::select! {
+        () = connections.wait() => {}
+        () = clock.sleep(CONNECTIONS_END) => {
+            warn!("{} connections did not end in time", connections.len());
         }
-    });
+    }
     loops_stop.cancel();
     loops.wait().await;
-    sqlite.close().await;
+    backends.close().await;
     drop(data_lock);
 }
 
@@ -203,6 +248,23 @@ async fn metrics_upkeep(metrics: PrometheusHandle, clock: Arc<dyn Clock>, stop: 
             () = stop.cancelled() => return,
             () = clock.sleep(METRICS_UPKEEP) => metrics.run_upkeep(),
         }
+    }
+}
+
+/// A front without its workers would wait for ever on a queue that only it can see.
+fn refuse_lonely_backends(config: &Config, role: &Role) -> anyhow::Result<()> {
+    let command = match role {
+        Role::Serve => return Ok(()),
+        Role::Front => "front",
+        Role::Worker(_) => "worker",
+    };
+    match config.data.in_process().map_err(anyhow::Error::msg)? {
+        None => Ok(()),
+        Some(key) => bail!(
+            "`quaestor {command}` shares its work with other processes, and `{key}` names what \
+             only this one can use: name a server there (PostgreSQL, RabbitMQ, Redis), or run \
+             `quaestor serve`, which is everything in one process"
+        ),
     }
 }
 
@@ -229,83 +291,6 @@ fn lock_data_dir(dir: &Path) -> anyhow::Result<File> {
             Err(error).with_context(|| format!("locking {}", path.display()))
         }
     }
-}
-
-async fn open_store(config: &Config) -> anyhow::Result<SqliteStore> {
-    match config.data.database().map_err(anyhow::Error::msg)? {
-        DatabaseChoice::Sqlite(path) => {
-            let url = format!("sqlite:{}", path.display());
-            SqliteStore::open(&url, SqliteOptions::default())
-                .await
-                .with_context(|| format!("opening the database {}", path.display()))
-        }
-    }
-}
-
-async fn has_workspace(store: &dyn Store) -> anyhow::Result<bool> {
-    Ok(store.first_workspace().await.context("looking for a workspace")?.is_some())
-}
-
-async fn open_objects(config: &Config) -> anyhow::Result<Arc<dyn Objects>> {
-    match config.data.objects().map_err(anyhow::Error::msg)? {
-        ObjectsChoice::Local(folder) => {
-            let objects = LocalObjects::open(&folder)
-                .await
-                .with_context(|| format!("opening the object folder {}", folder.display()))?;
-            Ok(Arc::new(objects))
-        }
-    }
-}
-
-fn open_embedder(
-    settings: &Settings,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Option<Arc<dyn Embedder>>> {
-    let threads = usize::try_from(settings.config.models.embed_threads).unwrap_or(1);
-    Ok(match &settings.embedder {
-        EmbedderChoice::None(_) => None,
-        EmbedderChoice::MiniLm(folder) => {
-            let model = MiniLm::open(folder, threads)
-                .with_context(|| format!("opening the model folder {}", folder.display()))?;
-            Some(Arc::new(model))
-        }
-        EmbedderChoice::OpenAi(model) => {
-            let dimensions = settings.config.models.embed_dimensions().with_context(|| {
-                format!("{model} is unknown here: set models.embed_dimensions to its length")
-            })?;
-            let endpoint = openai(&settings.config, model);
-            Some(Arc::new(OpenAiEmbedder::new(endpoint, dimensions, clock.clone())?))
-        }
-    })
-}
-
-fn open_chat(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn ChatModel>> {
-    let mut chain: Vec<Arc<dyn ChatModel>> = Vec::new();
-    for provider in &config.models.chat.0 {
-        chain.push(match provider {
-            ChatProvider::Offline => Arc::new(OfflineModel::new()),
-            ChatProvider::OpenAi(model) => {
-                Arc::new(OpenAiChat::new(openai(config, model), clock.clone())?)
-            }
-        });
-    }
-    ChatChain::of(chain).context("models.chat names no model: `offline` needs none")
-}
-
-fn openai(config: &Config, model: &str) -> Endpoint {
-    Endpoint {
-        provider: "openai".to_owned(),
-        model: model.to_owned(),
-        base_url: config.models.openai.base_url.clone(),
-        key: config.models.openai.api_key.clone().unwrap_or_default(),
-        timeouts: Timeouts::default(),
-    }
-}
-
-fn model_names(chat: &dyn ChatModel, embedder: Option<&dyn Embedder>) -> Vec<String> {
-    let mut names = vec![format!("chat {}", chat.name())];
-    names.extend(embedder.map(|embedder| format!("embed {}", embedder.model())));
-    names
 }
 
 fn parse_process(config: &Config) -> anyhow::Result<ParseProcess> {

@@ -55,6 +55,8 @@ pub(super) fn front_settings(config: &Config) -> FrontSettings {
         chat_deadline: config.jobs.chat_deadline(),
         ingest_deadline: config.jobs.ingest_deadline(),
         upload_idle: Duration::from_secs(30),
+        max_connections: usize::try_from(config.server.max_connections).unwrap_or(usize::MAX),
+        outbox_cap: config.data.outbox_cap,
         ..FrontSettings::default()
     };
     let quotas = &config.server.quotas;

@@ -26,6 +26,12 @@ pub struct Arguments {
 pub enum Command {
     /// Run the server: everything in one process, on http://127.0.0.1:8080 by default.
     Serve(ServeArguments),
+    /// Run HTTP and WebSocket alone; workers in other processes do the work.
+    Front(ServeArguments),
+    /// Run the steps of jobs alone; fronts in other processes take the requests.
+    Worker(WorkerArguments),
+    /// Make the database's tables, the first workspace and its key, or bring them up to date.
+    Migrate(ServeArguments),
     /// Upload files and folders, and wait until they are searchable.
     Ingest(IngestArguments),
     /// Ask a question and read the answer with its citations.
@@ -136,12 +142,24 @@ pub struct Connection {
     pub key: Option<SecretString>,
 }
 
-/// `quaestor serve`.
+/// `quaestor serve`, `front` and `migrate`.
 #[derive(Debug, Args)]
 pub struct ServeArguments {
     /// The configuration.
     #[command(flatten)]
     pub file: ConfigFile,
+}
+
+/// `quaestor worker`.
+#[derive(Debug, Args)]
+pub struct WorkerArguments {
+    /// The configuration.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The queues to take from, all unless some are named: a step (`chat.generate`), or a
+    /// kind of job for all its steps (`chat`, `documents`).
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub queues: Vec<String>,
 }
 
 /// `quaestor ingest`.

@@ -9,6 +9,7 @@ mod ingest;
 mod jobs;
 mod key;
 pub(crate) mod logging;
+mod migrate;
 mod parse_child;
 mod serve;
 mod terminal;
@@ -28,6 +29,7 @@ pub use client::{Client, ClientError};
 pub use ingest::{Found, Ingested, Waiting, ingest_files, walk};
 pub use terminal::{Style, Terminal, plain, size, wrap};
 
+use crate::app::Role;
 use crate::config::{Environment, Settings, Sources, load};
 use quaestor_backends::entropy::OsEntropy;
 
@@ -109,7 +111,10 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            Command::Serve(arguments) => serve::run(arguments, terminal).await,
+            Command::Serve(arguments) => serve::run(arguments, Role::Serve, terminal).await,
+            Command::Front(arguments) => serve::run(arguments, Role::Front, terminal).await,
+            Command::Worker(arguments) => serve::worker(arguments, terminal).await,
+            Command::Migrate(arguments) => migrate::run(arguments, terminal).await,
             Command::Ingest(arguments) => ingest::run(arguments, terminal).await,
             Command::Ask(arguments) => ask::run(arguments, terminal).await,
             Command::Jobs { connection, action } => jobs::run(&connection, action, terminal).await,

@@ -1,36 +1,85 @@
-//! `quaestor serve`: everything in one process, until it is told to stop.
+//! `quaestor serve`, `front` and `worker`: a process that runs until it is told to stop.
 
-use anyhow::Context;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, bail};
+use quaestor_core::jobs::{JobKind, Step};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::args::ServeArguments;
-use super::{Ended, Style, Terminal, settings};
-use crate::app;
+use super::args::{ServeArguments, WorkerArguments};
+use super::{ConfigFile, Ended, Style, Terminal, settings};
+use crate::app::{self, Role};
+use crate::config::Settings;
+
+/// `quaestor serve` and `front`.
+pub(super) async fn run(
+    arguments: ServeArguments,
+    role: Role,
+    terminal: &Terminal,
+) -> anyhow::Result<Ended> {
+    serve(&arguments.file, role, terminal).await
+}
+
+/// `quaestor worker`.
+pub(super) async fn worker(
+    arguments: WorkerArguments,
+    terminal: &Terminal,
+) -> anyhow::Result<Ended> {
+    let steps = steps_of(&arguments.queues)?;
+    serve(&arguments.file, Role::Worker(steps), terminal).await
+}
+
+/// The steps that the names mean; all of them where there are no names.
+fn steps_of(names: &[String]) -> anyhow::Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    for name in names {
+        let before = steps.len();
+        let of_kind = |step: &Step| {
+            step.as_str().split_once('.').is_some_and(|(kind, _)| kind == name.as_str())
+        };
+        steps.extend(Step::ALL.into_iter().filter(|step| step.as_str() == name || of_kind(step)));
+        if steps.len() == before {
+            let kinds = JobKind::ALL.map(JobKind::as_str);
+            let all = Step::ALL.map(Step::as_str);
+            bail!(
+                "--queues: no queue is named `{name}`; there are {}, and {} for all of a kind",
+                all.join(", "),
+                kinds.join(" and ")
+            );
+        }
+    }
+    if names.is_empty() {
+        steps = Step::ALL.to_vec();
+    }
+    steps.sort_unstable();
+    steps.dedup();
+    Ok(steps)
+}
 
 /// Serves until the first SIGINT or SIGTERM, then drains.
-pub(super) async fn run(arguments: ServeArguments, terminal: &Terminal) -> anyhow::Result<Ended> {
-    let settings = settings(&arguments.file)?;
+async fn serve(file: &ConfigFile, role: Role, terminal: &Terminal) -> anyhow::Result<Ended> {
+    let settings = settings(file)?;
     super::logging::start(&settings.config.log)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let wanted = settings.config.server.listen;
-    let listener = TcpListener::bind(wanted).await.with_context(|| {
-        format!(
-            "listening on {wanted}; another program may have the port: `--listen` takes another"
-        )
-    })?;
+    let listener = listen(&settings, &role).await?;
     let stop = CancellationToken::new();
-    let server = app::start(&settings, listener, stop.clone()).await?;
+    let server = app::start(&settings, role.clone(), listener, stop.clone()).await?;
     if let Some(key) = &server.first_key {
-        terminal.note("This installation's first key, shown only now:")?;
-        terminal.line(key.expose_secret())?;
-        terminal.note("Keep it, and give it to the other commands as QUAESTOR_API_KEY.")?;
+        show_first_key(key, terminal)?;
     }
     let address = format!("http://{}", server.address);
-    terminal.note(&format!("quaestor serves on {}", terminal.paint(Style::Bold, &address)))?;
+    let address = terminal.paint(Style::Bold, &address);
+    terminal.note(&match &role {
+        Role::Serve | Role::Front => format!("quaestor serves on {address}"),
+        Role::Worker(steps) => {
+            let steps: Vec<&str> = steps.iter().map(|step| step.as_str()).collect();
+            format!("quaestor works on {}; its health serves on {address}", steps.join(", "))
+        }
+    })?;
     stop_signal().await?;
     terminal.note("stopping: running steps may finish; a second signal ends at once")?;
     stop.cancel();
@@ -38,9 +87,36 @@ pub(super) async fn run(arguments: ServeArguments, terminal: &Terminal) -> anyho
         ended = server.finished() => ended.map(|()| Ended::Well),
         again = stop_signal() => {
             again?;
-            anyhow::bail!("stopped at once; unfinished jobs are taken up at the next start")
+            bail!("stopped at once; unfinished jobs are taken up by the next process")
         }
     }
+}
+
+/// Where the process listens. A worker that was given no address takes any port of this
+/// machine: several of them run beside a front.
+async fn listen(settings: &Settings, role: &Role) -> anyhow::Result<TcpListener> {
+    let told =
+        settings.in_force.iter().any(|row| row.key == "server.listen" && row.origin != "default");
+    let wanted = match role {
+        Role::Worker(_) if !told => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        _ => settings.config.server.listen,
+    };
+    TcpListener::bind(wanted).await.with_context(|| {
+        format!(
+            "listening on {wanted}; another program may have the port: `--listen` takes another"
+        )
+    })
+}
+
+/// Shows the key that an installation begins with, once.
+pub(super) fn show_first_key(
+    key: &secrecy::SecretString,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    terminal.note("This installation's first key, shown only now:")?;
+    terminal.line(key.expose_secret())?;
+    terminal.note("Keep it, and give it to the other commands as QUAESTOR_API_KEY.")?;
+    Ok(())
 }
 
 async fn stop_signal() -> anyhow::Result<()> {
@@ -52,4 +128,24 @@ async fn stop_signal() -> anyhow::Result<()> {
         _ = terminate.recv() => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_are_named_by_step_or_by_kind() {
+        let steps = |names: &[&str]| {
+            steps_of(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(steps(&[]).unwrap(), Step::ALL);
+        assert_eq!(steps(&["chat"]).unwrap(), [Step::ChatRetrieve, Step::ChatGenerate]);
+        assert_eq!(
+            steps(&["documents.embed", "chat.generate", "chat"]).unwrap(),
+            [Step::ChatRetrieve, Step::ChatGenerate, Step::DocumentsEmbed]
+        );
+        let sentence = steps(&["chats"]).unwrap_err().to_string();
+        assert!(sentence.contains("`chats`") && sentence.contains("chat.retrieve"), "{sentence}");
+    }
 }

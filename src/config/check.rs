@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use secrecy::ExposeSecret;
 
 use super::models::OPENAI_BASE_URL;
-use super::{Config, ConfigError, EmbedSetting};
+use super::{Config, ConfigError, DatabaseChoice, EmbedSetting, Encryption, ObjectsChoice};
 
 /// An admin key shorter than this could be guessed.
 const MIN_ADMIN_KEY: usize = 16;
@@ -85,9 +85,48 @@ fn backends(config: &Config) -> Result<(), Refusal> {
     config.data.database().map_err(|sentence| ("data.database_url", sentence))?;
     config.data.queue().map_err(|sentence| ("data.queue_url", sentence))?;
     config.data.events().map_err(|sentence| ("data.events_url", sentence))?;
-    config.data.objects().map_err(|sentence| ("data.objects_url", sentence))?;
+    let objects = config.data.objects().map_err(|sentence| ("data.objects_url", sentence))?;
+    if matches!(objects, ObjectsChoice::S3 { .. }) {
+        s3(config)?;
+    }
+    if let Some(url) = &config.data.replica_url {
+        let postgres = config.data.database() == Ok(DatabaseChoice::Postgres);
+        if !postgres || !url.expose().starts_with("postgres") {
+            let sentence = "a replica is `postgres://…`, of a store that is PostgreSQL too";
+            return Err(("data.replica_url", sentence.to_owned()));
+        }
+    }
+    if let Some(url) = &config.data.queue_management_url {
+        let address = reqwest::Url::parse(url.expose());
+        if !address.is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+            let sentence = "it is no address, such as http://user:password@mq.example.org:15672";
+            return Err(("data.queue_management_url", sentence.to_owned()));
+        }
+    }
     if config.data.dir.as_os_str().is_empty() {
         return Err(("data.dir", "it is empty, and must be a folder".to_owned()));
+    }
+    Ok(())
+}
+
+fn s3(config: &Config) -> Result<(), Refusal> {
+    let s3 = &config.s3;
+    if s3.access_key_id.is_none() {
+        let sentence =
+            "`data.objects_url` names a bucket, which needs a key: set AWS_ACCESS_KEY_ID";
+        return Err(("s3.access_key_id", sentence.to_owned()));
+    }
+    if s3.secret_access_key.is_none() {
+        let sentence = "`data.objects_url` names a bucket, which needs a key: set \
+                        AWS_SECRET_ACCESS_KEY or AWS_SECRET_ACCESS_KEY_FILE";
+        return Err(("s3.secret_access_key", sentence.to_owned()));
+    }
+    if let Some(address) = &s3.endpoint_url {
+        let address = reqwest::Url::parse(address);
+        if !address.is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+            let sentence = "it is no address, such as https://s3.example.org".to_owned();
+            return Err(("s3.endpoint_url", sentence));
+        }
     }
     Ok(())
 }
@@ -161,6 +200,12 @@ fn risky(config: &Config, warnings: &mut Vec<String>) {
              worker died fails before another can take it",
             jobs.chat_deadline_s, config.workers.lease_s
         ));
+    }
+    if config.s3.kms_key_id.is_some() && config.s3.encryption != Encryption::Kms {
+        warnings.push(
+            "`s3.kms_key_id` names a key, which goes unused: `s3.encryption` is not `aws:kms`"
+                .to_owned(),
+        );
     }
     let address = &config.models.openai.base_url;
     let plain = address.starts_with("http://")

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::ServiceUrl;
+
 /// The `[data]` section.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -11,13 +13,21 @@ pub struct Data {
     /// The folder of everything embedded (`QUAESTOR_DATA_DIR`).
     pub dir: PathBuf,
     /// The store (`QUAESTOR_DATABASE_URL`); a file in `dir` where none is named.
-    pub database_url: Option<String>,
+    pub database_url: Option<ServiceUrl>,
+    /// A copy of the database that may be read for searches (`QUAESTOR_REPLICA_URL`).
+    pub replica_url: Option<ServiceUrl>,
+    /// The most connections that this process opens to PostgreSQL.
+    pub database_connections: u32,
     /// The queue (`QUAESTOR_QUEUE_URL`).
-    pub queue_url: String,
+    pub queue_url: ServiceUrl,
+    /// The management interface of RabbitMQ (`QUAESTOR_QUEUE_MANAGEMENT_URL`).
+    pub queue_management_url: Option<ServiceUrl>,
     /// The event log, limits and tickets (`QUAESTOR_EVENTS_URL`).
-    pub events_url: String,
+    pub events_url: ServiceUrl,
     /// The files (`QUAESTOR_OBJECTS_URL`); a folder in `dir` where none is named.
-    pub objects_url: Option<String>,
+    pub objects_url: Option<ServiceUrl>,
+    /// The most messages that may wait in the outbox before work is refused.
+    pub outbox_cap: u32,
 }
 
 impl Default for Data {
@@ -25,9 +35,13 @@ impl Default for Data {
         Self {
             dir: PathBuf::from("./quaestor-data"),
             database_url: None,
-            queue_url: "memory:".to_owned(),
-            events_url: "memory:".to_owned(),
+            replica_url: None,
+            database_connections: 16,
+            queue_url: ServiceUrl::from("memory:"),
+            queue_management_url: None,
+            events_url: ServiceUrl::from("memory:"),
             objects_url: None,
+            outbox_cap: 100_000,
         }
     }
 }
@@ -37,6 +51,8 @@ impl Default for Data {
 pub enum DatabaseChoice {
     /// SQLite in this file.
     Sqlite(PathBuf),
+    /// PostgreSQL with pgvector, at `data.database_url`.
+    Postgres,
 }
 
 /// The queue that was chosen.
@@ -44,6 +60,8 @@ pub enum DatabaseChoice {
 pub enum QueueChoice {
     /// In process.
     Memory,
+    /// RabbitMQ, at `data.queue_url`.
+    RabbitMq,
 }
 
 /// The event log that was chosen; limits and tickets follow it.
@@ -51,6 +69,8 @@ pub enum QueueChoice {
 pub enum EventsChoice {
     /// In process.
     Memory,
+    /// Redis, at `data.events_url`.
+    Redis,
 }
 
 /// The object store that was chosen.
@@ -58,6 +78,13 @@ pub enum EventsChoice {
 pub enum ObjectsChoice {
     /// This folder.
     Local(PathBuf),
+    /// A bucket of S3 or of what speaks its protocol.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// What every key begins with: empty, or a path without slashes at its ends.
+        prefix: String,
+    },
 }
 
 impl Data {
@@ -66,41 +93,35 @@ impl Data {
         let Some(url) = &self.database_url else {
             return Ok(DatabaseChoice::Sqlite(self.dir.join("quaestor.db")));
         };
-        if scheme_is(url, &["postgres", "postgresql"]) {
-            return Err("`postgres:` comes with the distributed backends, not in this build; \
-                        use `sqlite:<file>`"
-                .to_owned());
+        if url.scheme_is(&["postgres", "postgresql"]) {
+            return Ok(DatabaseChoice::Postgres);
         }
-        path_of(url, "sqlite").map(DatabaseChoice::Sqlite).ok_or_else(|| {
-            "a store is `sqlite:<file>`, such as `sqlite:/srv/quaestor/quaestor.db`".to_owned()
+        path_of(url.expose(), "sqlite").map(DatabaseChoice::Sqlite).ok_or_else(|| {
+            "a store is `sqlite:<file>`, such as `sqlite:/srv/quaestor/quaestor.db`, or \
+             `postgres://<user>:<password>@<host>/<database>`"
+                .to_owned()
         })
     }
 
     /// The queue, or a sentence about the URL.
     pub fn queue(&self) -> Result<QueueChoice, String> {
-        if scheme_is(&self.queue_url, &["amqp", "amqps"]) {
-            return Err("`amqp:` comes with the distributed backends, not in this build; \
-                        use `memory:`"
-                .to_owned());
-        }
-        if self.queue_url == "memory:" {
+        if self.queue_url.scheme_is(&["amqp", "amqps"]) {
+            Ok(QueueChoice::RabbitMq)
+        } else if self.queue_url.expose() == "memory:" {
             Ok(QueueChoice::Memory)
         } else {
-            Err(only_memory("queue"))
+            Err("a queue is `memory:`, or `amqp://<user>:<password>@<host>/<vhost>`".to_owned())
         }
     }
 
     /// The event log, or a sentence about the URL.
     pub fn events(&self) -> Result<EventsChoice, String> {
-        if scheme_is(&self.events_url, &["redis", "rediss"]) {
-            return Err("`redis:` comes with the distributed backends, not in this build; \
-                        use `memory:`"
-                .to_owned());
-        }
-        if self.events_url == "memory:" {
+        if self.events_url.scheme_is(&["redis", "rediss"]) {
+            Ok(EventsChoice::Redis)
+        } else if self.events_url.expose() == "memory:" {
             Ok(EventsChoice::Memory)
         } else {
-            Err(only_memory("event log"))
+            Err("an event log is `memory:`, or `redis://default:<password>@<host>:6379`".to_owned())
         }
     }
 
@@ -109,23 +130,38 @@ impl Data {
         let Some(url) = &self.objects_url else {
             return Ok(ObjectsChoice::Local(self.dir.join("objects")));
         };
-        if scheme_is(url, &["s3"]) {
-            return Err("`s3:` comes with the distributed backends, not in this build; \
-                        use `file:<folder>`"
-                .to_owned());
+        let wrong = || {
+            "an object store is `file:<folder>`, such as `file:/srv/quaestor/objects`, or \
+             `s3://<bucket>` with an optional `/<prefix>`"
+                .to_owned()
+        };
+        if let Some(rest) = url.expose().strip_prefix("s3://") {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            let clean = |text: &str, also: &[u8]| {
+                text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || also.contains(&b))
+            };
+            let prefix = prefix.trim_matches('/');
+            if bucket.is_empty() || !clean(bucket, b".") || !clean(prefix, b"/_") {
+                return Err(wrong());
+            }
+            return Ok(ObjectsChoice::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() });
         }
-        path_of(url, "file").map(ObjectsChoice::Local).ok_or_else(|| {
-            "an object store is `file:<folder>`, such as `file:/srv/quaestor/objects`".to_owned()
+        path_of(url.expose(), "file").map(ObjectsChoice::Local).ok_or_else(wrong)
+    }
+
+    /// What of the data only one process can use, if anything: its name for a sentence.
+    pub fn in_process(&self) -> Result<Option<&'static str>, String> {
+        Ok(if matches!(self.database()?, DatabaseChoice::Sqlite(_)) {
+            Some("data.database_url")
+        } else if self.queue()? == QueueChoice::Memory {
+            Some("data.queue_url")
+        } else if self.events()? == EventsChoice::Memory {
+            Some("data.events_url")
+        } else {
+            // A folder may well be shared by several machines.
+            None
         })
     }
-}
-
-fn only_memory(what: &str) -> String {
-    format!("the {what} of this build is `memory:`")
-}
-
-fn scheme_is(url: &str, schemes: &[&str]) -> bool {
-    url.split_once(':').is_some_and(|(scheme, _)| schemes.contains(&scheme))
 }
 
 /// The path of `scheme:path` or `scheme://path`.
@@ -144,31 +180,48 @@ mod tests {
         let mut data = Data { dir: "d".into(), ..Data::default() };
         assert_eq!(data.database(), Ok(DatabaseChoice::Sqlite("d/quaestor.db".into())));
         assert_eq!(data.objects(), Ok(ObjectsChoice::Local("d/objects".into())));
-        data.database_url = Some("sqlite:///srv/q.db".to_owned());
+        assert_eq!(data.in_process(), Ok(Some("data.database_url")));
+        data.database_url = Some("sqlite:///srv/q.db".into());
         assert_eq!(data.database(), Ok(DatabaseChoice::Sqlite("/srv/q.db".into())));
-        data.objects_url = Some("file:o".to_owned());
+        data.objects_url = Some("file:o".into());
         assert_eq!(data.objects(), Ok(ObjectsChoice::Local("o".into())));
     }
 
     #[test]
-    fn a_backend_of_another_build_gets_a_sentence() {
-        let data = Data {
-            database_url: Some("postgres://user:pw@db/q".to_owned()),
-            queue_url: "amqp://mq".to_owned(),
-            events_url: "rediss://r".to_owned(),
-            objects_url: Some("s3://bucket".to_owned()),
+    fn each_backend_is_chosen_by_its_own_address() {
+        let mut data = Data {
+            database_url: Some("postgres://user:pw@db/q".into()),
+            queue_url: "amqps://mq/quaestor".into(),
+            objects_url: Some("s3://quaestor-files/one/two/".into()),
             ..Data::default()
         };
-        for sentence in [
-            data.database().unwrap_err(),
-            data.queue().unwrap_err(),
-            data.events().unwrap_err(),
-            data.objects().unwrap_err(),
+        assert_eq!(data.database(), Ok(DatabaseChoice::Postgres));
+        assert_eq!(data.queue(), Ok(QueueChoice::RabbitMq));
+        assert_eq!(data.in_process(), Ok(Some("data.events_url")));
+        data.events_url = "rediss://r".into();
+        assert_eq!(data.events(), Ok(EventsChoice::Redis));
+        assert_eq!(data.in_process(), Ok(None));
+        let (bucket, prefix) = ("quaestor-files".to_owned(), "one/two".to_owned());
+        assert_eq!(data.objects(), Ok(ObjectsChoice::S3 { bucket, prefix }));
+    }
+
+    #[test]
+    fn another_address_gets_a_sentence_without_its_password() {
+        let data = Data {
+            database_url: Some("mysql://user:pw@db/q".into()),
+            queue_url: "kafka://user:pw@mq".into(),
+            events_url: "mem".into(),
+            objects_url: Some("s3://user:pw@bucket".into()),
+            ..Data::default()
+        };
+        for (sentence, part) in [
+            (data.database().unwrap_err(), "postgres://"),
+            (data.queue().unwrap_err(), "amqp://"),
+            (data.events().unwrap_err(), "redis://"),
+            (data.objects().unwrap_err(), "s3://<bucket>"),
         ] {
-            assert!(sentence.contains("comes with the distributed backends"), "{sentence}");
+            assert!(sentence.contains(part), "{sentence}");
             assert!(!sentence.contains("pw"), "{sentence}");
         }
-        let data = Data { queue_url: "mem".to_owned(), ..Data::default() };
-        assert!(data.queue().unwrap_err().contains("`memory:`"));
     }
 }

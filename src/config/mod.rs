@@ -10,10 +10,12 @@ mod layers;
 mod log;
 mod models;
 mod parse;
+mod s3;
 mod secret;
 mod server;
 #[cfg(test)]
 mod tests;
+mod url;
 mod workers;
 
 use std::path::PathBuf;
@@ -34,8 +36,10 @@ pub use models::{
     missing_file,
 };
 pub use parse::Parse;
+pub use s3::{Encryption, S3};
 pub use secret::HIDDEN;
 pub use server::{Quotas, Server};
+pub use url::ServiceUrl;
 pub use workers::{Slots, Workers};
 
 /// The whole configuration. Serializing it hides its secrets.
@@ -46,6 +50,8 @@ pub struct Config {
     pub server: Server,
     /// Where data is kept, and by which backends.
     pub data: Data,
+    /// How S3 is reached, where it keeps the files.
+    pub s3: S3,
     /// Who answers and who makes vectors.
     pub models: Models,
     /// What one document may cost.

@@ -1,10 +1,13 @@
 //! Where does the server listen, and what does it let in?
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use quaestor_core::ports::limits::Quota;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+
+use crate::app::Role;
 
 /// The `[server]` section.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +24,11 @@ pub struct Server {
     pub max_json_bytes: u64,
     /// Origins of browsers that may call: `https://desk.example.org`.
     pub allowed_origins: Vec<String>,
+    /// The most connections at once.
+    pub max_connections: u32,
+    /// How long a process that is to stop goes on serving after `/ready` says no, in
+    /// seconds, so that a load balancer stops sending.
+    pub leave_s: Option<u64>,
     /// How often one principal may call.
     pub quotas: Quotas,
 }
@@ -33,7 +41,25 @@ impl Default for Server {
             max_upload_bytes: 2 << 30,
             max_json_bytes: 1 << 20,
             allowed_origins: Vec::new(),
+            max_connections: 16_384,
+            leave_s: None,
             quotas: Quotas::default(),
+        }
+    }
+}
+
+/// How long a front stays that nobody gave a time: most balancers look every few seconds.
+const FRONT_LEAVES_AFTER: Duration = Duration::from_secs(5);
+
+impl Server {
+    /// How long a process of this role goes on serving once it is to stop. Nobody balances
+    /// between a single process and another one, or sends requests to a worker.
+    #[must_use]
+    pub fn leave(&self, role: &Role) -> Duration {
+        match (self.leave_s, role) {
+            (Some(seconds), _) => Duration::from_secs(seconds),
+            (None, Role::Front) => FRONT_LEAVES_AFTER,
+            (None, Role::Serve | Role::Worker(_)) => Duration::ZERO,
         }
     }
 }

@@ -126,7 +126,10 @@ fn a_wrong_value_is_refused_with_key_source_and_what_was_expected() {
         ("[models]\nchat = \"anthropic:c\"", &["models.chat", "not in this build"]),
         ("[models]\nchat = \"openai:c\"", &["OPENAI_API_KEY"]),
         ("[models]\nembed = \"minilm:/nowhere\"", &["/nowhere", "config.json", "make model"]),
-        ("[data]\nqueue_url = \"amqp://x\"", &["data.queue_url", "distributed backends"]),
+        ("[data]\nqueue_url = \"kafka://x\"", &["data.queue_url", "amqp://"]),
+        ("[data]\nobjects_url = \"s3://b\"", &["s3.access_key_id", "AWS_ACCESS_KEY_ID"]),
+        ("[data]\nreplica_url = \"postgres://x\"", &["data.replica_url", "PostgreSQL too"]),
+        ("[s3]\nencryption = \"rot13\"", &["s3.encryption", "`AES256`"]),
         ("[workers]\nheartbeat_s = 30", &["workers.heartbeat_s", "quaestor.toml", "runs out"]),
         ("[server]\nallowed_origins = [\"*\"]", &["server.allowed_origins", "`*`"]),
         ("[log]\nfilter = \"info,x=loud\"", &["log.filter"]),
@@ -176,7 +179,16 @@ fn a_secret_comes_from_its_file_and_not_from_both() {
 #[test]
 fn secrets_stand_in_no_output() {
     let canary = "canary-secret-that-is-long-enough";
-    let settings = load_env(&[("QUAESTOR_ADMIN_KEY", canary), ("OPENAI_API_KEY", canary)]).unwrap();
+    let settings = load_env(&[
+        ("QUAESTOR_ADMIN_KEY", canary),
+        ("OPENAI_API_KEY", canary),
+        ("AWS_SECRET_ACCESS_KEY", canary),
+        ("QUAESTOR_DATABASE_URL", &format!("postgres://q:{canary}@db/q")),
+        ("QUAESTOR_QUEUE_URL", &format!("amqp://q:{canary}@mq/q")),
+        ("QUAESTOR_QUEUE_MANAGEMENT_URL", &format!("http://q:{canary}@mq:15672")),
+        ("QUAESTOR_EVENTS_URL", &format!("redis://q:{canary}@r")),
+    ])
+    .unwrap();
     let shown = format!(
         "{settings:?} {} {}",
         serde_json::to_string(&settings.config).unwrap(),

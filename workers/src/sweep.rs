@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use quaestor_core::events::Event;
+use quaestor_core::jobs::Step;
+use quaestor_core::ports::queue::{Depth, Durability};
 use quaestor_core::problem::Problem;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -13,6 +15,8 @@ use crate::emitter::Emitter;
 
 /// How often the sweeps run.
 const EVERY: Duration = Duration::from_secs(5);
+/// A message that was sent this long ago, and is neither queued nor claimed, is lost.
+const LOST_AFTER: Duration = Duration::from_mins(1);
 /// The most rows that one sweep touches.
 const AT_MOST: u32 = 500;
 
@@ -26,7 +30,42 @@ pub async fn run_sweeps(context: Context, stop: CancellationToken) {
         }
         expired_leases(&context).await;
         overdue_jobs(&context).await;
+        lost_messages(&context).await;
         old_idempotency_keys(&context).await;
+    }
+}
+
+/// A durable queue may still lose what it held: it was made anew, or its disk is gone.
+/// It is empty then, while jobs wait whose messages were sent long ago.
+async fn lost_messages(context: &Context) {
+    if context.queue.durability() == Durability::Volatile {
+        return;
+    }
+    let now = context.clock.now();
+    let sent_before = now - TimeDelta::from_std(LOST_AFTER).unwrap_or(TimeDelta::minutes(1));
+    for step in Step::ALL {
+        match context.queue.depth(step).await {
+            Ok(Depth { ready: 0, .. }) => {}
+            Ok(_) => continue,
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "could not measure a queue");
+                return;
+            }
+        }
+        // A message that a worker holds unclaimed is not lost; sending it twice does no
+        // harm, since a claim is granted once.
+        match context.store.outbox_resend(step, sent_before, now, AT_MOST).await {
+            Ok(0) => {}
+            Ok(jobs) => {
+                warn!(jobs, "the queue of {step} had lost {jobs} messages; they are sent again");
+                metrics::counter!("quaestor_lost_messages_total", "step" => step.as_str())
+                    .increment(jobs);
+                context.wake.notify();
+            }
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "could not send lost messages");
+            }
+        }
     }
 }
 

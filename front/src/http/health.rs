@@ -48,7 +48,8 @@ pub(super) async fn health(State(app): State<App>) -> Json<Value> {
 /// 503 when a needed check fails.
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, Json<Value>) {
     let checked = checked(&app).await;
-    let unready = failed(&checked, &app.front.settings.ready_needs) || app.shutdown.is_cancelled();
+    let unready =
+        failed(&checked, &app.front.settings.ready_needs) || app.stop.leave.is_cancelled();
     if unready {
         (StatusCode::SERVICE_UNAVAILABLE, Json(body(&app, &checked, "unavailable")))
     } else {

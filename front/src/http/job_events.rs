@@ -94,7 +94,7 @@ impl Sse {
             let clock = self.app.front.clock.clone();
             tokio::select! {
                 biased;
-                () = self.app.shutdown.cancelled() => return None,
+                () = self.app.stop.close.cancelled() => return None,
                 () = clock.sleep_until(self.check_at) => {
                     if !in_force(&self.app, &self.who).await {
                         return None;

@@ -28,11 +28,17 @@ use tower_http::cors::CorsLayer;
 
 use crate::app::App;
 use crate::problem::{ApiError, Code};
+use crate::server::Offer;
+use route::Route;
+
+/// What every process has, whatever it does.
+const OPERATIONS: [&str; 3] = ["/health", "/ready", "/metrics"];
 
 /// The router over the application's state.
-pub(crate) fn router(app: App) -> Router {
+pub(crate) fn router(app: App, offer: Offer) -> Router {
     let mut router = Router::new();
-    for route in routes::routes() {
+    let offered = |route: &&Route| offer == Offer::Everything || OPERATIONS.contains(&route.path);
+    for route in routes::routes().iter().filter(offered) {
         let handler =
             (route.handler)().route_layer(from_fn_with_state((app.clone(), route), guard::guard));
         router = router.route(route.path, handler);

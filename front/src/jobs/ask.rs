@@ -1,7 +1,6 @@
 //! A question is accepted: checked, stored with its job in one transaction, and left to
 //! the workers. Nothing slower happens here.
 
-use quaestor_core::events::Event;
 use quaestor_core::ids::{ConversationId, JobId, MessageId};
 use quaestor_core::jobs::{ChatPayload, JobKind, NewJob, Step};
 use quaestor_core::model::Caller;
@@ -36,6 +35,7 @@ pub(crate) async fn accept_question(
         return Ok(known);
     }
 
+    app.admit_work().await?;
     let front = &app.front;
     let (message_id, answer_id): (MessageId, MessageId) = (front.ids.next(), front.ids.next());
     let job_id: JobId = front.ids.next();
@@ -65,8 +65,7 @@ pub(crate) async fn accept_question(
     };
     match front.store.accept_question(caller.workspace_id, question).await {
         Ok(Some(answer)) => {
-            // Before the wake: the worker's first event would shut `queued` out.
-            app.append_event(caller, answer.job_id, 0, Event::Queued).await;
+            // The relay tells `queued` and publishes.
             front.wake.notify();
             metrics::counter!("quaestor_jobs_accepted_total", "kind" => JobKind::Chat.as_str())
                 .increment(1);

@@ -88,7 +88,7 @@ impl Session {
         let settings = self.app.front.settings.sockets;
         tokio::select! {
             biased;
-            () = self.app.shutdown.cancelled() => Flow::Break(Some(GOING_AWAY)),
+            () = self.app.stop.close.cancelled() => Flow::Break(Some(GOING_AWAY)),
             () = clock.sleep_until(self.check_at) => {
                 self.check_at = clock.now() + settings.key_check;
                 if in_force(&self.app, &self.who).await {

@@ -108,6 +108,7 @@ async fn a_question_is_accepted_and_its_answer_streams() {
     assert_eq!((&accepted["type"], &accepted["request_id"]), (&json!("accepted"), &json!("r-1")));
     assert!(accepted["message_id"].is_string() && accepted["answer_id"].is_string());
     let job = text(&accepted, "job_id");
+    world.tell_queued(who, &job).await;
     // Asking to watch what is watched already repeats nothing.
     client.say(json!({ "type": "subscribe", "job_id": job })).await;
     world.append(who, &job, answer_events()).await;

@@ -22,7 +22,7 @@ use quaestor_core::ports::limits::Quota;
 use quaestor_core::ports::store::{NewAuditEntry, NewKey, NewWorkspace, Store};
 use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
-use quaestor_front::{Front, FrontSettings, Quotas};
+use quaestor_front::{Front, FrontSettings, Offer, Quotas, Stop};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -243,7 +243,16 @@ impl World {
         let path = format!("/api/conversations/{conversation}/messages");
         let asked = self.post(who, &path, json!({ "content": "What was the net income?" })).await;
         assert_eq!(asked.status, 202, "{}", asked.text());
-        asked.json()
+        let asked = asked.json();
+        self.tell_queued(who, &text(&asked, "job_id")).await;
+        asked
+    }
+
+    /// Tells that a job is queued, as the relay does that is not here.
+    pub(crate) async fn tell_queued(&self, who: &Actor, job: &str) {
+        let job: JobId = job.parse().unwrap();
+        let queued = vec![quaestor_core::events::Event::Queued];
+        self.front.events.append(who.workspace, job, 0, queued).await.unwrap();
     }
 
     /// Appends events of one attempt.
@@ -262,8 +271,13 @@ impl World {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, tracker) = (CancellationToken::new(), TaskTracker::new());
-        let serving =
-            quaestor_front::serve(listener, self.front.clone(), shutdown.clone(), tracker.clone());
+        let serving = quaestor_front::serve(
+            listener,
+            self.front.clone(),
+            Offer::Everything,
+            Stop { leave: shutdown.clone(), close: shutdown.clone() },
+            tracker.clone(),
+        );
         tracker.spawn(async move { serving.await.unwrap() });
         Server { address, shutdown, tracker }
     }

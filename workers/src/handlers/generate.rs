@@ -17,6 +17,7 @@ use tracing::info;
 
 use crate::context::Context;
 use crate::decision::{Decision, Outcome};
+use crate::frame::Frame;
 use crate::grounding::{CitationWriter, build_citations, check_figures};
 use crate::prompt::{self, Prompt};
 use crate::registry::{Handler, Running};
@@ -106,24 +107,36 @@ impl Writing<'_> {
             opened = self.context.chat.stream(request) => opened,
         };
         let mut stream = opened?;
+        let mut frame = Frame::new(&*self.context.clock);
         loop {
             let delta = tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Ok(Ended::Cancelled),
+                () = cancel.cancelled() => {
+                    // What is stored as the partial answer is also what was told.
+                    self.show(frame.take()).await?;
+                    return Ok(Ended::Cancelled);
+                }
+                () = frame.due() => {
+                    self.show(frame.take()).await?;
+                    continue;
+                }
                 delta = stream.next() => delta,
             };
             match delta {
                 Some(Ok(ChatDelta::Text(text))) => {
-                    let shown = self.writer.push(&text);
-                    self.show(shown).await?;
+                    let written = self.writer.push(&text);
+                    if let Some(full) = frame.push(&written) {
+                        self.show(full).await?;
+                    }
                     failpoint::hit("generate.mid_stream");
                     if self.writer.text().len() > MAX_ANSWER_CHARS {
+                        self.show(frame.take()).await?;
                         return Ok(Ended::Whole(self.estimate()));
                     }
                 }
                 Some(Ok(ChatDelta::Finished { reason, usage })) => {
-                    let shown = self.writer.finish();
-                    self.show(shown).await?;
+                    let rest = self.writer.finish();
+                    self.show(frame.take() + &rest).await?;
                     if reason == FinishReason::ContentFilter && self.writer.text().trim().is_empty()
                     {
                         return Err(Decision::Fail(Problem::new(

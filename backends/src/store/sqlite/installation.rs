@@ -102,6 +102,14 @@ impl Installation for SqliteStore {
         work.await.map_err(during("read the outbox"))
     }
 
+    async fn outbox_unsent(&self, cap: u32) -> Result<u64, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader().await?;
+            outbox::unsent(&mut reader, cap).await
+        };
+        work.await.map_err(during("count the outbox"))
+    }
+
     async fn outbox_sent(&self, sent: &[OutboxId], now: Time) -> Result<(), StoreError> {
         if sent.is_empty() {
             return Ok(());

@@ -145,6 +145,16 @@ pub(super) async fn resend(
     Ok(lost.rows_affected())
 }
 
+pub(super) async fn unsent(connection: &mut SqliteConnection, cap: u32) -> Result<u64, Fault> {
+    let counted = sqlx::query(
+        "SELECT count(*) AS unsent FROM (SELECT 1 FROM outbox WHERE sent_at IS NULL LIMIT $1) o",
+    )
+    .bind(i64::from(cap))
+    .fetch_one(connection)
+    .await?;
+    Ok(u64::try_from(counted.try_get::<i64, _>("unsent")?).unwrap_or(0))
+}
+
 pub(super) async fn mark_sent(
     tx: &mut SqliteConnection,
     sent: &[OutboxId],

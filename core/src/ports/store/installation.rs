@@ -66,6 +66,9 @@ pub trait Installation: Send + Sync {
     /// When the next unsent message is due; none if there is none.
     async fn outbox_next_due(&self) -> Result<Option<Time>, StoreError>;
 
+    /// How many messages are not sent, counted up to `cap`.
+    async fn outbox_unsent(&self, cap: u32) -> Result<u64, StoreError>;
+
     /// Marks messages as sent. Repeating it is harmless.
     async fn outbox_sent(&self, rows: &[OutboxId], now: Time) -> Result<(), StoreError>;
 

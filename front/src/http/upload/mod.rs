@@ -9,7 +9,6 @@ use axum::extract::multipart::Multipart;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use quaestor_core::events::Event;
 use quaestor_core::ids::{BatchId, CollectionId, JobId};
 use quaestor_core::jobs::{JobKind, NewJob, Step};
 use quaestor_core::model::Caller;
@@ -37,6 +36,8 @@ pub(super) async fn upload(
     let mut params = Params::of(request.uri())?;
     let collection_id: Option<CollectionId> = params.id("collection_id")?;
     params.finish()?;
+    // Before the files are taken in: they would be sent for nothing.
+    app.admit_work().await?;
     let request = request.map(pace::paced);
     let multipart = Multipart::from_request(request, &()).await.map_err(|_| {
         ApiError::field(
@@ -111,7 +112,7 @@ async fn store(
     };
     match app.front.store.accept_upload(caller.workspace_id, upload).await {
         Ok(Some(answer)) => {
-            announce(app, caller, &answer).await;
+            announce(app, &answer);
             Ok(Accepted { answer, replayed: false })
         }
         Ok(None) => Err(ApiError::missing("collection", collection_id)),
@@ -124,18 +125,12 @@ async fn store(
     }
 }
 
-/// Says that jobs are queued, and only then wakes the relay: a worker's first event
-/// would shut `queued` out.
-async fn announce(app: &App, caller: &Caller, answer: &AcceptedUpload) {
-    let queued = answer.items.iter().filter(|item| item.status == UploadStatus::Queued);
-    let mut jobs = 0;
-    for item in queued {
-        app.append_event(caller, item.job_id, 0, Event::Queued).await;
-        jobs += 1;
-    }
+/// Wakes the relay, which tells `queued` and publishes.
+fn announce(app: &App, answer: &AcceptedUpload) {
+    let jobs = answer.items.iter().filter(|item| item.status == UploadStatus::Queued).count();
     app.front.wake.notify();
     metrics::counter!("quaestor_jobs_accepted_total", "kind" => JobKind::Documents.as_str())
-        .increment(jobs);
+        .increment(jobs as u64);
 }
 
 fn new_file(

@@ -37,7 +37,8 @@ pub async fn messages_are_due_until_they_are_sent(f: Fixture) {
 
 pub async fn a_message_that_was_taken_is_not_given_twice(f: Fixture) {
     let filings = f.collection("filings").await;
-    let upload = f.upload_of(filings, (0..20).map(|n| f.file(&n.to_string(), &n.to_string())).collect());
+    let upload =
+        f.upload_of(filings, (0..20).map(|n| f.file(&n.to_string(), &n.to_string())).collect());
     f.store.accept_upload(f.workspace, upload).await.expect("accepted");
     let held = f.now() + LEASE;
     let take = || f.store.outbox_take(f.now(), held, 7);
@@ -50,6 +51,8 @@ pub async fn a_message_that_was_taken_is_not_given_twice(f: Fixture) {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 20, "each message is given to one relay");
+    assert_eq!(f.store.outbox_unsent(99).await.expect("counted"), 20);
+    assert_eq!(f.store.outbox_unsent(9).await.expect("counted"), 9);
     assert!(f.due(f.now(), 9).await.is_empty());
     f.store.outbox_sent(&ids[..5], f.now()).await.expect("marked");
     assert_eq!(f.store.outbox_next_due().await.expect("read"), Some(held));
