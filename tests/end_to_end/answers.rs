@@ -3,12 +3,18 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::program::{Program, long_report};
+use crate::installation::{Backends, Installation, on_both};
+use crate::program::long_report;
 
-#[tokio::test]
-async fn a_question_is_answered_with_a_quote_that_stands_in_the_document() {
-    let data = tempfile::tempdir().unwrap();
-    let program = Program::start(data.path(), &[]);
+on_both!(
+    a_question_is_answered_with_a_quote_that_stands_in_the_document,
+    a_file_that_cannot_be_read_fails_with_a_reason_and_the_server_lives,
+    the_same_bytes_are_a_duplicate_and_new_bytes_a_new_version,
+);
+
+async fn a_question_is_answered_with_a_quote_that_stands_in_the_document(backends: Backends) {
+    let installation = Installation::new(backends).await;
+    let program = installation.start(&[]);
     let collection = program.make_collection("reports").await;
     let upload = program.upload(&collection, "halden.md", long_report(40)).await.unwrap();
     let document = upload["items"][0]["document_id"].as_str().unwrap().to_owned();
@@ -49,10 +55,9 @@ async fn a_question_is_answered_with_a_quote_that_stands_in_the_document() {
     assert_eq!(found["passages"].as_array().unwrap().len(), 0);
 }
 
-#[tokio::test]
-async fn a_file_that_cannot_be_read_fails_with_a_reason_and_the_server_lives() {
-    let data = tempfile::tempdir().unwrap();
-    let program = Program::start(data.path(), &[]);
+async fn a_file_that_cannot_be_read_fails_with_a_reason_and_the_server_lives(backends: Backends) {
+    let installation = Installation::new(backends).await;
+    let program = installation.start(&[]);
     let collection = program.make_collection("odd").await;
     for (name, bytes, code) in [
         ("empty.pdf", Vec::new(), "empty_file"),
@@ -70,10 +75,9 @@ async fn a_file_that_cannot_be_read_fails_with_a_reason_and_the_server_lives() {
     assert_eq!(program.get("/health").await["status"], "ok");
 }
 
-#[tokio::test]
-async fn the_same_bytes_are_a_duplicate_and_new_bytes_a_new_version() {
-    let data = tempfile::tempdir().unwrap();
-    let program = Program::start(data.path(), &[]);
+async fn the_same_bytes_are_a_duplicate_and_new_bytes_a_new_version(backends: Backends) {
+    let installation = Installation::new(backends).await;
+    let program = installation.start(&[]);
     let collection = program.make_collection("versions").await;
     let first = program.upload(&collection, "a.md", "# One\n\nThe fee is 10.").await.unwrap();
     let document = first["items"][0]["document_id"].clone();
@@ -94,13 +98,13 @@ async fn the_same_bytes_are_a_duplicate_and_new_bytes_a_new_version() {
 
 #[tokio::test]
 async fn two_programs_do_not_share_a_data_folder() {
-    let data = tempfile::tempdir().unwrap();
-    let _first = Program::start(data.path(), &[]);
+    let installation = Installation::new(Backends::Embedded).await;
+    let _first = installation.start(&[]);
     let second = std::process::Command::new(env!("CARGO_BIN_EXE_quaestor"))
         .arg("serve")
         .env_clear()
         .env("QUAESTOR_LISTEN", "127.0.0.1:0")
-        .env("QUAESTOR_DATA_DIR", data.path())
+        .env("QUAESTOR_DATA_DIR", installation.folder())
         .output()
         .unwrap();
     assert!(!second.status.success());

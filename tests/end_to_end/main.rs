@@ -1,9 +1,10 @@
-//! The whole program from outside, embedded: started as a process, used over HTTP and
-//! WebSocket, killed and started again.
+//! The whole program from outside, on both sets of backends: started as processes, used over
+//! HTTP and WebSocket, killed and started again.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by it")]
 
 mod answers;
+mod installation;
 #[cfg(feature = "failpoints")]
 mod kills;
 mod program;

@@ -8,23 +8,65 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
-/// The key that every started program is given.
-pub(crate) const KEY: &str = "a-key-for-tests-0123456789";
+use crate::installation::KEY;
+
 /// Nothing here takes longer, on a machine with other work.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A running program. It is killed when dropped.
-pub(crate) struct Program {
+/// A running process. It is killed when dropped.
+pub(crate) struct Process {
     child: Child,
+    /// Where it listens.
     pub(crate) address: String,
-    client: Client,
 }
 
-impl Drop for Program {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+impl Process {
+    /// Starts a command with these environment variables and no others.
+    pub(crate) fn start(command: &str, environment: &[(String, String)], folder: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_quaestor"))
+            .arg(command)
+            .env_clear()
+            .envs(environment.iter().cloned())
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
+        let address = loop {
+            let Some(Ok(line)) = lines.next() else {
+                panic!("`quaestor {command}` ended before it served: {said}");
+            };
+            if let Some((_, address)) = line.split_once("serves on ") {
+                break address.trim().to_owned();
+            }
+            said.push_str(&line);
+            said.push('\n');
+        };
+        // Whatever it says later must not fill the pipe.
+        std::thread::spawn(move || for _ in lines.map_while(Result::ok) {});
+        Self { child, address }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+}
+
+/// The running processes of an installation, the first of which takes requests.
+pub(crate) struct Program {
+    processes: Vec<Process>,
+    pub(crate) address: String,
+    client: Client,
 }
 
 /// The folder of the embedding model, where `make model` has put it.
@@ -37,45 +79,18 @@ pub(crate) fn model_folder() -> Option<PathBuf> {
 }
 
 impl Program {
-    /// Starts on a data folder, with further environment variables.
-    pub(crate) fn start(data: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_quaestor"));
-        command
-            .arg("serve")
-            .env_clear()
-            .env("QUAESTOR_LISTEN", "127.0.0.1:0")
-            .env("QUAESTOR_DATA_DIR", data)
-            .env("QUAESTOR_ADMIN_KEY", KEY)
-            .env("QUAESTOR_EMBED", "none")
-            .envs(environment.iter().copied())
-            .current_dir(data)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut said = String::new();
-        let address = loop {
-            let Some(Ok(line)) = lines.next() else {
-                panic!("the program ended before it served: {said}");
-            };
-            if let Some((_, address)) = line.split_once("serves on ") {
-                break address.trim().to_owned();
-            }
-            said.push_str(&line);
-            said.push('\n');
-        };
-        // Whatever it says later must not fill the pipe.
-        std::thread::spawn(move || for _ in lines.map_while(Result::ok) {});
+    /// The processes as one program.
+    pub(crate) fn of(processes: Vec<Process>) -> Self {
+        let address = processes[0].address.clone();
         let client = Client::builder().timeout(PATIENCE).build().unwrap();
-        Self { child, address, client }
+        Self { processes, address, client }
     }
 
-    /// Waits until the process has died, as a named point makes it.
+    /// Waits until a process has died, as a named point makes it.
     pub(crate) fn wait_for_death(&mut self) -> bool {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
-            if self.child.try_wait().unwrap().is_some() {
+            if self.processes.iter_mut().any(Process::has_ended) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(10));

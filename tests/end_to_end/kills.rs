@@ -5,7 +5,18 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::installation::{Backends, Installation, on_both};
 use crate::program::{Program, long_report, model_folder};
+
+on_both!(
+    killed_after_accept_before_anything_is_published,
+    killed_right_after_a_claim,
+    killed_in_the_middle_of_a_parse,
+    killed_between_save_and_event,
+    killed_between_save_and_ack,
+    killed_in_the_middle_of_an_answer,
+    killed_in_the_middle_of_embedding,
+);
 
 const QUESTION: &str = "What was the market value of bond 17 in 2025?";
 
@@ -18,13 +29,13 @@ struct Left {
 }
 
 /// Uploads and asks, kills at a point where one is given, restarts, and looks.
-async fn run(point: Option<&str>, environment: &[(&str, &str)]) -> Left {
-    let data = tempfile::tempdir().unwrap();
+async fn run(backends: Backends, point: Option<&str>, environment: &[(&str, &str)]) -> Left {
+    let installation = Installation::new(backends).await;
     let mut first_environment = environment.to_vec();
     if let Some(point) = point {
         first_environment.push(("QUAESTOR_KILL_AT", point));
     }
-    let mut program = Program::start(data.path(), &first_environment);
+    let mut program = installation.start(&first_environment);
     let collection = program.make_collection("reports").await;
     // The report takes several batches to parse and to embed.
     let mut upload = program.upload(&collection, "halden.md", long_report(300)).await.ok();
@@ -44,7 +55,7 @@ async fn run(point: Option<&str>, environment: &[(&str, &str)]) -> Left {
     }
     if point.is_some() {
         drop(program);
-        program = Program::start(data.path(), environment);
+        program = installation.start(environment);
     }
     if upload.is_none() {
         // The answer to the upload was lost with the process: the client sends it again,
@@ -109,50 +120,43 @@ async fn all_chunks(program: &Program, document: &str) -> Vec<(u64, String)> {
     }
 }
 
-async fn check(point: &str, environment: &[(&str, &str)]) {
-    let undisturbed = run(None, environment).await;
+async fn check(backends: Backends, point: &str, environment: &[(&str, &str)]) {
+    let undisturbed = run(backends, None, environment).await;
     let ordinals: BTreeSet<u64> = undisturbed.chunks.iter().map(|chunk| chunk.0).collect();
     assert_eq!(ordinals.len(), undisturbed.chunks.len());
     assert!(undisturbed.answer.contains("17221"), "{}", undisturbed.answer);
-    assert_eq!(run(Some(point), environment).await, undisturbed, "killed at {point}");
+    assert_eq!(run(backends, Some(point), environment).await, undisturbed, "killed at {point}");
 }
 
-#[tokio::test]
-async fn killed_after_accept_before_anything_is_published() {
-    check("relay.after_publish", &[]).await;
+async fn killed_after_accept_before_anything_is_published(backends: Backends) {
+    check(backends, "relay.after_publish", &[]).await;
 }
 
-#[tokio::test]
-async fn killed_right_after_a_claim() {
-    check("worker.after_claim", &[]).await;
+async fn killed_right_after_a_claim(backends: Backends) {
+    check(backends, "worker.after_claim", &[]).await;
 }
 
-#[tokio::test]
-async fn killed_in_the_middle_of_a_parse() {
-    check("ingest.mid_parse:2", &[]).await;
+async fn killed_in_the_middle_of_a_parse(backends: Backends) {
+    check(backends, "ingest.mid_parse:2", &[]).await;
 }
 
-#[tokio::test]
-async fn killed_between_save_and_event() {
-    check("worker.after_save", &[]).await;
+async fn killed_between_save_and_event(backends: Backends) {
+    check(backends, "worker.after_save", &[]).await;
 }
 
-#[tokio::test]
-async fn killed_between_save_and_ack() {
-    check("worker.before_ack", &[]).await;
+async fn killed_between_save_and_ack(backends: Backends) {
+    check(backends, "worker.before_ack", &[]).await;
 }
 
-#[tokio::test]
-async fn killed_in_the_middle_of_an_answer() {
-    check("generate.mid_stream:3", &[]).await;
+async fn killed_in_the_middle_of_an_answer(backends: Backends) {
+    check(backends, "generate.mid_stream:3", &[]).await;
 }
 
-#[tokio::test]
-async fn killed_in_the_middle_of_embedding() {
+async fn killed_in_the_middle_of_embedding(backends: Backends) {
     let Some(folder) = model_folder() else {
         eprintln!("skipped: no model folder; `make model` fetches one");
         return;
     };
     let embed = format!("minilm:{}", folder.display());
-    check("embed.mid_embedding:2", &[("QUAESTOR_EMBED", &embed)]).await;
+    check(backends, "embed.mid_embedding:2", &[("QUAESTOR_EMBED", &embed)]).await;
 }

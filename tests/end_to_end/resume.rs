@@ -7,7 +7,10 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Message, http};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::program::{KEY, Program, long_report};
+use crate::installation::{Backends, Installation, KEY, on_both};
+use crate::program::{Program, long_report};
+
+on_both!(a_dropped_socket_resumes_at_every_event);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -46,10 +49,9 @@ fn text_of(events: &[Value]) -> String {
         .collect()
 }
 
-#[tokio::test]
-async fn a_dropped_socket_resumes_at_every_event() {
-    let data = tempfile::tempdir().unwrap();
-    let program = Program::start(data.path(), &[]);
+async fn a_dropped_socket_resumes_at_every_event(backends: Backends) {
+    let installation = Installation::new(backends).await;
+    let program = installation.start(&[]);
     let collection = program.make_collection("reports").await;
     let upload = program.upload(&collection, "halden.md", long_report(40)).await.unwrap();
     program.wait_for_job(upload["items"][0]["job_id"].as_str().unwrap()).await;
@@ -101,16 +103,28 @@ async fn a_dropped_socket_resumes_at_every_event() {
         assert_eq!(rest, live[from + 1..], "resumed after {after}");
     }
 
-    // After a restart the log is gone: the client is told, and the stored answer stands.
+    // After a restart the log of a single process is gone: the client is told, and the
+    // stored answer stands. That of several outlives them.
     drop(socket);
     drop(program);
-    let program = Program::start(data.path(), &[]);
+    let program = installation.start(&[]);
     let mut socket = connect(&program).await;
     let after = live[live.len() / 2]["id"].clone();
     say(&mut socket, json!({"type": "subscribe", "job_id": job, "after": after})).await;
-    assert_eq!(hear(&mut socket).await["type"], "gap");
-    let end = hear(&mut socket).await;
-    assert_eq!(end["event"]["kind"], "done", "{end}");
+    match backends {
+        Backends::Embedded => {
+            assert_eq!(hear(&mut socket).await["type"], "gap");
+            let end = hear(&mut socket).await;
+            assert_eq!(end["event"]["kind"], "done", "{end}");
+        }
+        Backends::Distributed => {
+            let mut rest = Vec::new();
+            while !rest.last().is_some_and(is_end) {
+                rest.push(hear(&mut socket).await);
+            }
+            assert_eq!(rest, live[live.len() / 2 + 1..]);
+        }
+    }
     let stored = program.answer(&conversation, accepted["answer_id"].as_str().unwrap()).await;
     assert_eq!(stored["content"], answer["content"]);
 }

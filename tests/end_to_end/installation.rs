@@ -1,0 +1,225 @@
+//! An installation of the program for one test: its data, its servers' places, and the
+//! processes that run it.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tempfile::TempDir;
+
+use crate::program::{Process, Program};
+
+/// The key that every installation is given.
+pub(crate) const KEY: &str = "a-key-for-tests-0123456789";
+
+/// Which backends an installation stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backends {
+    /// One process and its folder.
+    Embedded,
+    /// A front and a worker on PostgreSQL, RabbitMQ, Redis and S3.
+    Distributed,
+}
+
+/// Data that outlives the processes on it. What it has on servers goes with it.
+pub(crate) struct Installation {
+    data: TempDir,
+    environment: Vec<(String, String)>,
+    pub(crate) backends: Backends,
+    places: Option<Places>,
+}
+
+impl Installation {
+    /// A new installation, not started.
+    pub(crate) async fn new(backends: Backends) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut environment = vec![
+            ("QUAESTOR_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            ("QUAESTOR_DATA_DIR".to_owned(), data.path().display().to_string()),
+            ("QUAESTOR_ADMIN_KEY".to_owned(), KEY.to_owned()),
+            ("QUAESTOR_EMBED".to_owned(), "none".to_owned()),
+        ];
+        let places = match backends {
+            Backends::Embedded => None,
+            Backends::Distributed => {
+                let places = Places::make().await;
+                environment.extend(places.environment());
+                Some(places)
+            }
+        };
+        let installation = Self { data, environment, backends, places };
+        if backends == Backends::Distributed {
+            installation.run(&["migrate"]);
+            installation.run(&["topology", "apply"]);
+        }
+        installation
+    }
+
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Starts the processes, with further environment variables.
+    pub(crate) fn start(&self, environment: &[(&str, &str)]) -> Program {
+        let processes = match self.backends {
+            Backends::Embedded => vec![self.process("serve", environment)],
+            Backends::Distributed => {
+                vec![self.process("front", environment), self.process("worker", environment)]
+            }
+        };
+        Program::of(processes)
+    }
+
+    /// Starts one process.
+    pub(crate) fn process(&self, command: &str, environment: &[(&str, &str)]) -> Process {
+        let mut all = self.environment.clone();
+        all.extend(environment.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        Process::start(command, &all, self.data.path())
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_quaestor"))
+            .args(arguments)
+            .env_clear()
+            .envs(self.environment.clone())
+            .current_dir(self.data.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "quaestor {arguments:?}: {said}");
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        let Some(places) = self.places.take() else { return };
+        // A thread with a runtime of its own: the test's is not to be waited on here.
+        let removed = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(places.remove());
+        });
+        // What could not be removed harms nobody: the next test of this name begins by it.
+        let _ = removed.join();
+    }
+}
+
+/// What an installation has on the servers, all of one name.
+struct Places {
+    name: String,
+}
+
+/// A setting of the servers' environment. A test without its server fails: nothing here
+/// is skipped in silence.
+fn setting(name: &str) -> String {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => value,
+        _ => panic!(
+            "{name} is not set: this test needs the real servers; `make test` starts them, or \
+             `make services` and then `set -a; . .dev/env; set +a`"
+        ),
+    }
+}
+
+/// A URL with another last part of its path.
+fn with_last(url: &str, last: &str) -> String {
+    let (start, _) = url.rsplit_once('/').unwrap();
+    format!("{start}/{last}")
+}
+
+impl Places {
+    async fn make() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let places = Self { name: format!("qs_e2e_{}_{number}", std::process::id()) };
+        // A run that was killed may have left them.
+        places.remove().await;
+        places.sql("CREATE DATABASE").await;
+        places.vhost(reqwest::Method::PUT).await;
+        places
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        let mut environment = vec![
+            (
+                "QUAESTOR_DATABASE_URL".to_owned(),
+                with_last(&setting("QUAESTOR_DATABASE_URL"), &self.name),
+            ),
+            (
+                "QUAESTOR_QUEUE_URL".to_owned(),
+                with_last(&setting("QUAESTOR_QUEUE_URL"), &self.name),
+            ),
+            (
+                "QUAESTOR_OBJECTS_URL".to_owned(),
+                format!("{}/{}", setting("QUAESTOR_OBJECTS_URL"), self.name.replace('_', "-")),
+            ),
+            // A killed worker's job is taken up soon.
+            ("QUAESTOR_WORKERS__LEASE_S".to_owned(), "3".to_owned()),
+            ("QUAESTOR_WORKERS__HEARTBEAT_S".to_owned(), "1".to_owned()),
+            ("QUAESTOR_SERVER__LEAVE_S".to_owned(), "1".to_owned()),
+        ];
+        for same in [
+            "QUAESTOR_QUEUE_MANAGEMENT_URL",
+            "QUAESTOR_EVENTS_URL",
+            "AWS_ENDPOINT_URL_S3",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_REGION",
+        ] {
+            environment.push((same.to_owned(), setting(same)));
+        }
+        environment
+    }
+
+    async fn sql(&self, statement: &str) {
+        let mut server = PgConnection::connect(&setting("QUAESTOR_DATABASE_URL")).await.unwrap();
+        let sql = format!("{statement} {}", self.name);
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut server).await.unwrap();
+    }
+
+    /// Makes or removes the vhost, which the management interface alone can.
+    async fn vhost(&self, method: reqwest::Method) {
+        let base = setting("QUAESTOR_QUEUE_MANAGEMENT_URL");
+        let url = format!("{}/api/vhosts/{}", base.trim_end_matches('/'), self.name);
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        let response = client
+            .request(method, url)
+            .header("content-type", "application/json")
+            .send()
+            .await
+            .unwrap();
+        let status = response.status();
+        assert!(status.is_success() || status == 404, "{status}");
+    }
+
+    /// The files stay: they stand under a prefix of their own, in a bucket for tests.
+    async fn remove(&self) {
+        self.sql("DROP DATABASE IF EXISTS").await;
+        self.vhost(reqwest::Method::DELETE).await;
+    }
+}
+
+/// Makes a test of each case on both sets of backends.
+macro_rules! on_both {
+    ($($case:ident),* $(,)?) => {
+        mod embedded {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::$case($crate::installation::Backends::Embedded).await;
+                }
+            )*
+        }
+        mod distributed {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::$case($crate::installation::Backends::Distributed).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_both;
