@@ -104,7 +104,7 @@ async fn publish_due(context: &Context) -> Result<Progress, BoxError> {
         metrics::counter!("quaestor_published_total", "outcome" => published.as_str()).increment(1);
         match published {
             Published::Confirmed => sent.push(id),
-            Published::Full => unsent.push(id),
+            Published::Full | Published::Unconfirmed => unsent.push(id),
             Published::Unroutable => {
                 error!(
                     "the queue has no place for message {id}: `quaestor topology check` tells \

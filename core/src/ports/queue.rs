@@ -14,6 +14,9 @@ pub enum Published {
     /// No queue takes messages of this step: the topology lacks it. The row stays in
     /// the outbox, and somebody has to be told.
     Unroutable,
+    /// The queue did not answer in time: it may have the message or not. The row stays in
+    /// the outbox and is sent again under the same id; a second copy finds its job claimed.
+    Unconfirmed,
 }
 
 impl Published {
@@ -24,6 +27,7 @@ impl Published {
             Self::Confirmed => "confirmed",
             Self::Full => "full",
             Self::Unroutable => "unroutable",
+            Self::Unconfirmed => "unconfirmed",
         }
     }
 }
@@ -42,7 +46,7 @@ pub enum Durability {
 pub struct Depth {
     /// Waiting to be taken.
     pub ready: u64,
-    /// Taken and not settled.
+    /// Taken and not settled. A queue that cannot be asked for it says 0.
     pub unsettled: u64,
 }
 
