@@ -51,7 +51,10 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn setting(name: &str) -> anyhow::Result<String> {
-    env::var(name).ok().filter(|value| !value.is_empty()).with_context(|| format!("{name} is not set"))
+    env::var(name)
+        .ok()
+        .filter(|value| !value.is_empty())
+        .with_context(|| format!("{name} is not set"))
 }
 
 fn say(what: impl Display) {
@@ -90,7 +93,8 @@ async fn serve(listener: &TcpListener, service: &S3Service) -> anyhow::Result<()
 
 async fn connection(socket: TcpStream, service: S3Service, stop: CancellationToken) {
     let mut server = http1::Builder::new();
-    let connection = server.timer(TokioTimer::new()).serve_connection(TokioIo::new(socket), service);
+    let connection =
+        server.timer(TokioTimer::new()).serve_connection(TokioIo::new(socket), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
