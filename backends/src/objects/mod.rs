@@ -1,3 +1,4 @@
 //! Stored files: a file per technology.
 
 pub mod local;
+pub mod s3;
