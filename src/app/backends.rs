@@ -5,20 +5,28 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use quaestor_backends::event_log::memory::{Bounds, MemoryEventLog};
+use quaestor_backends::event_log::redis::{RedisBounds, RedisEventLog};
 use quaestor_backends::limits::memory::MemoryLimits;
+use quaestor_backends::limits::redis::RedisLimits;
 use quaestor_backends::objects::local::LocalObjects;
+use quaestor_backends::objects::s3::{Credentials, Encryption, S3Objects, S3Options, S3Place};
 use quaestor_backends::queue::memory::MemoryQueue;
+use quaestor_backends::queue::rabbitmq::{RabbitOptions, RabbitQueue};
+use quaestor_backends::redis::{RedisServer, RedisSettings};
 use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
 use quaestor_backends::tickets::memory::MemoryTickets;
+use quaestor_backends::tickets::redis::RedisTickets;
 use quaestor_core::ports::event_log::EventLog;
 use quaestor_core::ports::limits::RateLimits;
 use quaestor_core::ports::objects::Objects;
 use quaestor_core::ports::queue::Queue;
 use quaestor_core::ports::store::Store;
 use quaestor_core::ports::tickets::Tickets;
+use secrecy::SecretString;
+use tokio_util::task::TaskTracker;
 
 use super::World;
-use crate::config::{Config, DatabaseChoice, EventsChoice, ObjectsChoice, QueueChoice};
+use crate::config::{Config, DatabaseChoice, EventsChoice, ObjectsChoice, QueueChoice, ServiceUrl};
 
 /// How many messages of one step the in-process queue holds; more wait in the outbox.
 const QUEUE_CAPACITY: usize = 10_000;
@@ -54,7 +62,7 @@ impl Backends {
         let (store, close) = open_store(config).await?;
         let queue: Arc<dyn Queue> = match data.queue().map_err(anyhow::Error::msg)? {
             QueueChoice::Memory => Arc::new(MemoryQueue::new(QUEUE_CAPACITY)),
-            QueueChoice::RabbitMq => anyhow::bail!("not yet"),
+            QueueChoice::RabbitMq => Arc::new(open_rabbit(config, world).await?),
         };
         let (events, limits, tickets): (Arc<dyn EventLog>, Arc<dyn RateLimits>, Arc<dyn Tickets>) =
             match data.events().map_err(anyhow::Error::msg)? {
@@ -63,7 +71,21 @@ impl Backends {
                     Arc::new(MemoryLimits::new(world.clock.clone())),
                     Arc::new(MemoryTickets::new(world.clock.clone())),
                 ),
-                EventsChoice::Redis => anyhow::bail!("not yet"),
+                EventsChoice::Redis => {
+                    let settings = RedisSettings::new(secret(&data.events_url));
+                    let server = RedisServer::open(&settings, world.clock.clone())
+                        .await
+                        .context("opening the event log")?;
+                    let bounds = RedisBounds::default();
+                    let log = RedisEventLog::open(server.clone(), bounds, &*world.entropy)
+                        .await
+                        .context("opening the event log")?;
+                    (
+                        Arc::new(log),
+                        Arc::new(RedisLimits::new(server.clone(), world.clock.clone())),
+                        Arc::new(RedisTickets::new(server, world.clock.clone())),
+                    )
+                }
             };
         let objects: Arc<dyn Objects> = match data.objects().map_err(anyhow::Error::msg)? {
             ObjectsChoice::Local(folder) => {
@@ -72,7 +94,7 @@ impl Backends {
                     .with_context(|| format!("opening the object folder {}", folder.display()))?;
                 Arc::new(local)
             }
-            ObjectsChoice::S3 { .. } => anyhow::bail!("not yet"),
+            ObjectsChoice::S3(place) => Arc::new(open_s3(config, place, world).await?),
         };
         Ok(Self { store, queue, events, limits, tickets, objects, close })
     }
@@ -81,6 +103,48 @@ impl Backends {
     pub(super) async fn close(self) {
         self.close.run().await;
     }
+}
+
+async fn open_rabbit(config: &Config, world: &World) -> anyhow::Result<RabbitQueue> {
+    let address = config.data.queue_url.expose().parse().context("reading data.queue_url")?;
+    let options = RabbitOptions {
+        address,
+        name: format!("quaestor {}", std::process::id()),
+        clock: world.clock.clone(),
+        entropy: world.entropy.clone(),
+    };
+    RabbitQueue::connect(options).await.context("opening the queue")
+}
+
+async fn open_s3(config: &Config, place: S3Place, world: &World) -> anyhow::Result<S3Objects> {
+    let s3 = &config.s3;
+    let missing = "data.objects_url names a bucket, which needs a key: set AWS_ACCESS_KEY_ID and \
+                   AWS_SECRET_ACCESS_KEY";
+    let options = S3Options {
+        place,
+        region: s3.region.clone(),
+        endpoint: s3.endpoint_url.clone(),
+        credentials: Credentials {
+            access_key_id: s3.access_key_id.as_deref().context(missing)?.into(),
+            secret_access_key: s3.secret_access_key.clone().context(missing)?,
+            session_token: s3.session_token.clone(),
+        },
+        encryption: match s3.encryption {
+            crate::config::Encryption::Bucket => None,
+            crate::config::Encryption::Aes256 => Some(Encryption::Aes256),
+            crate::config::Encryption::Kms => Some(Encryption::Kms {
+                key_id: s3.kms_key_id.clone().context("`aws:kms` needs s3.kms_key_id")?,
+            }),
+        },
+        scratch: config.data.dir.join("scratch"),
+    };
+    S3Objects::open(options, world.clock.clone(), TaskTracker::new())
+        .await
+        .context("opening the object store")
+}
+
+fn secret(url: &ServiceUrl) -> SecretString {
+    SecretString::from(url.expose())
 }
 
 async fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Close)> {

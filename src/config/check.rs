@@ -86,7 +86,7 @@ fn backends(config: &Config) -> Result<(), Refusal> {
     config.data.queue().map_err(|sentence| ("data.queue_url", sentence))?;
     config.data.events().map_err(|sentence| ("data.events_url", sentence))?;
     let objects = config.data.objects().map_err(|sentence| ("data.objects_url", sentence))?;
-    if matches!(objects, ObjectsChoice::S3 { .. }) {
+    if matches!(objects, ObjectsChoice::S3(_)) {
         s3(config)?;
     }
     if let Some(url) = &config.data.replica_url {
@@ -120,6 +120,10 @@ fn s3(config: &Config) -> Result<(), Refusal> {
         let sentence = "`data.objects_url` names a bucket, which needs a key: set \
                         AWS_SECRET_ACCESS_KEY or AWS_SECRET_ACCESS_KEY_FILE";
         return Err(("s3.secret_access_key", sentence.to_owned()));
+    }
+    if s3.encryption == Encryption::Kms && s3.kms_key_id.is_none() {
+        let sentence = "`s3.encryption` is `aws:kms`, which needs the id of a key".to_owned();
+        return Err(("s3.kms_key_id", sentence));
     }
     if let Some(address) = &s3.endpoint_url {
         let address = reqwest::Url::parse(address);

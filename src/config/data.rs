@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use quaestor_backends::objects::s3::S3Place;
 use serde::{Deserialize, Serialize};
 
 use super::ServiceUrl;
@@ -79,12 +80,7 @@ pub enum ObjectsChoice {
     /// This folder.
     Local(PathBuf),
     /// A bucket of S3 or of what speaks its protocol.
-    S3 {
-        /// The bucket.
-        bucket: String,
-        /// What every key begins with: empty, or a path without slashes at its ends.
-        prefix: String,
-    },
+    S3(S3Place),
 }
 
 impl Data {
@@ -130,23 +126,14 @@ impl Data {
         let Some(url) = &self.objects_url else {
             return Ok(ObjectsChoice::Local(self.dir.join("objects")));
         };
-        let wrong = || {
+        if url.scheme_is(&["s3"]) {
+            return S3Place::parse(url.expose()).map(ObjectsChoice::S3);
+        }
+        path_of(url.expose(), "file").map(ObjectsChoice::Local).ok_or_else(|| {
             "an object store is `file:<folder>`, such as `file:/srv/quaestor/objects`, or \
              `s3://<bucket>` with an optional `/<prefix>`"
                 .to_owned()
-        };
-        if let Some(rest) = url.expose().strip_prefix("s3://") {
-            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-            let clean = |text: &str, also: &[u8]| {
-                text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || also.contains(&b))
-            };
-            let prefix = prefix.trim_matches('/');
-            if bucket.is_empty() || !clean(bucket, b".") || !clean(prefix, b"/_") {
-                return Err(wrong());
-            }
-            return Ok(ObjectsChoice::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() });
-        }
-        path_of(url.expose(), "file").map(ObjectsChoice::Local).ok_or_else(wrong)
+        })
     }
 
     /// What of the data only one process can use, if anything: its name for a sentence.
@@ -202,7 +189,7 @@ mod tests {
         assert_eq!(data.events(), Ok(EventsChoice::Redis));
         assert_eq!(data.in_process(), Ok(None));
         let (bucket, prefix) = ("quaestor-files".to_owned(), "one/two".to_owned());
-        assert_eq!(data.objects(), Ok(ObjectsChoice::S3 { bucket, prefix }));
+        assert_eq!(data.objects(), Ok(ObjectsChoice::S3(S3Place { bucket, prefix })));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct S3 {
     pub session_token: Option<SecretString>,
     /// How the server is told to encrypt what it stores.
     pub encryption: Encryption,
-    /// The key for `aws:kms`; the account's own where none is named.
+    /// The key for `aws:kms`.
     pub kms_key_id: Option<String>,
 }
 

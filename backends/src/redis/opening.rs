@@ -96,8 +96,7 @@ pub(super) async fn open(settings: &RedisSettings) -> Result<Opened, RedisOpenEr
     let lost = Arc::new(Notify::new());
     let mut dial = Dial { client, cluster: false };
     let explain = |source| explain(source, &address, &settings.namespace);
-    let mut connection =
-        dial.try_connect(Some(notify_of_loss(&lost))).await.map_err(explain)?;
+    let mut connection = dial.try_connect(Some(notify_of_loss(&lost))).await.map_err(explain)?;
     let greeting = connection.query(&redis::cmd("HELLO")).await.map_err(explain)?;
     let version = field(&greeting, "version").unwrap_or_default();
     if version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0) < OLDEST {

@@ -110,14 +110,12 @@ impl Tickets for RedisTickets {
             return Some(caller);
         }
         match self.take(ticket).await {
-            Ok(Some(kept)) => {
-                (kept.ends > self.clock.now().timestamp_micros()).then_some(Caller {
-                    workspace_id: kept.workspace_id,
-                    principal_id: kept.principal_id,
-                    role: kept.role,
-                    key_id: kept.key_id,
-                })
-            }
+            Ok(Some(kept)) => (kept.ends > self.clock.now().timestamp_micros()).then_some(Caller {
+                workspace_id: kept.workspace_id,
+                principal_id: kept.principal_id,
+                role: kept.role,
+                key_id: kept.key_id,
+            }),
             Ok(None) => None,
             Err(fault) => {
                 warn!(error = &fault as &dyn std::error::Error, "a ticket was not redeemed");

@@ -48,10 +48,7 @@ fn entry(value: &Value) -> Option<Entry> {
             _ => {}
         }
     }
-    Some(Entry {
-        before: jump.or_else(|| before(id)),
-        event: NumberedEvent { id, event: entry? },
-    })
+    Some(Entry { before: jump.or_else(|| before(id)), event: NumberedEvent { id, event: entry? } })
 }
 
 fn parts(value: &Value) -> Option<(EventId, &[Value])> {
