@@ -10,8 +10,10 @@ use chrono::TimeDelta;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::ids::OutboxId;
+use quaestor_core::jobs::{ChatPayload, Step};
 use quaestor_core::ports::queue::{Durability, Published};
 use quaestor_core::ports::store::OutboxRow;
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -137,6 +139,23 @@ async fn tell_queued(context: &Context, rows: &[OutboxRow]) {
     for appended in futures::future::join_all(appends).await {
         if let Err(error) = appended {
             warn!(error = &error as &dyn std::error::Error, "a queued event was lost");
+        }
+    }
+    ring(context, rows).await;
+}
+
+/// Tells those who follow a conversation that it has a new question.
+async fn ring(context: &Context, rows: &[OutboxRow]) {
+    let rings = rows
+        .iter()
+        .filter(|row| row.attempt == 0 && row.envelope.step == Step::ChatRetrieve)
+        .filter_map(|row| {
+            let payload = ChatPayload::deserialize(&row.envelope.payload).ok()?;
+            Some(context.events.ring(row.envelope.workspace_id, payload.conversation_id))
+        });
+    for rung in futures::future::join_all(rings).await {
+        if let Err(error) = rung {
+            warn!(error = &error as &dyn std::error::Error, "a conversation was not rung");
         }
     }
 }

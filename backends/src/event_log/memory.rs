@@ -10,9 +10,9 @@ use chrono::TimeDelta;
 use futures::stream::{self, BoxStream, StreamExt};
 use quaestor_core::clock::{Clock, Time};
 use quaestor_core::events::{Event, EventId};
-use quaestor_core::ids::{JobId, WorkspaceId};
+use quaestor_core::ids::{ConversationId, JobId, WorkspaceId};
 use quaestor_core::ports::event_log::{Appended, EventLog, EventLogError, Watched};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::job_log::{JobLog, Look};
 
@@ -58,6 +58,7 @@ pub struct MemoryEventLog {
 struct Shared {
     logs: Mutex<Logs>,
     cancels: Mutex<HashMap<Key, Arc<Notify>>>,
+    bells: Mutex<HashMap<(WorkspaceId, ConversationId), watch::Sender<u64>>>,
 }
 
 #[derive(Default)]
@@ -90,6 +91,10 @@ impl MemoryEventLog {
 impl Shared {
     fn logs(&self) -> MutexGuard<'_, Logs> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bells(&self) -> MutexGuard<'_, HashMap<(WorkspaceId, ConversationId), watch::Sender<u64>>> {
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cancels(&self) -> MutexGuard<'_, HashMap<Key, Arc<Notify>>> {
@@ -208,6 +213,31 @@ impl EventLog for MemoryEventLog {
         };
         wished.await;
         drop(waiting);
+    }
+
+    async fn ring(
+        &self,
+        workspace: WorkspaceId,
+        conversation: ConversationId,
+    ) -> Result<(), EventLogError> {
+        if let Some(bell) = self.shared.bells().get(&(workspace, conversation)) {
+            bell.send_modify(|rung| *rung = rung.wrapping_add(1));
+        }
+        Ok(())
+    }
+
+    async fn rings(
+        &self,
+        workspace: WorkspaceId,
+        conversation: ConversationId,
+    ) -> Result<BoxStream<'static, ()>, EventLogError> {
+        let mut bells = self.shared.bells();
+        // Bells that nobody hears any more go here, so that there are never more than
+        // followers.
+        bells.retain(|_, bell| bell.receiver_count() > 0);
+        let heard = bells.entry((workspace, conversation)).or_default().subscribe();
+        drop(bells);
+        Ok(tokio_stream::wrappers::WatchStream::new(heard).map(|_| ()).boxed())
     }
 
     async fn ping(&self) -> Result<(), EventLogError> {

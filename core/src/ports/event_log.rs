@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::events::{Event, EventId, NumberedEvent};
-use crate::ids::{JobId, WorkspaceId};
+use crate::ids::{ConversationId, JobId, WorkspaceId};
 
 /// What became of events that were to be appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,22 @@ pub trait EventLog: Send + Sync + std::fmt::Debug {
 
     /// Returns when a cancel is requested after this call began.
     async fn cancel_requested(&self, workspace: WorkspaceId, job: JobId);
+
+    /// Rings for those who follow a conversation: one of its questions was accepted.
+    async fn ring(
+        &self,
+        workspace: WorkspaceId,
+        conversation: ConversationId,
+    ) -> Result<(), EventLogError>;
+
+    /// Follows a conversation: an item as soon as it is listened to, then one for every
+    /// ring, or fewer where they come together, and one whenever rings may have been
+    /// missed. Each says no more than "look": the store knows the jobs.
+    async fn rings(
+        &self,
+        workspace: WorkspaceId,
+        conversation: ConversationId,
+    ) -> Result<BoxStream<'static, ()>, EventLogError>;
 
     /// Whether the log serves.
     async fn ping(&self) -> Result<(), EventLogError>;

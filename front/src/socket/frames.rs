@@ -32,6 +32,8 @@ static MESSAGES: &[SocketMessage] = &[
     SocketMessage { name: "subscribe", access: Access::Any, ids: &[JOB] },
     // Naming a job that is not watched is no error, whoever's it is.
     SocketMessage { name: "unsubscribe", access: Access::Any, ids: &[] },
+    SocketMessage { name: "follow", access: Access::Read, ids: &[CONVERSATION] },
+    SocketMessage { name: "unfollow", access: Access::Any, ids: &[] },
     SocketMessage { name: "cancel", access: Access::Read, ids: &[JOB] },
     SocketMessage { name: "ping", access: Access::Any, ids: &[] },
 ];
@@ -48,6 +50,8 @@ pub(super) enum Request {
     Ask { conversation_id: ConversationId, content: String },
     Subscribe { job_id: JobId, after: Option<EventId> },
     Unsubscribe { job_id: JobId },
+    Follow { conversation_id: ConversationId },
+    Unfollow { conversation_id: ConversationId },
     Cancel { job_id: JobId },
     Ping,
 }
@@ -80,10 +84,10 @@ fn message(
 ) -> Result<(Request, &'static SocketMessage), ApiError> {
     const NAME_MAX_CHARS: usize = 64;
     let name = fields.text("type", NAME_MAX_CHARS)?;
-    let entry = MESSAGES
-        .iter()
-        .find(|message| message.name == name)
-        .ok_or_else(|| ApiError::invalid("type", "ask, subscribe, unsubscribe, cancel or ping"))?;
+    let entry = MESSAGES.iter().find(|message| message.name == name).ok_or_else(|| {
+        let names: Vec<&str> = MESSAGES.iter().map(|message| message.name).collect();
+        ApiError::invalid("type", &format!("one of {}", names.join(", ")))
+    })?;
     let request = match entry.name {
         "ask" => Request::Ask {
             conversation_id: fields.id("conversation_id")?,
@@ -94,6 +98,8 @@ fn message(
             after: fields.optional_parsed("after", "the id of an event, such as 1-42")?,
         },
         "unsubscribe" => Request::Unsubscribe { job_id: fields.id("job_id")? },
+        "follow" => Request::Follow { conversation_id: fields.id("conversation_id")? },
+        "unfollow" => Request::Unfollow { conversation_id: fields.id("conversation_id")? },
         "cancel" => Request::Cancel { job_id: fields.id("job_id")? },
         "ping" => Request::Ping,
         _ => return Err(ApiError::new(Code::Internal, "a frame without a reader")),
@@ -111,6 +117,12 @@ pub(super) fn accepted(request_id: Option<&str>, answer: &AcceptedQuestion) -> V
         "message_id": answer.message_id,
         "answer_id": answer.answer_id,
     })
+}
+
+/// The answer to `follow`: the events of every question of the conversation come from now
+/// on.
+pub(super) fn following(conversation_id: ConversationId) -> Value {
+    json!({ "type": "following", "conversation_id": conversation_id })
 }
 
 /// An event of a watched job.
@@ -149,6 +161,9 @@ mod tests {
             let text = match message.name {
                 "ask" => format!(r#"{{"type":"ask","conversation_id":"{ID}","content":"x"}}"#),
                 "ping" => r#"{"type":"ping"}"#.to_owned(),
+                name @ ("follow" | "unfollow") => {
+                    format!(r#"{{"type":"{name}","conversation_id":"{ID}"}}"#)
+                }
                 name => format!(r#"{{"type":"{name}","job_id":"{ID}"}}"#),
             };
             let (_, entry) = read(&text, 10).request.unwrap();

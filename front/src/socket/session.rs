@@ -1,7 +1,7 @@
 //! One open socket: a single task that waits for the peer, its jobs, the clock and the
 //! end of the process, and answers each.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use quaestor_core::clock::Time;
-use quaestor_core::ids::JobId;
+use quaestor_core::ids::{ConversationId, JobId};
 use serde_json::Value;
 use tokio_stream::StreamMap;
 
@@ -41,6 +41,9 @@ pub(super) struct Session {
     app: App,
     who: Who,
     jobs: StreamMap<JobId, BoxStream<'static, WatchItem>>,
+    /// Conversations whose questions are watched as they come, and whether that was told.
+    followed: StreamMap<ConversationId, BoxStream<'static, ()>>,
+    told_followed: HashSet<ConversationId>,
     /// Jobs whose end was told on this socket a moment ago: asking for them again tells
     /// nothing twice. Bounded by the number of subscriptions.
     told: VecDeque<JobId>,
@@ -57,6 +60,8 @@ impl Session {
             app,
             who,
             jobs: StreamMap::new(),
+            followed: StreamMap::new(),
+            told_followed: HashSet::new(),
             told: VecDeque::new(),
             heard_at: now,
             ping_at: now + settings.ping_every,
@@ -114,6 +119,9 @@ impl Session {
                 }
                 None => Flow::Break(None),
             },
+            Some((conversation_id, ())) = self.followed.next(), if !self.followed.is_empty() => {
+                self.look(socket, conversation_id).await
+            }
             Some((job_id, item)) = self.jobs.next(), if !self.jobs.is_empty() => {
                 let frame = match &item {
                     WatchItem::Gap => frames::gap(job_id),
@@ -184,6 +192,29 @@ impl Session {
                 self.told.retain(|told| *told != job_id);
                 Ok(None)
             }
+            Request::Follow { conversation_id } => {
+                self.app.admit(&caller, RateClass::Read).await?;
+                if self.followed.contains_key(&conversation_id) {
+                    return Ok(Some(frames::following(conversation_id)));
+                }
+                self.room()?;
+                let front = &self.app.front;
+                let (workspace, principal) = (caller.workspace_id, caller.principal_id);
+                if front.store.conversation(workspace, principal, conversation_id).await?.is_none()
+                {
+                    return Err(ApiError::missing("conversation", conversation_id));
+                }
+                let rings = front.events.rings(workspace, conversation_id).await;
+                let rings = rings.map_err(|error| ApiError::unavailable(&error))?;
+                // `following` is said once it is listened to.
+                self.followed.insert(conversation_id, rings);
+                Ok(None)
+            }
+            Request::Unfollow { conversation_id } => {
+                self.followed.remove(&conversation_id);
+                self.told_followed.remove(&conversation_id);
+                Ok(None)
+            }
             Request::Cancel { job_id } => {
                 self.app.admit(&caller, RateClass::Write).await?;
                 // The end comes as an event to all who watch the job.
@@ -224,12 +255,44 @@ impl Session {
         }
     }
 
+    /// Watches what a followed conversation has begun since the last look.
+    async fn look(&mut self, socket: &mut WebSocket, conversation_id: ConversationId) -> Flow {
+        let first = self.told_followed.insert(conversation_id);
+        if let Err(error) = self.watch_unfinished(conversation_id).await {
+            self.say(socket, &frames::error(None, &error)).await?;
+        }
+        if first {
+            self.say(socket, &frames::following(conversation_id)).await
+        } else {
+            Flow::Continue(())
+        }
+    }
+
+    async fn watch_unfinished(&mut self, conversation_id: ConversationId) -> Result<(), ApiError> {
+        let caller = self.who.caller;
+        let store = &self.app.front.store;
+        let unfinished = store
+            .unfinished_jobs(caller.workspace_id, caller.principal_id, conversation_id)
+            .await?;
+        for job_id in unfinished {
+            if self.jobs.contains_key(&job_id) || self.told.contains(&job_id) {
+                continue;
+            }
+            self.room()?;
+            let items = watch_job(&self.app, &caller, job_id, None).await?;
+            self.jobs.insert(job_id, items);
+        }
+        Ok(())
+    }
+
     fn room(&self) -> Result<(), ApiError> {
         let max = self.app.front.settings.sockets.max_subscriptions;
-        if self.jobs.len() < max {
+        if self.jobs.len() + self.followed.len() < max {
             return Ok(());
         }
-        let detail = format!("a socket may watch at most {max} jobs; unsubscribe from some");
+        let detail = format!(
+            "a socket may watch at most {max} jobs and conversations; unsubscribe from some"
+        );
         Err(ApiError::new(Code::TooManySubscriptions, detail))
     }
 

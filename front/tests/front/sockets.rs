@@ -124,6 +124,36 @@ async fn a_question_is_accepted_and_its_answer_streams() {
 }
 
 #[tokio::test]
+async fn who_follows_a_conversation_gets_the_events_of_all_its_questions() {
+    let world = World::new().await;
+    let who = &world.a.member;
+    let things = world.things(who, &world.a).await;
+    let server = world.serve().await;
+    let mut client = Client::open(&server, who).await;
+    let follow = json!({ "type": "follow", "conversation_id": things.conversation });
+    // The question that runs already is watched from its beginning.
+    let following = client.call(follow.clone()).await;
+    assert_eq!(following["type"], "following", "{following}");
+    let queued = client.hear().await;
+    assert_eq!((&queued["job_id"], &queued["id"]), (&json!(things.job), &json!("0-1")));
+    // One that is asked elsewhere is watched once the relay rings.
+    let asked = world.ask(who, &things.conversation).await;
+    let conversation = things.conversation.parse().unwrap();
+    world.front.events.ring(who.workspace, conversation).await.unwrap();
+    let job = text(&asked, "job_id");
+    assert_eq!(client.hear().await["job_id"], job.as_str());
+    world.append(who, &job, answer_events()).await;
+    let events = client.events(&job).await;
+    assert_eq!(events.last().unwrap()["event"]["kind"], "done");
+    // Following twice repeats nothing; what is no longer followed is not watched.
+    assert_eq!(client.call(follow).await["type"], "following");
+    client.say(json!({ "type": "unfollow", "conversation_id": things.conversation })).await;
+    world.ask(who, &things.conversation).await;
+    world.front.events.ring(who.workspace, conversation).await.unwrap();
+    assert_eq!(client.call(json!({ "type": "ping" })).await["type"], "pong");
+}
+
+#[tokio::test]
 async fn a_client_that_drops_at_every_event_gets_each_once() {
     let world = World::new().await;
     let who = &world.a.member;

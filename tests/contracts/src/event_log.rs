@@ -3,7 +3,7 @@
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use quaestor_core::events::{Event, EventId};
-use quaestor_core::ids::{JobId, WorkspaceId};
+use quaestor_core::ids::{ConversationId, JobId, WorkspaceId};
 use quaestor_core::ports::event_log::{Appended, EventLog, Watched};
 use uuid::Uuid;
 
@@ -28,6 +28,7 @@ macro_rules! event_log_contract {
                 many_watchers_see_the_same,
                 a_cancel_reaches_whoever_waits_for_it,
                 a_cancel_of_another_job_is_not_heard,
+                who_follows_a_conversation_hears_every_ring,
             ]
         );
     };
@@ -191,4 +192,23 @@ pub async fn a_cancel_of_another_job_is_not_heard(log: &dyn EventLog) {
     log.request_cancel(WORKSPACE, JobId(Uuid::from_u128(77))).await.unwrap();
     log.request_cancel(WorkspaceId(Uuid::from_u128(9)), JOB).await.unwrap();
     assert!(futures::poll!(&mut waiting).is_pending());
+}
+
+/// Whoever follows a conversation hears that it has a new question.
+pub async fn who_follows_a_conversation_hears_every_ring(log: &dyn EventLog) {
+    let conversation = ConversationId(Uuid::from_u128(7));
+    let other = ConversationId(Uuid::from_u128(8));
+    let mut first = log.rings(WORKSPACE, conversation).await.unwrap();
+    let mut second = log.rings(WORKSPACE, conversation).await.unwrap();
+    let mut elsewhere = log.rings(WorkspaceId(Uuid::from_u128(9)), conversation).await.unwrap();
+    for stream in [&mut first, &mut second, &mut elsewhere] {
+        assert_eq!(stream.next().await, Some(()), "it is listened to");
+    }
+    for _ in 0..3 {
+        log.ring(WORKSPACE, other).await.unwrap();
+        log.ring(WORKSPACE, conversation).await.unwrap();
+        assert_eq!(first.next().await, Some(()));
+        assert_eq!(second.next().await, Some(()));
+    }
+    assert!(elsewhere.next().now_or_never().is_none(), "another workspace's is not heard");
 }

@@ -22,12 +22,12 @@ use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use quaestor_core::entropy::Entropy;
 use quaestor_core::events::{Event, EventId};
-use quaestor_core::ids::{JobId, WorkspaceId};
+use quaestor_core::ids::{ConversationId, JobId, WorkspaceId};
 use quaestor_core::ports::event_log::{Appended, EventLog, EventLogError, Watched};
 use redis::Value;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use self::hub::{Found, Hub};
+use self::hub::{Found, Hub, Listening};
 use self::numbers::Numbers;
 use self::subscriber::Subscriber;
 use self::watcher::Watcher;
@@ -105,6 +105,12 @@ impl RedisEventLog {
     fn name(&self, workspace: WorkspaceId, job: JobId, what: &str) -> String {
         let (workspace, job) = (workspace.uuid().simple(), job.uuid().simple());
         self.server.name(format_args!("{{{workspace}:{job}}}:{what}"))
+    }
+
+    /// The channel of those who follow a conversation.
+    fn bell(&self, workspace: WorkspaceId, conversation: ConversationId) -> String {
+        let (workspace, conversation) = (workspace.uuid().simple(), conversation.uuid().simple());
+        self.server.name(format_args!("{{{workspace}:{conversation}}}:bell"))
     }
 
     fn publish(&self) -> &'static str {
@@ -217,6 +223,35 @@ impl EventLog for RedisEventLog {
         while matches!(listening.place.take(), Found::Nothing) {
             listening.place.woken().await;
         }
+    }
+
+    async fn ring(
+        &self,
+        workspace: WorkspaceId,
+        conversation: ConversationId,
+    ) -> Result<(), EventLogError> {
+        let channel = self.bell(workspace, conversation);
+        // Followers of this process hear it whether or not Redis does.
+        self.hub.wake_listeners(&channel);
+        let mut command = redis::cmd(self.publish());
+        command.arg(&channel).arg(self.hub.own());
+        let sent = self.server.query(&command).await;
+        sent.map(drop).map_err(|fault| failed("ring over", fault))
+    }
+
+    async fn rings(
+        &self,
+        workspace: WorkspaceId,
+        conversation: ConversationId,
+    ) -> Result<BoxStream<'static, ()>, EventLogError> {
+        let listening = self.hub.listen(&self.bell(workspace, conversation));
+        let next = |listening: Listening| async move {
+            while matches!(listening.place.take(), Found::Nothing) {
+                listening.place.woken().await;
+            }
+            Some(((), listening))
+        };
+        Ok(stream::unfold(listening, next).boxed())
     }
 
     async fn ping(&self) -> Result<(), EventLogError> {

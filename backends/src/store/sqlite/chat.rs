@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use quaestor_core::clock::Time;
-use quaestor_core::ids::{ChunkId, CollectionId, JobId, MessageId, PrincipalId, WorkspaceId};
+use quaestor_core::ids::{
+    ChunkId, CollectionId, ConversationId, JobId, MessageId, PrincipalId, WorkspaceId,
+};
 use quaestor_core::model::{Message, MessageState, Usage};
 use quaestor_core::ports::store::{
     AcceptQuestion, AcceptedQuestion, Advance, Answer, ChatStore, Claim, Grounding, NewFeedback,
@@ -234,6 +236,33 @@ impl ChatStore for SqliteStore {
             Ok(kept.rows_affected() > 0)
         };
         work.await.map_err(during("keep a judgement"))
+    }
+
+    async fn unfinished_jobs(
+        &self,
+        workspace: WorkspaceId,
+        principal: PrincipalId,
+        conversation: ConversationId,
+    ) -> Result<Vec<JobId>, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader().await?;
+            let found = sqlx::query(
+                "SELECT j.id FROM messages m
+                     JOIN conversations c ON c.id = m.conversation_id
+                     JOIN jobs j ON j.subject_id = m.id
+                 WHERE m.workspace_id = $1 AND c.workspace_id = $1 AND j.workspace_id = $1
+                     AND m.conversation_id = $3 AND m.state = 'pending' AND c.principal_id = $2
+                     AND j.state IN ('queued', 'running', 'waiting')
+                 ORDER BY j.id LIMIT 64",
+            )
+            .bind(workspace.uuid())
+            .bind(principal.uuid())
+            .bind(conversation.uuid())
+            .fetch_all(&mut *reader)
+            .await?;
+            found.iter().map(|row| rows::id(row, "id")).collect::<Result<Vec<_>, Fault>>()
+        };
+        work.await.map_err(during("read a conversation's jobs"))
     }
 
     async fn answer_of_job(

@@ -15,11 +15,18 @@ struct Migration {
 }
 
 /// Every migration, in order. One that was released is never changed.
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "first",
-    sql: include_str!("../../../../migrations/sqlite/0001_first.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "first",
+        sql: include_str!("../../../../migrations/sqlite/0001_first.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "pending_answers",
+        sql: include_str!("../../../../migrations/sqlite/0002_pending_answers.sql"),
+    },
+];
 
 /// Runs what the file lacks, all in one transaction.
 pub(super) async fn run(connection: &mut SqliteConnection) -> Result<(), Fault> {

@@ -195,6 +195,15 @@ pub trait ChatStore: Send + Sync {
         feedback: NewFeedback,
     ) -> Result<bool, StoreError>;
 
+    /// The jobs of a conversation of the principal that are not finished, oldest first, at
+    /// most 64; none where there is no such conversation.
+    async fn unfinished_jobs(
+        &self,
+        workspace: WorkspaceId,
+        principal: PrincipalId,
+        conversation: ConversationId,
+    ) -> Result<Vec<JobId>, StoreError>;
+
     /// The principal's answer that a job writes, for a watcher whose events are gone.
     async fn answer_of_job(
         &self,

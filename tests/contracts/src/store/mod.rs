@@ -91,6 +91,7 @@ macro_rules! store_contract {
         );
         $crate::store_contract!(@cases $make, questions:
             a_question_makes_a_pending_answer_and_a_message,
+            a_conversation_tells_its_unfinished_jobs,
             a_question_in_no_conversation_leaves_nothing,
             a_question_is_accepted_once_under_its_key,
             the_context_has_the_finished_turns_before_it,

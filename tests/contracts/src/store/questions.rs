@@ -41,6 +41,23 @@ async fn answered(f: &Fixture, conversation: ConversationId, question: &str) -> 
     asked
 }
 
+pub async fn a_conversation_tells_its_unfinished_jobs(f: Fixture) {
+    let conversation = f.conversation().await;
+    let unfinished = async |principal| {
+        f.store.unfinished_jobs(f.workspace, principal, conversation).await.expect("read")
+    };
+    answered(&f, conversation, "why?").await;
+    assert!(unfinished(f.principal).await.is_empty());
+    let first = f.ask(conversation, "when?").await.job_id;
+    let second = f.ask(conversation, "who?").await.job_id;
+    f.ask(f.conversation().await, "where?").await;
+    f.claim(second).await;
+    assert_eq!(unfinished(f.principal).await, [first, second]);
+    assert!(unfinished(f.id()).await.is_empty(), "another principal's");
+    let elsewhere = f.store.unfinished_jobs(f.id(), f.principal, conversation).await;
+    assert!(elsewhere.expect("read").is_empty(), "another workspace's");
+}
+
 pub async fn a_question_makes_a_pending_answer_and_a_message(f: Fixture) {
     let conversation = f.conversation().await;
     let asked = f.ask(conversation, "why?").await;
