@@ -6,5 +6,6 @@ pub mod limits;
 pub mod models;
 pub mod objects;
 pub mod queue;
+pub mod redis;
 pub mod store;
 pub mod tickets;

@@ -2,3 +2,4 @@
 
 mod job_log;
 pub mod memory;
+pub mod redis;

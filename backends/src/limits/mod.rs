@@ -1,3 +1,4 @@
 //! Rate limits: a file per technology.
 
 pub mod memory;
+pub mod redis;
