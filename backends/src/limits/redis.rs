@@ -58,7 +58,10 @@ impl RedisLimits {
             Ok(Ok(Value::Int(wait))) => u64::try_from(wait).map_err(|_| RedisFault::Unexpected),
             Ok(Ok(_)) => Err(RedisFault::Unexpected),
             Ok(Err(fault)) => Err(fault),
-            Err(elapsed) => Err(RedisFault::Failed(std::io::Error::from(elapsed).into())),
+            Err(elapsed) => {
+                self.server.doubt();
+                Err(RedisFault::Failed(std::io::Error::from(elapsed).into()))
+            }
         }
     }
 }

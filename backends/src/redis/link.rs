@@ -143,6 +143,7 @@ type Slot = Arc<RwLock<Option<Current>>>;
 /// The connection for commands. The task that keeps it ends with it.
 pub(super) struct Link {
     current: Slot,
+    doubted: Arc<Notify>,
     _keeper: AbortOnDropHandle<()>,
 }
 
@@ -161,10 +162,17 @@ impl Link {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let current: Slot = Arc::default();
-        let keeper = Keeper { dial, clock, current: Arc::clone(&current) };
+        let doubted = Arc::new(Notify::new());
+        let keeper =
+            Keeper { dial, clock, current: Arc::clone(&current), doubted: Arc::clone(&doubted) };
         keeper.put(first, Arc::clone(&lost));
         let handle = TaskTracker::new().spawn(keeper.run(lost));
-        Self { current, _keeper: AbortOnDropHandle::new(handle) }
+        Self { current, doubted, _keeper: AbortOnDropHandle::new(handle) }
+    }
+
+    /// Has the connection tried at once, not at the next heartbeat.
+    pub(super) fn doubt(&self) {
+        self.doubted.notify_one();
     }
 
     fn current(&self) -> Result<Current, RedisFault> {
@@ -200,6 +208,7 @@ struct Keeper {
     dial: Dial,
     clock: Arc<dyn Clock>,
     current: Slot,
+    doubted: Arc<Notify>,
 }
 
 impl Keeper {
@@ -222,6 +231,7 @@ impl Keeper {
         loop {
             tokio::select! {
                 () = lost.notified() => return,
+                () = self.doubted.notified() => {}
                 () = self.clock.sleep(HEARTBEAT) => {}
             }
             let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -251,9 +261,7 @@ impl Keeper {
             }
         }
     }
-}
 
-impl Keeper {
     /// A connection that answers in time: one that does not would hold up every job.
     async fn connect(&self, lost: &Arc<Notify>) -> RedisResult<Connection> {
         let mut connection = self.dial.try_connect(Some(notify_of_loss(lost))).await?;

@@ -109,6 +109,11 @@ impl RedisServer {
         self.shared.dial.connect(Some(pushes)).await
     }
 
+    /// Has the connection tried at once: a command did not answer in the caller's time.
+    pub(crate) fn doubt(&self) {
+        self.shared.link.doubt();
+    }
+
     /// Runs a command.
     pub(crate) async fn query(&self, command: &Cmd) -> Result<Value, RedisFault> {
         self.shared.link.query(command).await

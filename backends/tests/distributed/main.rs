@@ -6,3 +6,4 @@
 mod places;
 mod rabbitmq;
 mod redis;
+mod s3;

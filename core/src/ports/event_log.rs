@@ -30,7 +30,7 @@ pub enum Watched {
 #[derive(Debug, thiserror::Error)]
 #[error("could not {action} the event log")]
 pub struct EventLogError {
-    /// `append to`, `read`, `ping`.
+    /// `append to`, `subscribe to`, `tell a cancel to`, `ping`.
     pub action: &'static str,
     /// The cause.
     #[source]

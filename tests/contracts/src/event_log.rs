@@ -18,8 +18,11 @@ macro_rules! event_log_contract {
             [
                 events_are_numbered_by_attempt_and_sequence,
                 a_stale_attempt_is_fenced,
+                a_writer_is_fenced_between_its_own_events,
                 queued_may_be_appended_twice,
                 nothing_follows_the_terminal_event,
+                what_follows_the_end_in_a_batch_is_left_out,
+                an_end_by_somebody_else_ends_the_log,
                 a_watcher_gets_what_was_and_what_comes_and_then_the_end,
                 a_watcher_goes_on_after_the_last_it_saw,
                 a_watcher_who_saw_events_of_an_unknown_job_gets_a_gap,
@@ -80,6 +83,41 @@ pub async fn a_stale_attempt_is_fenced(log: &dyn EventLog) {
     append(log, 2, vec![token("a")]).await;
     assert_eq!(append(log, 1, vec![token("b")]).await, Appended::Fenced);
     assert_eq!(append(log, 2, vec![token("c")]).await, Appended::At(id("2-2")));
+}
+
+/// Case.
+pub async fn a_writer_is_fenced_between_its_own_events(log: &dyn EventLog) {
+    append(log, 0, vec![Event::Queued]).await;
+    for number in 1..4 {
+        let at = append(log, 1, vec![token("a")]).await;
+        assert_eq!(at, Appended::At(EventId { attempt: 1, seq: number }));
+    }
+    append(log, 2, vec![Event::Restarted { attempt: 2 }]).await;
+    assert_eq!(append(log, 1, vec![token("b")]).await, Appended::Fenced);
+    assert_eq!(append(log, 1, vec![Event::Done { usage: None }]).await, Appended::Fenced);
+    assert_eq!(append(log, 2, vec![token("c")]).await, Appended::At(id("2-2")));
+}
+
+/// Case.
+pub async fn what_follows_the_end_in_a_batch_is_left_out(log: &dyn EventLog) {
+    append(log, 0, vec![Event::Queued]).await;
+    append(log, 1, vec![token("a")]).await;
+    let batch = vec![token("b"), Event::Done { usage: None }, token("c"), Event::Cancelled];
+    assert_eq!(append(log, 1, batch).await, Appended::At(id("1-3")));
+    let all: Vec<Watched> = watch(log, None).await.collect().await;
+    assert_eq!(all.iter().map(shown).collect::<Vec<_>>(), ["0-1", "1-1", "1-2", "1-3"]);
+}
+
+/// Case. The front ends a job that a worker still writes to.
+pub async fn an_end_by_somebody_else_ends_the_log(log: &dyn EventLog) {
+    append(log, 0, vec![Event::Queued]).await;
+    append(log, 1, vec![token("a")]).await;
+    append(log, 1, vec![token("b")]).await;
+    assert_eq!(append(log, 2, vec![Event::Cancelled]).await, Appended::At(id("2-1")));
+    let late = append(log, 1, vec![token("c")]).await;
+    assert!(matches!(late, Appended::Ended | Appended::Fenced), "{late:?}");
+    let all: Vec<Watched> = watch(log, None).await.collect().await;
+    assert_eq!(all.iter().map(shown).collect::<Vec<_>>(), ["0-1", "1-1", "1-2", "2-1"]);
 }
 
 /// Case.
@@ -146,7 +184,13 @@ pub async fn workspaces_do_not_see_each_other(log: &dyn EventLog) {
     append(log, 0, vec![Event::Queued]).await;
     let stranger = WorkspaceId(Uuid::from_u128(9));
     let mut watcher = log.watch(stranger, JOB, None).await.unwrap();
-    assert!(watcher.next().now_or_never().is_none());
+    let mut next = watcher.next();
+    assert!(futures::poll!(&mut next).is_pending());
+    let mut own = watch(log, None).await;
+    let coming = append(log, 1, vec![token("a"), token("b")]);
+    let (seen, _) = tokio::join!(take(&mut own, 3), coming);
+    assert_eq!(seen, ["0-1", "1-1", "1-2"]);
+    assert!(futures::poll!(&mut next).is_pending());
 }
 
 /// Case.

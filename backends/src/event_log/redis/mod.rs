@@ -8,6 +8,7 @@
 //! What cannot be told: events that one process failed to append, when another process
 //! goes on with the next attempt. That attempt begins with `restarted` or a new step.
 
+mod append;
 mod entry;
 mod hub;
 mod numbers;
@@ -24,20 +25,14 @@ use quaestor_core::entropy::Entropy;
 use quaestor_core::events::{Event, EventId};
 use quaestor_core::ids::{ConversationId, JobId, WorkspaceId};
 use quaestor_core::ports::event_log::{Appended, EventLog, EventLogError, Watched};
-use redis::Value;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use self::append::{Part, Scripts};
 use self::hub::{Found, Hub, Listening};
 use self::numbers::Numbers;
 use self::subscriber::Subscriber;
 use self::watcher::Watcher;
-use crate::redis::{RedisFault, RedisServer, Script};
-
-const APPEND: &str = include_str!("append.lua");
-
-/// Bytes of events that travel with an announcement. Beyond, watchers read them from the
-/// stream: what waits in the server for a slow subscriber stays small.
-const ANNOUNCED_BYTES: usize = 32 * 1024;
+use crate::redis::{RedisFault, RedisServer};
 
 /// How much is kept of each job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +54,7 @@ impl Default for RedisBounds {
 pub struct RedisEventLog {
     server: RedisServer,
     bounds: RedisBounds,
-    append: Script,
+    scripts: Scripts,
     numbers: Numbers,
     hub: Arc<Hub>,
     _subscriber: AbortOnDropHandle<()>,
@@ -93,7 +88,7 @@ impl RedisEventLog {
         Ok(Self {
             server,
             bounds,
-            append: Script::new(APPEND),
+            scripts: Scripts::default(),
             numbers: Numbers::default(),
             hub,
             _subscriber: AbortOnDropHandle::new(task),
@@ -116,35 +111,6 @@ impl RedisEventLog {
     fn publish(&self) -> &'static str {
         if self.server.is_cluster() { "SPUBLISH" } else { "PUBLISH" }
     }
-
-    async fn run_append(
-        &self,
-        key: &str,
-        attempt: u32,
-        known: Option<EventId>,
-        events: &[Event],
-    ) -> Result<i64, EventLogError> {
-        let texts: Vec<String> = events
-            .iter()
-            .map(serde_json::to_string)
-            .collect::<Result<_, _>>()
-            .map_err(|source| EventLogError { action: "append to", source: source.into() })?;
-        let ended = events.last().is_some_and(Event::is_terminal);
-        let answer = self.server.run(&self.append, key, |command| {
-            command.arg(attempt);
-            match known {
-                Some(known) => command.arg(known.attempt).arg(known.seq),
-                None => command.arg(-1).arg(0),
-            };
-            command.arg(self.bounds.events_per_job.max(1)).arg(self.bounds.keep.as_secs().max(1));
-            command.arg(self.publish()).arg(u8::from(ended)).arg(ANNOUNCED_BYTES).arg(&texts);
-        });
-        match answer.await {
-            Ok(Value::Int(number)) => Ok(number),
-            Ok(_) => Err(failed("append to", RedisFault::Unexpected)),
-            Err(fault) => Err(failed("append to", fault)),
-        }
-    }
 }
 
 fn failed(action: &'static str, fault: RedisFault) -> EventLogError {
@@ -165,27 +131,23 @@ impl EventLog for RedisEventLog {
             events.truncate(terminal + 1);
         }
         let ends = events.last().is_some_and(Event::is_terminal);
-        let job_key = (workspace, job);
-        let known = if attempt == 0 { None } else { self.numbers.last(job_key) };
+        let id = (workspace, job);
+        let known = if attempt == 0 { None } else { self.numbers.known(id) };
+        let part = Part::new(attempt, &events)
+            .map_err(|source| EventLogError { action: "append to", source: source.into() })?;
         let key = self.name(workspace, job, "ev");
-        let number = match self.run_append(&key, attempt, known, &events).await {
-            Ok(number) => number,
-            Err(error) => {
-                self.numbers.lost(job_key, attempt, events.len());
-                return Err(error);
+        let appended = match self.run(&key, &part, known).await {
+            Ok(appended) => appended,
+            Err(fault) => {
+                self.numbers.lost(id, attempt, events.len());
+                return Err(failed("append to", fault));
             }
         };
-        let Ok(seq) = u64::try_from(number) else {
-            self.numbers.forget(job_key);
-            return Ok(if number == -1 { Appended::Fenced } else { Appended::Ended });
-        };
-        let last = EventId { attempt, seq };
-        if ends || attempt == 0 {
-            self.numbers.forget(job_key);
-        } else {
-            self.numbers.given(job_key, last);
+        match appended {
+            Appended::At(last) if !ends && attempt > 0 => self.numbers.given(id, last),
+            _ => self.numbers.forget(id),
         }
-        Ok(Appended::At(last))
+        Ok(appended)
     }
 
     async fn watch(

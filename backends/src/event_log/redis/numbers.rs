@@ -13,6 +13,15 @@ const REMEMBERED: usize = 8_192;
 
 type Key = (WorkspaceId, JobId);
 
+/// What is known of a job's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    /// The last that was given.
+    pub(super) last: EventId,
+    /// Whether it is certain that this event stood in the log, and that it was not the end.
+    pub(super) certain: bool,
+}
+
 /// The last number of each job that this process writes to. Bounded: when the young half
 /// is full it becomes the old one, and the old one is forgotten.
 #[derive(Default)]
@@ -22,13 +31,13 @@ pub(super) struct Numbers {
 
 #[derive(Default)]
 struct Halves {
-    young: HashMap<Key, EventId>,
-    old: HashMap<Key, EventId>,
+    young: HashMap<Key, Known>,
+    old: HashMap<Key, Known>,
 }
 
 impl Numbers {
-    /// The last number that is known of a job.
-    pub(super) fn last(&self, key: Key) -> Option<EventId> {
+    /// What is known of a job.
+    pub(super) fn known(&self, key: Key) -> Option<Known> {
         let halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
         halves.young.get(&key).or_else(|| halves.old.get(&key)).copied()
     }
@@ -36,7 +45,7 @@ impl Numbers {
     /// Remembers that a number was given.
     pub(super) fn given(&self, key: Key, last: EventId) {
         let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
-        halves.remember(key, last);
+        halves.remember(key, Known { last, certain: true });
     }
 
     /// Remembers that events may have been lost on the way: their numbers are not given
@@ -45,12 +54,13 @@ impl Numbers {
         let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
         let known = halves.young.get(&key).or_else(|| halves.old.get(&key)).copied();
         let seq = match known {
-            Some(known) if known.attempt > attempt => return,
-            Some(known) if known.attempt == attempt => known.seq,
+            Some(known) if known.last.attempt > attempt => return,
+            Some(known) if known.last.attempt == attempt => known.last.seq,
             _ => 0,
         };
         let events = u64::try_from(events).unwrap_or(u64::MAX);
-        halves.remember(key, EventId { attempt, seq: seq.saturating_add(events) });
+        let last = EventId { attempt, seq: seq.saturating_add(events) };
+        halves.remember(key, Known { last, certain: false });
     }
 
     /// Nothing follows that this process would write.
@@ -62,11 +72,11 @@ impl Numbers {
 }
 
 impl Halves {
-    fn remember(&mut self, key: Key, last: EventId) {
+    fn remember(&mut self, key: Key, known: Known) {
         if self.young.len() >= REMEMBERED && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(key, last);
+        self.young.insert(key, known);
     }
 }
 
@@ -84,12 +94,14 @@ mod tests {
     fn lost_events_keep_their_numbers() {
         let numbers = Numbers::default();
         numbers.lost(key(1), 1, 2);
-        assert_eq!(numbers.last(key(1)), Some(EventId { attempt: 1, seq: 2 }));
+        let known = |seq, certain| Some(Known { last: EventId { attempt: 1, seq }, certain });
+        assert_eq!(numbers.known(key(1)), known(2, false));
         numbers.given(key(1), EventId { attempt: 1, seq: 3 });
+        assert_eq!(numbers.known(key(1)), known(3, true));
         numbers.lost(key(1), 1, 1);
-        assert_eq!(numbers.last(key(1)), Some(EventId { attempt: 1, seq: 4 }));
+        assert_eq!(numbers.known(key(1)), known(4, false));
         numbers.forget(key(1));
-        assert_eq!(numbers.last(key(1)), None);
+        assert_eq!(numbers.known(key(1)), None);
     }
 
     #[test]
@@ -98,8 +110,8 @@ mod tests {
         for number in 0..100_000 {
             numbers.given(key(number), EventId::FIRST);
         }
-        assert_eq!(numbers.last(key(99_999)), Some(EventId::FIRST));
-        assert_eq!(numbers.last(key(1)), None);
+        assert_eq!(numbers.known(key(99_999)).map(|known| known.last), Some(EventId::FIRST));
+        assert_eq!(numbers.known(key(1)), None);
         let halves = numbers.halves.lock().unwrap();
         assert!(halves.young.len() + halves.old.len() <= 2 * REMEMBERED);
     }

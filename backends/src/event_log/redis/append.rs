@@ -1,0 +1,104 @@
+//! The append: one of two scripts, both one round trip.
+
+use quaestor_core::events::{Event, EventId};
+use quaestor_core::ports::event_log::Appended;
+use redis::Value;
+
+use super::RedisEventLog;
+use super::numbers::Known;
+use crate::redis::{RedisFault, Script};
+
+/// Bytes of events that travel with an announcement. Beyond, watchers read them from the
+/// stream: what waits in the server for a slow subscriber stays small.
+const ANNOUNCED_BYTES: usize = 32 * 1024;
+
+/// What the server runs.
+pub(super) struct Scripts {
+    /// Numbers events by the log's last one.
+    append: Script,
+    /// Goes on where this process has written last: a third of the server's time.
+    go_on: Script,
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self {
+            append: Script::new(include_str!("append.lua")),
+            go_on: Script::new(include_str!("go_on.lua")),
+        }
+    }
+}
+
+/// Events of one attempt, as they are sent.
+pub(super) struct Part {
+    attempt: u32,
+    texts: Vec<String>,
+    ends: bool,
+}
+
+impl Part {
+    pub(super) fn new(attempt: u32, events: &[Event]) -> Result<Self, serde_json::Error> {
+        let texts = events.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+        let ends = events.last().is_some_and(Event::is_terminal);
+        Ok(Self { attempt, texts, ends })
+    }
+
+    /// How the announcement begins, where the number before the first event is known.
+    fn announcement(&self, before: EventId) -> String {
+        let bytes: usize = self.texts.iter().map(String::len).sum();
+        let line = if bytes <= ANNOUNCED_BYTES { "\n" } else { "" };
+        format!("{before} {}-{}{line}", self.attempt, before.seq + 1)
+    }
+}
+
+impl RedisEventLog {
+    pub(super) async fn run(
+        &self,
+        key: &str,
+        part: &Part,
+        known: Option<Known>,
+    ) -> Result<Appended, RedisFault> {
+        if let Some(Known { last, certain: true }) = known
+            && last.attempt == part.attempt
+            && !part.texts.is_empty()
+            && self.go_on(key, part, last).await?
+        {
+            let events = u64::try_from(part.texts.len()).unwrap_or(0);
+            return Ok(Appended::At(EventId { attempt: part.attempt, seq: last.seq + events }));
+        }
+        let (known_attempt, known_seq) = match known {
+            Some(Known { last, .. }) => (i64::from(last.attempt), last.seq),
+            None => (-1, 0),
+        };
+        let answer = self.server.run(&self.scripts.append, key, |command| {
+            command.arg(part.attempt).arg(known_attempt).arg(known_seq);
+            command.arg(self.bounds.events_per_job.max(1)).arg(self.bounds.keep.as_secs().max(1));
+            command.arg(self.publish()).arg(u8::from(part.ends)).arg(ANNOUNCED_BYTES);
+            command.arg(&part.texts);
+        });
+        match answer.await? {
+            Value::Int(-1) => Ok(Appended::Fenced),
+            Value::Int(-2) => Ok(Appended::Ended),
+            Value::Int(seq) => {
+                let seq = u64::try_from(seq).map_err(|_| RedisFault::Unexpected)?;
+                Ok(Appended::At(EventId { attempt: part.attempt, seq }))
+            }
+            _ => Err(RedisFault::Unexpected),
+        }
+    }
+
+    /// False if somebody else has written since.
+    async fn go_on(&self, key: &str, part: &Part, last: EventId) -> Result<bool, RedisFault> {
+        let announcement = part.announcement(last);
+        let answer = self.server.run(&self.scripts.go_on, key, |command| {
+            command.arg(format!("{}-", part.attempt)).arg(last.seq + 1);
+            command.arg(self.bounds.events_per_job.max(1)).arg(self.bounds.keep.as_secs().max(1));
+            command.arg(self.publish()).arg(&announcement).arg(u8::from(part.ends));
+            command.arg(&part.texts);
+        });
+        match answer.await? {
+            Value::Int(done) => Ok(done == 1),
+            _ => Err(RedisFault::Unexpected),
+        }
+    }
+}
