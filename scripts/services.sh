@@ -165,7 +165,7 @@ with() {
 destroy() {
     down "${SERVERS[@]}"
     [[ $BY != docker ]] || docker_destroy
-    rm -rf "${FOLDER:?}"/{run,log,data,bin,env}
+    rm -rf "${FOLDER:?}"/{run,log,data,bin,env,secrets}
 }
 
 verb=${1:-}
