@@ -37,6 +37,7 @@ lint: ## check format, lints, licences and what may depend on what
 	$(CARGO) clippy --workspace --all-targets --features quaestor/failpoints -- -D warnings
 	scripts/check-dependencies.sh
 	scripts/check-scripts.sh
+	scripts/check-compose.sh
 
 bench: ## measure, as BENCHMARKS.md tells
 	$(CARGO) build --release

@@ -14,4 +14,4 @@ if [[ -z $checker ]]; then
         exit 0
     fi
 fi
-"$checker" --external-sources scripts/*.sh .ci/run
+"$checker" --external-sources scripts/*.sh compose/*.sh .ci/run

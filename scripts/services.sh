@@ -10,6 +10,7 @@
 #   scripts/services.sh status            say what runs
 #   scripts/services.sh with COMMAND…     up, COMMAND with the settings, and down what was started
 #   scripts/services.sh run COMMAND…      run COMMAND of the unpacked packages, over an empty /data
+#   scripts/services.sh check COMMAND…    run COMMAND of the packages for checks, over SERVICES_FOLDER
 #   scripts/services.sh destroy           stop, and remove the folder with all data
 #
 # SERVER is one of: postgres redis rabbitmq rabbitmq-old s3.
@@ -164,7 +165,7 @@ with() {
 destroy() {
     down "${SERVERS[@]}"
     [[ $BY != docker ]] || docker_destroy
-    rm -rf "${FOLDER:?}"/{run,log,data,bin,env}
+    rm -rf "${FOLDER:?}"/{run,log,data,bin,env,secrets}
 }
 
 verb=${1:-}
@@ -188,7 +189,7 @@ case $verb in
         open_folder
         "$verb" "$@"
         ;;
-    run) run_alone "$@" ;;
+    run | check) "${verb}_alone" "$@" ;;
     __in_root) shift && in_root "$@" ;;
     *) usage ;;
 esac

@@ -7,14 +7,15 @@
 SERVER_UID=64123
 BASE_PACKAGES="base-files bash dash coreutils libc-bin sed grep mawk hostname findutils debianutils procps util-linux"
 
-# What is unpacked: `new` has everything, `old` has the RabbitMQ of Debian 12, which is 3.10.
+# What is unpacked: `new` has the servers, `old` the RabbitMQ of Debian 12, which is 3.10, and
+# `checks` the programs by which scripts/check-compose.sh checks files.
 suite_of() { if [[ $1 == old ]]; then echo bookworm; else echo trixie; fi; }
 packages_of() {
-    if [[ $1 == old ]]; then
-        echo "rabbitmq-server $BASE_PACKAGES"
-    else
-        echo "postgresql-17 postgresql-17-pgvector rabbitmq-server redis-server $BASE_PACKAGES"
-    fi
+    case $1 in
+        new) echo "postgresql-17 postgresql-17-pgvector rabbitmq-server redis-server $BASE_PACKAGES" ;;
+        old) echo "rabbitmq-server $BASE_PACKAGES" ;;
+        checks) echo "docker-compose nginx-light openssl $BASE_PACKAGES" ;;
+    esac
 }
 # Another list of packages is another root.
 root_of() {
@@ -141,4 +142,13 @@ run_alone() {
     mkdir -p "$FOLDER/log"
     unpack new
     in_root "$(root_of new)" - "$@"
+}
+
+# A program that checks files, with the folder as its /data.
+check_alone() {
+    [[ $# -gt 0 ]] || usage
+    needs_root
+    mkdir -p "$FOLDER/log"
+    unpack checks
+    in_root "$(root_of checks)" "$FOLDER" "$@"
 }

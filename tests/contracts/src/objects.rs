@@ -18,10 +18,13 @@ macro_rules! objects_contract {
             [
                 what_is_put_is_got_back,
                 an_empty_file_is_a_file,
+                a_large_file_is_got_back,
                 reading_begins_at_the_offset,
+                behind_the_end_there_is_nothing,
                 a_local_copy_has_the_bytes,
                 a_file_that_is_too_large_is_not_kept,
                 an_upload_that_breaks_off_is_not_kept,
+                a_large_upload_that_fails_is_not_kept,
                 a_missing_file_is_missing_everywhere,
                 a_delete_may_be_repeated,
                 a_second_put_replaces_the_first,
@@ -32,6 +35,9 @@ macro_rules! objects_contract {
 }
 
 const LIMIT: u64 = 1 << 20;
+
+/// A size that goes to an object store in several parts of no even length.
+const LARGE: usize = 20_000_007;
 
 fn key(number: u32) -> ObjectKey {
     let (workspace, document) = (Uuid::from_u128(1), Uuid::from_u128(number.into()));
@@ -46,6 +52,14 @@ fn pieces(bytes: &[u8]) -> ByteStream {
 
 fn content() -> Vec<u8> {
     (0..200_000_u32).map(|i| (i % 251) as u8).collect()
+}
+
+/// Bytes in large pieces, as a client's fast line gives them.
+fn large() -> (Bytes, Vec<Bytes>) {
+    let bytes: Bytes = (0..LARGE).map(|i| (i % 65_521) as u8).collect();
+    let pieces = (0..LARGE).step_by(3_000_000);
+    let pieces = pieces.map(|at| bytes.slice(at..LARGE.min(at + 3_000_000))).collect();
+    (bytes, pieces)
 }
 
 async fn read(objects: &dyn Objects, key: &ObjectKey, offset: u64) -> Vec<u8> {
@@ -75,10 +89,29 @@ pub async fn an_empty_file_is_a_file<G>((objects, _): &(impl Objects, G)) {
 }
 
 /// Case.
+pub async fn a_large_file_is_got_back<G>((objects, _): &(impl Objects, G)) {
+    let (bytes, pieces) = large();
+    let source = stream::iter(pieces.into_iter().map(Ok)).boxed();
+    let stored = objects.put(&key(1), source, LARGE as u64).await.unwrap();
+    assert_eq!(stored.size_bytes, LARGE as u64);
+    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(stored.sha256, sha256);
+    assert!(read(objects, &key(1), 0).await == bytes, "the bytes differ");
+    assert!(read(objects, &key(1), 9_999_999).await == bytes[9_999_999..], "the bytes differ");
+}
+
+/// Case.
 pub async fn reading_begins_at_the_offset<G>((objects, _): &(impl Objects, G)) {
     let bytes = content();
     objects.put(&key(1), pieces(&bytes), LIMIT).await.unwrap();
     assert_eq!(read(objects, &key(1), 123_456).await, &bytes[123_456..]);
+}
+
+/// Case.
+pub async fn behind_the_end_there_is_nothing<G>((objects, _): &(impl Objects, G)) {
+    objects.put(&key(1), pieces(b"four"), LIMIT).await.unwrap();
+    assert!(read(objects, &key(1), 4).await.is_empty());
+    assert!(read(objects, &key(1), 1000).await.is_empty());
 }
 
 /// Case.
@@ -107,6 +140,20 @@ pub async fn a_file_that_is_too_large_is_not_kept<G>((objects, _): &(impl Object
 pub async fn an_upload_that_breaks_off_is_not_kept<G>((objects, _): &(impl Objects, G)) {
     let broken = pieces(&content()).chain(stream::iter([Err("the line went dead".into())])).boxed();
     let result = objects.put(&key(1), broken, LIMIT).await;
+    assert!(matches!(result, Err(ObjectError::Source(_))));
+    assert!(is_missing(objects, &key(1)).await);
+}
+
+/// Case.
+pub async fn a_large_upload_that_fails_is_not_kept<G>((objects, _): &(impl Objects, G)) {
+    let (_, pieces) = large();
+    let source = stream::iter(pieces.clone().into_iter().map(Ok)).boxed();
+    let refused = objects.put(&key(1), source, LARGE as u64 - 1).await;
+    assert!(matches!(refused, Err(ObjectError::TooLarge { .. })));
+    assert!(is_missing(objects, &key(1)).await);
+    let source = stream::iter(pieces.into_iter().map(Ok));
+    let broken = source.chain(stream::iter([Err("the line went dead".into())])).boxed();
+    let result = objects.put(&key(1), broken, LARGE as u64).await;
     assert!(matches!(result, Err(ObjectError::Source(_))));
     assert!(is_missing(objects, &key(1)).await);
 }

@@ -136,6 +136,7 @@ impl S3Options {
         }
     }
 
+    /// How the SDK is to speak to it.
     pub(super) fn client_config(&self) -> Config {
         let credentials = aws_sdk_s3::config::Credentials::new(
             self.credentials.access_key_id.expose_secret(),
