@@ -37,7 +37,8 @@ pub async fn messages_are_due_until_they_are_sent(f: Fixture) {
 
 pub async fn a_message_that_was_taken_is_not_given_twice(f: Fixture) {
     let filings = f.collection("filings").await;
-    let upload = f.upload_of(filings, (0..20).map(|n| f.file(&n.to_string(), &n.to_string())).collect());
+    let upload =
+        f.upload_of(filings, (0..20).map(|n| f.file(&n.to_string(), &n.to_string())).collect());
     f.store.accept_upload(f.workspace, upload).await.expect("accepted");
     let held = f.now() + LEASE;
     let take = || f.store.outbox_take(f.now(), held, 7);

@@ -5,14 +5,14 @@ use quaestor_core::ids::{PrincipalId, WorkspaceId};
 use quaestor_core::ports::store::{Idempotency, IdempotencyKey, RememberedResponse, StoreError};
 use serde::Serialize;
 use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
 
+use super::dialect::{DbConnection, DbStore};
 use super::fault::{Fault, corrupt, during, unique};
-use super::{SqliteStore, rows};
+use super::rows;
 
 /// Keeps a key with its answer, in the transaction of the effect.
 pub(super) async fn remember(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     key: &IdempotencyKey,
     response: &impl Serialize,
@@ -37,7 +37,7 @@ pub(super) async fn remember(
 /// Refuses a key that is taken. Asked before the effect, so that a request that came
 /// twice is told so, and not what its second effect would run into.
 pub(super) async fn refuse_taken(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     key: &IdempotencyKey,
 ) -> Result<(), Fault> {
@@ -57,7 +57,7 @@ pub(super) async fn refuse_taken(
 }
 
 #[async_trait]
-impl Idempotency for SqliteStore {
+impl Idempotency for DbStore {
     async fn remembered(
         &self,
         workspace: WorkspaceId,
@@ -65,7 +65,7 @@ impl Idempotency for SqliteStore {
         key: &str,
     ) -> Result<Option<RememberedResponse>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(
                 "SELECT request_sha256, response FROM idempotency_keys
                  WHERE workspace_id = $1 AND principal_id = $2 AND key = $3",

@@ -10,16 +10,15 @@ use quaestor_core::ports::store::{
 };
 use quaestor_core::problem::Problem;
 use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
 
 use super::connections::Commit;
+use super::dialect::{DbConnection, DbStore};
 use super::ending::{self, Ending};
 use super::fault::{Fault, during};
-use super::search::blocks;
-use super::{SqliteStore, claims, ingest, rows};
+use super::{claims, ingest, rows, search};
 
 #[async_trait]
-impl IngestStore for SqliteStore {
+impl IngestStore for DbStore {
     async fn ingest_subject(
         &self,
         workspace: WorkspaceId,
@@ -27,7 +26,7 @@ impl IngestStore for SqliteStore {
         version: u32,
     ) -> Result<Option<IngestSubject>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             ingest::subject(&mut reader, workspace, document, version).await
         };
         work.await.map_err(during("read what is to be ingested"))
@@ -40,7 +39,7 @@ impl IngestStore for SqliteStore {
         subject: &IngestSubject,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             ingest::begin(&mut tx, workspace, claim, subject).await?;
             tx.commit().await?;
@@ -59,7 +58,7 @@ impl IngestStore for SqliteStore {
         chunks: Vec<NewChunk>,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             ingest::save(&mut tx, workspace, claim, subject, pages, chunks).await?;
             tx.commit().await?;
@@ -78,7 +77,7 @@ impl IngestStore for SqliteStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             ingest::finish(&mut tx, workspace, claim, subject, summary, next.as_ref(), now).await?;
             tx.commit().await?;
@@ -97,7 +96,7 @@ impl IngestStore for SqliteStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             ingest::fail(&mut tx, workspace, claim, subject, problem, now).await?;
             tx.commit().await?;
@@ -116,7 +115,7 @@ impl IngestStore for SqliteStore {
         now: Time,
     ) -> Result<Option<Generation>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             sqlx::query(
                 "INSERT INTO generations
@@ -129,7 +128,7 @@ impl IngestStore for SqliteStore {
             .bind(collection.uuid())
             .bind(new_id.uuid())
             .bind(model.to_owned())
-            .bind(dimensions)
+            .bind(i64::from(dimensions))
             .bind(rows::micros(now))
             .execute(&mut *tx)
             .await?;
@@ -141,7 +140,7 @@ impl IngestStore for SqliteStore {
             .bind(workspace.uuid())
             .bind(collection.uuid())
             .bind(model.to_owned())
-            .bind(dimensions)
+            .bind(i64::from(dimensions))
             .fetch_optional(&mut *tx)
             .await?;
             tx.commit().await?;
@@ -159,7 +158,7 @@ impl IngestStore for SqliteStore {
         limit: u32,
     ) -> Result<EmbedBatch, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             to_embed(&mut reader, workspace, document, version, generation, limit).await
         };
         work.await.map_err(during("read passages to embed"))
@@ -173,10 +172,10 @@ impl IngestStore for SqliteStore {
         vectors: Vec<(ChunkId, Vec<f32>)>,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
-            blocks::save(&mut tx, workspace, claim.job_id, generation, &vectors).await?;
+            search::save_vectors(&mut tx, workspace, claim.job_id, generation, &vectors).await?;
             tx.commit().await?;
             Ok(())
         };
@@ -192,7 +191,7 @@ impl IngestStore for SqliteStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
             sqlx::query(
@@ -203,7 +202,7 @@ impl IngestStore for SqliteStore {
             )
             .bind(workspace.uuid())
             .bind(document.uuid())
-            .bind(version)
+            .bind(i64::from(version))
             .bind(claim.job_id.uuid())
             .execute(&mut *tx)
             .await?;
@@ -217,7 +216,7 @@ impl IngestStore for SqliteStore {
 
 /// A version that is no longer current has nothing left to embed: nobody searches it.
 async fn to_embed(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     workspace: WorkspaceId,
     document: DocumentId,
     version: u32,
@@ -235,7 +234,7 @@ async fn to_embed(
     )
     .bind(workspace.uuid())
     .bind(document.uuid())
-    .bind(version)
+    .bind(i64::from(version))
     .bind(generation.uuid())
     .fetch_optional(&mut *connection)
     .await?;

@@ -4,16 +4,15 @@ use async_trait::async_trait;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::model::{Page, PageRequest};
 use quaestor_core::ports::store::{Audit, AuditEntry, NewAuditEntry, StoreError};
-use sqlx::sqlite::SqliteConnection;
 
-use super::SqliteStore;
 use super::connections::Commit;
+use super::dialect::{DbConnection, DbStore};
 use super::fault::{Fault, during};
 use super::rows;
 
 /// Writes an entry in the transaction of its effect.
 pub(super) async fn record(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     entry: &NewAuditEntry,
 ) -> Result<(), Fault> {
@@ -33,14 +32,14 @@ pub(super) async fn record(
 }
 
 #[async_trait]
-impl Audit for SqliteStore {
+impl Audit for DbStore {
     async fn record_audit(
         &self,
         workspace: WorkspaceId,
         entry: NewAuditEntry,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             record(&mut tx, workspace, &entry).await?;
             tx.commit().await?;
@@ -55,7 +54,7 @@ impl Audit for SqliteStore {
         page: PageRequest,
     ) -> Result<Page<AuditEntry>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(
                 "SELECT id, principal_id, action, subject, at FROM audit_log
                  WHERE workspace_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",

@@ -8,14 +8,14 @@ use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
 use quaestor_core::jobs::{ENVELOPE_VERSION, Envelope, Step};
 use quaestor_core::ports::store::OutboxRow;
 use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::dialect::{self, DbConnection, DbRow};
 use super::fault::Fault;
 use super::rows;
 
 /// Makes `message` the job's only message, unsent.
 pub(super) async fn put(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     job: JobId,
     message: OutboxId,
@@ -32,14 +32,14 @@ pub(super) async fn put(
     .bind(job.uuid())
     .bind(rows::micros(enqueued_at))
     .bind(rows::micros(due_at))
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    dialect::message_changed(tx, workspace, job, message).await
 }
 
 /// Removes the job's message.
 pub(super) async fn remove(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     job: JobId,
 ) -> Result<(), Fault> {
@@ -51,36 +51,7 @@ pub(super) async fn remove(
     Ok(())
 }
 
-/// Takes due messages, which are then not due before `hold_until`.
-pub(super) async fn take(
-    tx: &mut SqliteConnection,
-    now: Time,
-    hold_until: Time,
-    limit: u32,
-) -> Result<Vec<OutboxRow>, Fault> {
-    let found = sqlx::query(
-        "SELECT o.id, o.workspace_id, o.job_id, o.enqueued_at, j.step, j.principal_id, j.payload,
-             j.traceparent, j.deadline, j.attempt
-         FROM outbox o JOIN jobs j ON j.id = o.job_id
-         WHERE o.sent_at IS NULL AND o.due_at <= $1
-         ORDER BY o.due_at, o.id LIMIT $2",
-    )
-    .bind(rows::micros(now))
-    .bind(i64::from(limit))
-    .fetch_all(&mut *tx)
-    .await?;
-    let taken = found.iter().map(outbox_row).collect::<Result<Vec<_>, Fault>>()?;
-    for row in &taken {
-        sqlx::query("UPDATE outbox SET due_at = max(due_at, $2) WHERE id = $1")
-            .bind(row.envelope.outbox_id.uuid())
-            .bind(rows::micros(hold_until))
-            .execute(&mut *tx)
-            .await?;
-    }
-    Ok(taken)
-}
-
-fn outbox_row(row: &SqliteRow) -> Result<OutboxRow, Fault> {
+pub(super) fn row(row: &DbRow) -> Result<OutboxRow, Fault> {
     Ok(OutboxRow {
         envelope: Envelope {
             v: ENVELOPE_VERSION,
@@ -94,11 +65,11 @@ fn outbox_row(row: &SqliteRow) -> Result<OutboxRow, Fault> {
             enqueued_at: rows::time(row, "enqueued_at")?,
             deadline: rows::optional_time(row, "deadline")?,
         },
-        attempt: row.try_get("attempt")?,
+        attempt: rows::number(row, "attempt")?,
     })
 }
 
-pub(super) async fn next_due(connection: &mut SqliteConnection) -> Result<Option<Time>, Fault> {
+pub(super) async fn next_due(connection: &mut DbConnection) -> Result<Option<Time>, Fault> {
     let next =
         sqlx::query("SELECT due_at FROM outbox WHERE sent_at IS NULL ORDER BY due_at LIMIT 1")
             .fetch_optional(connection)
@@ -106,25 +77,9 @@ pub(super) async fn next_due(connection: &mut SqliteConnection) -> Result<Option
     next.map(|row| rows::time(&row, "due_at")).transpose()
 }
 
-/// Makes messages that were taken due at `due_at`.
-pub(super) async fn give_back(
-    tx: &mut SqliteConnection,
-    taken: &[OutboxId],
-    due_at: Time,
-) -> Result<(), Fault> {
-    for message in taken {
-        sqlx::query("UPDATE outbox SET due_at = $2 WHERE id = $1 AND sent_at IS NULL")
-            .bind(message.uuid())
-            .bind(rows::micros(due_at))
-            .execute(&mut *tx)
-            .await?;
-    }
-    Ok(())
-}
-
 /// Makes sent messages of a step unsent and due, whose jobs nobody has claimed.
 pub(super) async fn resend(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     step: Step,
     sent_before: Time,
     now: Time,
@@ -143,19 +98,4 @@ pub(super) async fn resend(
     .execute(tx)
     .await?;
     Ok(lost.rows_affected())
-}
-
-pub(super) async fn mark_sent(
-    tx: &mut SqliteConnection,
-    sent: &[OutboxId],
-    now: Time,
-) -> Result<(), Fault> {
-    for message in sent {
-        sqlx::query("UPDATE outbox SET sent_at = $2 WHERE id = $1 AND sent_at IS NULL")
-            .bind(message.uuid())
-            .bind(rows::micros(now))
-            .execute(&mut *tx)
-            .await?;
-    }
-    Ok(())
 }

@@ -2,16 +2,16 @@
 
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{CollectionId, DocumentId, WorkspaceId};
-use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::dialect::DbConnection;
 use super::fault::Fault;
 use super::{rows, search};
 
 /// Removes a collection; its documents, versions, pages, chunks, vectors and
 /// generations go with it. Returns the object keys of the files.
 pub(super) async fn collection(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     collection: CollectionId,
     now: Time,
@@ -37,11 +37,13 @@ pub(super) async fn collection(
 /// Removes a document and cancels its jobs: a worker that still holds one is refused
 /// from now on. Returns the object keys of its files.
 pub(super) async fn document(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     document: DocumentId,
     now: Time,
 ) -> Result<Vec<String>, Fault> {
+    // The jobs before the document, as a worker takes them that finishes one.
+    cancel_jobs_of(tx, workspace, document.uuid(), now).await?;
     let versions = sqlx::query(
         "SELECT key, object_key FROM versions WHERE workspace_id = $1 AND document_id = $2",
     )
@@ -51,10 +53,9 @@ pub(super) async fn document(
     .await?;
     let mut objects = Vec::with_capacity(versions.len());
     for row in versions {
-        full_text(tx, workspace, row.try_get("key")?).await?;
+        search::version_goes(tx, workspace, row.try_get("key")?).await?;
         objects.push(row.try_get("object_key")?);
     }
-    cancel_jobs_of(tx, workspace, document.uuid(), now).await?;
     sqlx::query("DELETE FROM documents WHERE workspace_id = $1 AND id = $2")
         .bind(workspace.uuid())
         .bind(document.uuid())
@@ -65,19 +66,12 @@ pub(super) async fn document(
 
 /// Ends the unfinished jobs of a subject that is being removed.
 pub(super) async fn cancel_jobs_of(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     subject: uuid::Uuid,
     now: Time,
 ) -> Result<(), Fault> {
-    sqlx::query(
-        "DELETE FROM outbox WHERE workspace_id = $1
-         AND job_id IN (SELECT id FROM jobs WHERE subject_id = $2 AND workspace_id = $1)",
-    )
-    .bind(workspace.uuid())
-    .bind(subject)
-    .execute(&mut *tx)
-    .await?;
+    // The job before its message, as everybody takes them.
     sqlx::query(
         "UPDATE jobs SET state = 'cancelled', reason = NULL, until = NULL, lease_until = NULL,
              worker_id = NULL, updated_at = $3, finished_at = $3
@@ -87,6 +81,14 @@ pub(super) async fn cancel_jobs_of(
     .bind(workspace.uuid())
     .bind(subject)
     .bind(rows::micros(now))
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "DELETE FROM outbox WHERE workspace_id = $1
+         AND job_id IN (SELECT id FROM jobs WHERE subject_id = $2 AND workspace_id = $1)",
+    )
+    .bind(workspace.uuid())
+    .bind(subject)
     .execute(tx)
     .await?;
     Ok(())
@@ -94,11 +96,11 @@ pub(super) async fn cancel_jobs_of(
 
 /// Removes what was stored of a version, but not the version.
 pub(super) async fn contents(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     version_key: i64,
 ) -> Result<(), Fault> {
-    searched(tx, workspace, version_key).await?;
+    search::forget_version(tx, workspace, version_key).await?;
     // Chunks first: a vector goes with its chunk.
     for table in ["chunks", "pages"] {
         sqlx::query(AssertSqlSafe(format!(
@@ -109,46 +111,5 @@ pub(super) async fn contents(
         .execute(&mut *tx)
         .await?;
     }
-    Ok(())
-}
-
-/// Takes a version out of full text and vectors. Its passages stay, for the answers
-/// that cite them.
-pub(super) async fn searched(
-    tx: &mut SqliteConnection,
-    workspace: WorkspaceId,
-    version_key: i64,
-) -> Result<(), Fault> {
-    full_text(tx, workspace, version_key).await?;
-    sqlx::query(
-        "DELETE FROM vectors WHERE workspace_id = $1
-         AND chunk_key IN (SELECT key FROM chunks WHERE version_key = $2)",
-    )
-    .bind(workspace.uuid())
-    .bind(version_key)
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query("DELETE FROM vector_blocks WHERE workspace_id = $1 AND version_key = $2")
-        .bind(workspace.uuid())
-        .bind(version_key)
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
-async fn full_text(
-    tx: &mut SqliteConnection,
-    workspace: WorkspaceId,
-    version_key: i64,
-) -> Result<(), Fault> {
-    let Some(table) = search::terms_table(tx, workspace).await? else { return Ok(()) };
-    sqlx::query(AssertSqlSafe(format!(
-        "DELETE FROM {table} WHERE rowid IN
-             (SELECT key FROM chunks WHERE workspace_id = $1 AND version_key = $2)"
-    )))
-    .bind(workspace.uuid())
-    .bind(version_key)
-    .execute(tx)
-    .await?;
     Ok(())
 }

@@ -9,28 +9,26 @@ use quaestor_core::ports::store::{
     QuestionContext, RetrievedPassage, StoreError, UnfinishedAnswer,
 };
 use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
 
 use super::connections::Commit;
+use super::dialect::{self, DbConnection, DbStore};
 use super::ending::{self, Ending};
 use super::fault::{Fault, during};
 use super::rows::message_columns;
-use super::{
-    SqliteStore, audit, claims, conversations, idempotency, rows, search, settle, uploads,
-};
+use super::{audit, claims, conversations, idempotency, rows, search, settle, uploads};
 
 /// A conversation without a title takes its first question's beginning.
 const TITLE_CHARS: usize = 80;
 
 #[async_trait]
-impl ChatStore for SqliteStore {
+impl ChatStore for DbStore {
     async fn accept_question(
         &self,
         workspace: WorkspaceId,
         question: AcceptQuestion,
     ) -> Result<Option<AcceptedQuestion>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let accepted = accept(&mut tx, workspace, &question).await?;
             if accepted.is_some() {
@@ -49,7 +47,7 @@ impl ChatStore for SqliteStore {
         earlier: u32,
     ) -> Result<Option<QuestionContext>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             context(&mut reader, workspace, question, answer, earlier).await
         };
         work.await.map_err(during("read a question"))
@@ -65,7 +63,7 @@ impl ChatStore for SqliteStore {
         next: Advance,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             hold_answer(&mut tx, workspace, claim, answer).await?;
             let passages: Vec<(ChunkId, f32)> =
@@ -79,7 +77,7 @@ impl ChatStore for SqliteStore {
             )
             .bind(answer.uuid())
             .bind(workspace.uuid())
-            .bind(standalone_question.to_owned())
+            .bind(dialect::text(standalone_question.to_owned()))
             .bind(rows::to_json(&passages)?)
             .execute(&mut *tx)
             .await?;
@@ -96,7 +94,7 @@ impl ChatStore for SqliteStore {
         answer: MessageId,
     ) -> Result<Option<Grounding>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(
                 "SELECT standalone_question, passages FROM groundings
                  WHERE workspace_id = $1 AND answer_id = $2",
@@ -134,7 +132,7 @@ impl ChatStore for SqliteStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             hold_answer(&mut tx, workspace, claim, answer).await?;
             sqlx::query(
@@ -144,7 +142,7 @@ impl ChatStore for SqliteStore {
             )
             .bind(workspace.uuid())
             .bind(answer.uuid())
-            .bind(content.content)
+            .bind(dialect::text(content.content))
             .bind(rows::to_json(&content.citations)?)
             .bind(rows::to_json(&content.figures)?)
             .bind(content.model.clone())
@@ -170,7 +168,7 @@ impl ChatStore for SqliteStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             hold_answer(&mut tx, workspace, claim, answer).await?;
             let usage = end.usage.as_ref();
@@ -181,7 +179,7 @@ impl ChatStore for SqliteStore {
             )
             .bind(workspace.uuid())
             .bind(answer.uuid())
-            .bind(end.partial)
+            .bind(dialect::text(end.partial))
             .bind(usage.map(|call| call.model.clone()))
             .bind(usage.map(|call| rows::signed(call.usage.input_tokens)))
             .bind(usage.map(|call| rows::signed(call.usage.output_tokens)))
@@ -210,7 +208,7 @@ impl ChatStore for SqliteStore {
         feedback: NewFeedback,
     ) -> Result<bool, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             let kept = sqlx::query(
                 "INSERT INTO feedback
@@ -225,8 +223,8 @@ impl ChatStore for SqliteStore {
             .bind(workspace.uuid())
             .bind(feedback.message_id.uuid())
             .bind(feedback.principal_id.uuid())
-            .bind(i32::from(feedback.rating))
-            .bind(feedback.comment)
+            .bind(i64::from(feedback.rating))
+            .bind(feedback.comment.map(dialect::text))
             .bind(rows::micros(feedback.created_at))
             .execute(&mut *tx)
             .await?;
@@ -243,7 +241,7 @@ impl ChatStore for SqliteStore {
         job: JobId,
     ) -> Result<Option<Message>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(concat!(
                 "SELECT ",
                 message_columns!(),
@@ -264,7 +262,7 @@ impl ChatStore for SqliteStore {
 }
 
 async fn accept(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     question: &AcceptQuestion,
 ) -> Result<Option<AcceptedQuestion>, Fault> {
@@ -278,12 +276,13 @@ async fn accept(
     let asked_at = rows::micros(question.job.created_at);
     let title: String = question.content.trim().chars().take(TITLE_CHARS).collect();
     sqlx::query(
-        "UPDATE conversations SET title = coalesce(title, $3), updated_at = max(updated_at, $4)
+        "UPDATE conversations SET title = coalesce(title, $3),
+             updated_at = CASE WHEN updated_at < $4 THEN $4 ELSE updated_at END
          WHERE workspace_id = $1 AND id = $2",
     )
     .bind(workspace.uuid())
     .bind(conversation.uuid())
-    .bind(title)
+    .bind(dialect::text(title))
     .bind(asked_at)
     .execute(&mut *tx)
     .await?;
@@ -301,7 +300,7 @@ async fn accept(
         .bind(conversation.uuid())
         .bind(role)
         .bind(state)
-        .bind(content.to_owned())
+        .bind(dialect::text(content.to_owned()))
         .bind(question_id)
         .bind(asked_at)
         .execute(&mut *tx)
@@ -322,7 +321,7 @@ async fn accept(
 }
 
 async fn context(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     workspace: WorkspaceId,
     question: MessageId,
     answer: MessageId,
@@ -384,7 +383,7 @@ async fn context(
 
 /// Refuses a stale claim, and one of a job that writes another answer.
 async fn hold_answer(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
     answer: MessageId,
@@ -404,7 +403,7 @@ async fn hold_answer(
 }
 
 async fn account(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
     model: &str,
@@ -419,7 +418,7 @@ async fn account(
     )
     .bind(workspace.uuid())
     .bind(claim.job_id.uuid())
-    .bind(claim.attempt)
+    .bind(i64::from(claim.attempt))
     .bind(model.to_owned())
     .bind(rows::signed(usage.input_tokens))
     .bind(rows::signed(usage.output_tokens))

@@ -6,15 +6,15 @@ use quaestor_core::ids::{ConversationId, MessageId, PrincipalId, WorkspaceId};
 use quaestor_core::model::{Conversation, Message, Page, PageRequest};
 use quaestor_core::ports::store::{Conversations, NewAuditEntry, NewConversation, StoreError};
 use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
 
 use super::connections::Commit;
+use super::dialect::{self, DbConnection, DbStore};
 use super::fault::{Fault, during};
 use super::rows::message_columns;
-use super::{SqliteStore, audit, erase, rows};
+use super::{audit, erase, rows};
 
 pub(super) async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     workspace: WorkspaceId,
     principal: PrincipalId,
     conversation: ConversationId,
@@ -32,14 +32,14 @@ pub(super) async fn find(
 }
 
 #[async_trait]
-impl Conversations for SqliteStore {
+impl Conversations for DbStore {
     async fn create_conversation(
         &self,
         workspace: WorkspaceId,
         conversation: NewConversation,
     ) -> Result<Option<Conversation>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             for collection in conversation.collection_ids.iter().flatten() {
                 let known =
@@ -60,7 +60,7 @@ impl Conversations for SqliteStore {
             .bind(conversation.id.uuid())
             .bind(workspace.uuid())
             .bind(conversation.principal_id.uuid())
-            .bind(conversation.title.clone())
+            .bind(conversation.title.clone().map(dialect::text))
             .bind(conversation.collection_ids.as_ref().map(rows::to_json).transpose()?)
             .bind(rows::micros(conversation.created_at))
             .execute(&mut *tx)
@@ -84,7 +84,7 @@ impl Conversations for SqliteStore {
         page: PageRequest,
     ) -> Result<Page<Conversation>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(
                 "SELECT id, title, collection_ids, created_at, updated_at FROM conversations
                  WHERE workspace_id = $1 AND principal_id = $2 AND id < $3
@@ -109,7 +109,7 @@ impl Conversations for SqliteStore {
         conversation: ConversationId,
     ) -> Result<Option<Conversation>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             find(&mut reader, workspace, principal, conversation).await
         };
         work.await.map_err(during("read a conversation"))
@@ -124,7 +124,7 @@ impl Conversations for SqliteStore {
         audit: NewAuditEntry,
     ) -> Result<bool, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             if find(&mut tx, workspace, principal, conversation).await?.is_none() {
                 return Ok(false);
@@ -160,7 +160,7 @@ impl Conversations for SqliteStore {
         page: PageRequest,
     ) -> Result<Option<Page<Message>>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             if find(&mut reader, workspace, principal, conversation).await?.is_none() {
                 return Ok(None);
             }
@@ -190,7 +190,7 @@ impl Conversations for SqliteStore {
         message: MessageId,
     ) -> Result<Option<Message>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(concat!(
                 "SELECT ",
                 message_columns!(),

@@ -8,18 +8,19 @@ use quaestor_core::ports::store::{
     Claim, ClaimOutcome, ClaimRequest, Claimed, Heartbeat, StoreError,
 };
 use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
 
+use super::dialect::{self, DbConnection, for_update};
 use super::ending::{self, Ending};
 use super::fault::{Fault, corrupt};
 use super::{jobs, rows};
 
 /// Claims a step, or says why not.
 pub(super) async fn claim(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     request: &ClaimRequest,
 ) -> Result<ClaimOutcome, Fault> {
+    dialect::lock_job(tx, workspace, request.job_id).await?;
     let found = sqlx::query(
         "SELECT j.step, j.state, j.attempt, j.step_attempt, j.lease_until, j.cancel_requested,
              j.payload, j.principal_id, j.deadline, j.created_at, o.id AS outbox_id
@@ -51,7 +52,7 @@ pub(super) async fn claim(
     {
         return Ok(ClaimOutcome::Held { until });
     }
-    let attempt: u32 = row.try_get("attempt")?;
+    let attempt = rows::number(&row, "attempt")?;
     if row.try_get::<bool, _>("cancel_requested")? {
         ending::end_with_subject(tx, workspace, request.job_id, &Ending::Cancelled, request.now)
             .await?;
@@ -59,7 +60,7 @@ pub(super) async fn claim(
     }
 
     let attempt = attempt + 1;
-    let step_attempt = row.try_get::<u32, _>("step_attempt")? + 1;
+    let step_attempt = rows::number(&row, "step_attempt")? + 1;
     sqlx::query(
         "UPDATE jobs SET state = 'running', attempt = $3, step_attempt = $4, lease_until = $5,
              worker_id = $6, reason = NULL, until = NULL, updated_at = $7
@@ -67,8 +68,8 @@ pub(super) async fn claim(
     )
     .bind(workspace.uuid())
     .bind(request.job_id.uuid())
-    .bind(attempt)
-    .bind(step_attempt)
+    .bind(i64::from(attempt))
+    .bind(i64::from(step_attempt))
     .bind(rows::micros(request.lease_until))
     .bind(request.worker.uuid())
     .bind(rows::micros(request.now))
@@ -93,17 +94,18 @@ pub(super) async fn claim(
 /// Refuses a claim that a later one, a sweep or the job's end has replaced. Every write
 /// of a handler begins with it, in the same transaction.
 pub(super) async fn hold(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
 ) -> Result<(), Fault> {
-    let held = sqlx::query(
+    let held = sqlx::query(concat!(
         "SELECT 1 FROM jobs WHERE workspace_id = $1 AND id = $2 AND attempt = $3 AND step = $4
          AND state = 'running'",
-    )
+        for_update!()
+    ))
     .bind(workspace.uuid())
     .bind(claim.job_id.uuid())
-    .bind(claim.attempt)
+    .bind(i64::from(claim.attempt))
     .bind(claim.step.as_str())
     .fetch_optional(tx)
     .await?;
@@ -115,19 +117,19 @@ pub(super) async fn hold(
 
 /// Extends the lease of a claim that still holds.
 pub(super) async fn extend(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
     lease_until: Time,
 ) -> Result<Heartbeat, Fault> {
     let extended = sqlx::query(
-        "UPDATE jobs SET lease_until = max(lease_until, $5)
+        "UPDATE jobs SET lease_until = CASE WHEN lease_until < $5 THEN $5 ELSE lease_until END
          WHERE workspace_id = $1 AND id = $2 AND attempt = $3 AND step = $4 AND state = 'running'
          RETURNING cancel_requested",
     )
     .bind(workspace.uuid())
     .bind(claim.job_id.uuid())
-    .bind(claim.attempt)
+    .bind(i64::from(claim.attempt))
     .bind(claim.step.as_str())
     .bind(rows::micros(lease_until))
     .fetch_optional(tx)
@@ -141,13 +143,13 @@ pub(super) async fn extend(
 
 /// Tells whoever holds the job that it is no longer wanted.
 pub(super) async fn ask_to_stop(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     job: JobId,
     now: Time,
 ) -> Result<(), Fault> {
     sqlx::query(
-        "UPDATE jobs SET cancel_requested = 1, updated_at = $3
+        "UPDATE jobs SET cancel_requested = TRUE, updated_at = $3
          WHERE workspace_id = $1 AND id = $2",
     )
     .bind(workspace.uuid())

@@ -10,12 +10,12 @@ use quaestor_core::ports::store::{
     AcceptUpload, AcceptedUpload, DocumentFilter, Documents, NewAuditEntry, StoreError,
 };
 use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
 
 use super::connections::Commit;
+use super::dialect::{DbConnection, DbStore};
 use super::fault::{Fault, during};
 use super::rows::passage_columns;
-use super::{SqliteStore, audit, erase, rows, uploads};
+use super::{audit, erase, rows, uploads};
 
 /// The columns of a document's newest version, from `documents d` and `versions v`.
 macro_rules! document_columns {
@@ -27,7 +27,7 @@ macro_rules! document_columns {
 pub(super) use document_columns;
 
 async fn exists(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     workspace: WorkspaceId,
     document: DocumentId,
 ) -> Result<bool, Fault> {
@@ -40,14 +40,14 @@ async fn exists(
 }
 
 #[async_trait]
-impl Documents for SqliteStore {
+impl Documents for DbStore {
     async fn accept_upload(
         &self,
         workspace: WorkspaceId,
         upload: AcceptUpload,
     ) -> Result<Option<AcceptedUpload>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let accepted = uploads::accept(&mut tx, workspace, &upload).await?;
             if accepted.is_some() {
@@ -65,7 +65,7 @@ impl Documents for SqliteStore {
         page: PageRequest,
     ) -> Result<Page<Document>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(concat!(
                 "SELECT ",
                 document_columns!(),
@@ -94,7 +94,7 @@ impl Documents for SqliteStore {
         document: DocumentId,
     ) -> Result<Option<Document>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(concat!(
                 "SELECT ",
                 document_columns!(),
@@ -118,7 +118,7 @@ impl Documents for SqliteStore {
         version: Option<u32>,
     ) -> Result<Option<StoredObject>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(
                 "SELECT object_key, size_bytes, sha256, media_type, filename FROM versions
                  WHERE workspace_id = $1 AND document_id = $2 AND ($3 IS NULL OR version = $3)
@@ -126,7 +126,7 @@ impl Documents for SqliteStore {
             )
             .bind(workspace.uuid())
             .bind(document.uuid())
-            .bind(version)
+            .bind(version.map(i64::from))
             .fetch_optional(&mut *reader)
             .await?;
             found.as_ref().map(rows::stored_object).transpose()
@@ -142,7 +142,7 @@ impl Documents for SqliteStore {
         limit: u32,
     ) -> Result<Option<Vec<Passage>>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             if !exists(&mut reader, workspace, document).await? {
                 return Ok(None);
             }
@@ -158,7 +158,7 @@ impl Documents for SqliteStore {
             ))
             .bind(workspace.uuid())
             .bind(document.uuid())
-            .bind(from)
+            .bind(i64::from(from))
             .bind(i64::from(limit))
             .fetch_all(&mut *reader)
             .await?;
@@ -175,7 +175,7 @@ impl Documents for SqliteStore {
         page_ordinal: u32,
     ) -> Result<Option<StoredPage>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(
                 "SELECT p.ordinal, p.number, p.label, p.text, p.boxes, p.missing
                  FROM versions v JOIN pages p ON p.version_key = v.key
@@ -184,14 +184,14 @@ impl Documents for SqliteStore {
             )
             .bind(workspace.uuid())
             .bind(document.uuid())
-            .bind(version)
-            .bind(page_ordinal)
+            .bind(i64::from(version))
+            .bind(i64::from(page_ordinal))
             .fetch_optional(&mut *reader)
             .await?;
             let Some(row) = found else { return Ok(None) };
             Ok(Some(StoredPage {
-                ordinal: row.try_get("ordinal")?,
-                number: row.try_get("number")?,
+                ordinal: rows::number(&row, "ordinal")?,
+                number: rows::optional_number(&row, "number")?,
                 label: row.try_get("label")?,
                 text: row.try_get("text")?,
                 boxes: row.try_get("boxes")?,
@@ -209,7 +209,7 @@ impl Documents for SqliteStore {
         audit: NewAuditEntry,
     ) -> Result<Option<Vec<String>>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             if !exists(&mut tx, workspace, document).await? {
                 return Ok(None);

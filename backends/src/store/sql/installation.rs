@@ -10,26 +10,27 @@ use quaestor_core::problem::Problem;
 use sqlx::Row;
 
 use super::connections::Commit;
+use super::dialect::{self, DbStore, INSTALLATION, skip_locked};
 use super::ending::{self, Ending};
 use super::fault::{corrupt, during, unique};
-use super::{SqliteStore, outbox, rows, search};
+use super::{outbox, relay, rows, search};
 
 #[async_trait]
-impl Installation for SqliteStore {
+impl Installation for DbStore {
     async fn create_workspace(&self, workspace: NewWorkspace) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(INSTALLATION, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let made = sqlx::query(
                 "INSERT INTO workspaces (id, name, created_at) VALUES ($1, $2, $3) RETURNING key",
             )
             .bind(workspace.id.uuid())
-            .bind(workspace.name)
+            .bind(dialect::text(workspace.name))
             .bind(rows::micros(workspace.created_at))
             .fetch_one(&mut *tx)
             .await
             .map_err(unique("a workspace with this id"))?;
-            search::create_terms_table(&mut tx, made.try_get("key")?).await?;
+            search::workspace_made(&mut tx, made.try_get("key")?).await?;
             tx.commit().await?;
             Ok(())
         };
@@ -38,7 +39,7 @@ impl Installation for SqliteStore {
 
     async fn first_workspace(&self) -> Result<Option<WorkspaceId>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(INSTALLATION).await?;
             let first = sqlx::query("SELECT id FROM workspaces ORDER BY created_at, key LIMIT 1")
                 .fetch_optional(&mut *reader)
                 .await?;
@@ -49,7 +50,7 @@ impl Installation for SqliteStore {
 
     async fn find_key(&self, prefix: &str) -> Result<Option<StoredKey>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(INSTALLATION).await?;
             let found = sqlx::query(
                 "SELECT workspace_id, id, principal_id, name, role, prefix, secret_sha256,
                      created_at, revoked_at
@@ -80,14 +81,14 @@ impl Installation for SqliteStore {
     ) -> Result<Vec<OutboxRow>, StoreError> {
         let work = async {
             // Most looks find nothing, and a look need not wait for the turn to write.
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(INSTALLATION).await?;
             if outbox::next_due(&mut reader).await?.is_none_or(|due| due > now) {
                 return Ok(Vec::new());
             }
             drop(reader);
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(INSTALLATION, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
-            let taken = outbox::take(&mut tx, now, hold_until, limit).await?;
+            let taken = relay::take(&mut tx, now, hold_until, limit).await?;
             tx.commit().await?;
             Ok(taken)
         };
@@ -96,7 +97,7 @@ impl Installation for SqliteStore {
 
     async fn outbox_next_due(&self) -> Result<Option<Time>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(INSTALLATION).await?;
             outbox::next_due(&mut reader).await
         };
         work.await.map_err(during("read the outbox"))
@@ -107,9 +108,9 @@ impl Installation for SqliteStore {
             return Ok(());
         }
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(INSTALLATION, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
-            outbox::mark_sent(&mut tx, sent, now).await?;
+            relay::mark_sent(&mut tx, sent, now).await?;
             tx.commit().await?;
             Ok(())
         };
@@ -121,9 +122,9 @@ impl Installation for SqliteStore {
             return Ok(());
         }
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(INSTALLATION, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
-            outbox::give_back(&mut tx, rows, due_at).await?;
+            relay::give_back(&mut tx, rows, due_at).await?;
             tx.commit().await?;
             Ok(())
         };
@@ -132,7 +133,7 @@ impl Installation for SqliteStore {
 
     async fn outbox_restart(&self, now: Time) -> Result<u64, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(INSTALLATION, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             sqlx::query(
                 "UPDATE jobs SET state = 'queued', lease_until = NULL, worker_id = NULL,
@@ -142,7 +143,7 @@ impl Installation for SqliteStore {
             .bind(rows::micros(now))
             .execute(&mut *tx)
             .await?;
-            let unsent = sqlx::query("UPDATE outbox SET sent_at = NULL, due_at = min(due_at, $1)")
+            let unsent = sqlx::query("UPDATE outbox SET sent_at = NULL, due_at = CASE WHEN due_at > $1 THEN $1 ELSE due_at END")
                 .bind(rows::micros(now))
                 .execute(&mut *tx)
                 .await?;
@@ -160,7 +161,7 @@ impl Installation for SqliteStore {
         limit: u32,
     ) -> Result<u64, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(INSTALLATION, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             let lost = outbox::resend(&mut tx, step, sent_before, now, limit).await?;
             tx.commit().await?;
@@ -171,22 +172,24 @@ impl Installation for SqliteStore {
 
     async fn requeue_expired(&self, now: Time, limit: u32) -> Result<u64, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(INSTALLATION, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
-            let requeued = sqlx::query(
+            let requeued = sqlx::query(concat!(
                 "UPDATE jobs SET state = 'queued', lease_until = NULL, worker_id = NULL,
                      updated_at = $1
                  WHERE id IN (SELECT id FROM jobs WHERE state = 'running' AND lease_until <= $1
-                              ORDER BY lease_until LIMIT $2)
+                              ORDER BY lease_until LIMIT $2",
+                skip_locked!(),
+                ")
                  RETURNING id",
-            )
+            ))
             .bind(rows::micros(now))
             .bind(i64::from(limit))
             .fetch_all(&mut *tx)
             .await?;
             for row in &requeued {
                 sqlx::query(
-                    "UPDATE outbox SET sent_at = NULL, due_at = min(due_at, $2) WHERE job_id = $1",
+                    "UPDATE outbox SET sent_at = NULL, due_at = CASE WHEN due_at > $2 THEN $2 ELSE due_at END WHERE job_id = $1",
                 )
                 .bind(row.try_get::<uuid::Uuid, _>("id")?)
                 .bind(rows::micros(now))
@@ -201,13 +204,14 @@ impl Installation for SqliteStore {
 
     async fn fail_overdue(&self, now: Time, limit: u32) -> Result<Vec<Swept>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(INSTALLATION, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
-            let overdue = sqlx::query(
+            let overdue = sqlx::query(concat!(
                 "SELECT id, workspace_id, attempt FROM jobs
                  WHERE state IN ('queued', 'waiting') AND deadline IS NOT NULL AND deadline < $1
                  ORDER BY deadline LIMIT $2",
-            )
+                skip_locked!(),
+            ))
             .bind(rows::micros(now))
             .bind(i64::from(limit))
             .fetch_all(&mut *tx)
@@ -217,7 +221,7 @@ impl Installation for SqliteStore {
                 let one = Swept {
                     workspace_id: rows::id(&row, "workspace_id")?,
                     job_id: rows::id(&row, "id")?,
-                    attempt: row.try_get("attempt")?,
+                    attempt: rows::number(&row, "attempt")?,
                     state: JobState::Failed,
                 };
                 let problem = Problem::new(
@@ -225,6 +229,7 @@ impl Installation for SqliteStore {
                     "The deadline has passed",
                     "The work was not finished in the time that was given for it. Ask again.",
                 );
+                dialect::see(&mut tx, one.workspace_id).await?;
                 ending::end_with_subject(
                     &mut tx,
                     one.workspace_id,
@@ -243,7 +248,7 @@ impl Installation for SqliteStore {
 
     async fn forget_idempotency_keys(&self, before: Time, limit: u32) -> Result<u64, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(INSTALLATION, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             let forgotten = sqlx::query(
                 "DELETE FROM idempotency_keys WHERE (workspace_id, principal_id, key) IN
@@ -262,7 +267,7 @@ impl Installation for SqliteStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(INSTALLATION).await?;
             sqlx::query("SELECT count(*) FROM schema_migrations").fetch_one(&mut *reader).await?;
             Ok(())
         };

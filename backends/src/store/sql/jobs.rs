@@ -9,12 +9,12 @@ use quaestor_core::ports::store::{
     NewAuditEntry, StoreError,
 };
 use quaestor_core::problem::Problem;
-use sqlx::sqlite::SqliteConnection;
 
 use super::connections::Commit;
+use super::dialect::{self, DbConnection, DbStore};
 use super::ending::{self, Ending};
 use super::fault::{Fault, during};
-use super::{SqliteStore, audit, claims, rows, settle};
+use super::{audit, claims, rows, settle};
 
 macro_rules! job_columns {
     () => {
@@ -24,7 +24,7 @@ macro_rules! job_columns {
 }
 
 pub(super) async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     workspace: WorkspaceId,
     principal: Option<PrincipalId>,
     job: JobId,
@@ -44,7 +44,7 @@ pub(super) async fn find(
 }
 
 #[async_trait]
-impl Jobs for SqliteStore {
+impl Jobs for DbStore {
     async fn list_jobs(
         &self,
         workspace: WorkspaceId,
@@ -52,7 +52,7 @@ impl Jobs for SqliteStore {
         page: PageRequest,
     ) -> Result<Page<Job>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(concat!(
                 "SELECT ",
                 job_columns!(),
@@ -82,7 +82,7 @@ impl Jobs for SqliteStore {
         job: JobId,
     ) -> Result<Option<Job>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             find(&mut reader, workspace, principal, job).await
         };
         work.await.map_err(during("read a job"))
@@ -94,7 +94,7 @@ impl Jobs for SqliteStore {
         request: ClaimRequest,
     ) -> Result<ClaimOutcome, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             let outcome = claims::claim(&mut tx, workspace, &request).await?;
             tx.commit().await?;
@@ -110,7 +110,7 @@ impl Jobs for SqliteStore {
         lease_until: Time,
     ) -> Result<Heartbeat, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             let answer = claims::extend(&mut tx, workspace, claim, lease_until).await?;
             tx.commit().await?;
@@ -128,7 +128,7 @@ impl Jobs for SqliteStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             settle::put_off(&mut tx, workspace, claim, reason, &next, now).await?;
             tx.commit().await?;
@@ -145,7 +145,7 @@ impl Jobs for SqliteStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             settle::advance(&mut tx, workspace, claim, &next, now).await?;
             tx.commit().await?;
@@ -169,7 +169,7 @@ impl Jobs for SqliteStore {
             });
         }
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
             let ending = Ending::Unsuccessful { state, problem };
@@ -187,7 +187,7 @@ impl Jobs for SqliteStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
             ending::end_with_subject(&mut tx, workspace, claim.job_id, &Ending::Cancelled, now)
@@ -205,7 +205,7 @@ impl Jobs for SqliteStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
             ending::end(&mut tx, workspace, claim.job_id, &Ending::Done, now).await?;
@@ -224,8 +224,9 @@ impl Jobs for SqliteStore {
         audit: NewAuditEntry,
     ) -> Result<Option<CancelOutcome>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
+            dialect::lock_job(&mut tx, workspace, job).await?;
             let Some(found) = find(&mut tx, workspace, principal, job).await? else {
                 return Ok(None);
             };

@@ -13,9 +13,9 @@ use quaestor_core::ports::store::AuditEntry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
+use super::dialect::DbRow;
 use super::fault::{Fault, corrupt};
 
 /// A moment as rows keep it.
@@ -23,7 +23,7 @@ pub(super) fn micros(time: Time) -> i64 {
     time.timestamp_micros()
 }
 
-pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Time, Fault> {
+pub(super) fn time(row: &DbRow, column: &str) -> Result<Time, Fault> {
     let micros: i64 = row.try_get(column)?;
     moment(micros)
 }
@@ -33,16 +33,16 @@ pub(super) fn moment(micros: i64) -> Result<Time, Fault> {
         .ok_or_else(|| corrupt("time", format!("{micros} is no time")))
 }
 
-pub(super) fn optional_time(row: &SqliteRow, column: &str) -> Result<Option<Time>, Fault> {
+pub(super) fn optional_time(row: &DbRow, column: &str) -> Result<Option<Time>, Fault> {
     row.try_get::<Option<i64>, _>(column)?.map(moment).transpose()
 }
 
-pub(super) fn id<T: From<Uuid>>(row: &SqliteRow, column: &str) -> Result<T, Fault> {
+pub(super) fn id<T: From<Uuid>>(row: &DbRow, column: &str) -> Result<T, Fault> {
     Ok(T::from(row.try_get::<Uuid, _>(column)?))
 }
 
 /// A value that has a name: a state, a kind, a role.
-pub(super) fn named<T>(row: &SqliteRow, column: &'static str) -> Result<T, Fault>
+pub(super) fn named<T>(row: &DbRow, column: &'static str) -> Result<T, Fault>
 where
     T: FromStr,
     T::Err: Display,
@@ -56,7 +56,7 @@ pub(super) fn to_json(value: &impl Serialize) -> Result<String, Fault> {
 }
 
 pub(super) fn from_json<T: DeserializeOwned>(
-    row: &SqliteRow,
+    row: &DbRow,
     column: &'static str,
 ) -> Result<T, Fault> {
     let text: String = row.try_get(column)?;
@@ -64,37 +64,33 @@ pub(super) fn from_json<T: DeserializeOwned>(
 }
 
 pub(super) fn optional_json<T: DeserializeOwned>(
-    row: &SqliteRow,
+    row: &DbRow,
     column: &'static str,
 ) -> Result<Option<T>, Fault> {
     let text: Option<String> = row.try_get(column)?;
     text.map(|text| serde_json::from_str(&text).map_err(|error| corrupt(column, error))).transpose()
 }
 
-/// Sizes and counts: SQLite's integers are signed.
+/// Sizes and counts: the integers of databases are signed.
 pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-pub(super) fn unsigned(row: &SqliteRow, column: &'static str) -> Result<u64, Fault> {
+pub(super) fn unsigned(row: &DbRow, column: &'static str) -> Result<u64, Fault> {
     let value: i64 = row.try_get(column)?;
     u64::try_from(value).map_err(|error| corrupt(column, error))
 }
 
-/// Ids as a JSON list of hexadecimal texts, for `json_each`: a list has no fixed length,
-/// and a statement with a fixed text is prepared once.
-pub(super) fn hex_list(ids: impl IntoIterator<Item = Uuid>) -> String {
-    let mut list = String::from("[");
-    for id in ids {
-        if list.len() > 1 {
-            list.push(',');
-        }
-        list.push('"');
-        list.push_str(id.simple().encode_lower(&mut Uuid::encode_buffer()));
-        list.push('"');
-    }
-    list.push(']');
-    list
+/// A count or a place. Databases keep them as 64 bits with a sign, since PostgreSQL has no
+/// integer without one.
+pub(super) fn number(row: &DbRow, column: &'static str) -> Result<u32, Fault> {
+    let value: i64 = row.try_get(column)?;
+    u32::try_from(value).map_err(|error| corrupt(column, error))
+}
+
+pub(super) fn optional_number(row: &DbRow, column: &'static str) -> Result<Option<u32>, Fault> {
+    let value: Option<i64> = row.try_get(column)?;
+    value.map(|value| u32::try_from(value).map_err(|error| corrupt(column, error))).transpose()
 }
 
 /// The rows to ask for: one more than wanted says whether there is a next page.
@@ -116,7 +112,7 @@ pub(super) fn paged<T>(items: Vec<T>, page: PageRequest, id: impl Fn(&T) -> Uuid
     Page::from_surplus(items, page.limit.clamp(1, quaestor_core::model::MAX_PAGE), id)
 }
 
-pub(super) fn api_key(row: &SqliteRow) -> Result<ApiKey, Fault> {
+pub(super) fn api_key(row: &DbRow) -> Result<ApiKey, Fault> {
     Ok(ApiKey {
         id: id(row, "id")?,
         principal_id: id(row, "principal_id")?,
@@ -128,7 +124,7 @@ pub(super) fn api_key(row: &SqliteRow) -> Result<ApiKey, Fault> {
     })
 }
 
-pub(super) fn collection(row: &SqliteRow) -> Result<Collection, Fault> {
+pub(super) fn collection(row: &DbRow) -> Result<Collection, Fault> {
     Ok(Collection {
         id: id(row, "id")?,
         name: row.try_get("name")?,
@@ -138,13 +134,13 @@ pub(super) fn collection(row: &SqliteRow) -> Result<Collection, Fault> {
     })
 }
 
-pub(super) fn generation(row: &SqliteRow) -> Result<Generation, Fault> {
+pub(super) fn generation(row: &DbRow) -> Result<Generation, Fault> {
     let state: String = row.try_get("state")?;
     Ok(Generation {
         id: id(row, "id")?,
         collection_id: id(row, "collection_id")?,
         model: row.try_get("model")?,
-        dimensions: row.try_get("dimensions")?,
+        dimensions: number(row, "dimensions")?,
         state: match state.as_str() {
             "building" => GenerationState::Building,
             "current" => GenerationState::Current,
@@ -154,7 +150,7 @@ pub(super) fn generation(row: &SqliteRow) -> Result<Generation, Fault> {
     })
 }
 
-pub(super) fn document(row: &SqliteRow) -> Result<Document, Fault> {
+pub(super) fn document(row: &DbRow) -> Result<Document, Fault> {
     Ok(Document {
         id: id(row, "id")?,
         collection_id: id(row, "collection_id")?,
@@ -162,16 +158,16 @@ pub(super) fn document(row: &SqliteRow) -> Result<Document, Fault> {
         media_type: row.try_get("media_type")?,
         size_bytes: unsigned(row, "size_bytes")?,
         sha256: row.try_get("sha256")?,
-        version: row.try_get("version")?,
+        version: number(row, "version")?,
         status: named(row, "status")?,
         error: optional_json(row, "error")?,
-        pages: row.try_get("pages")?,
-        chunks: row.try_get("chunks")?,
+        pages: number(row, "pages")?,
+        chunks: number(row, "chunks")?,
         created_at: time(row, "created_at")?,
     })
 }
 
-pub(super) fn stored_object(row: &SqliteRow) -> Result<StoredObject, Fault> {
+pub(super) fn stored_object(row: &DbRow) -> Result<StoredObject, Fault> {
     Ok(StoredObject {
         key: row.try_get("object_key")?,
         size_bytes: unsigned(row, "size_bytes")?,
@@ -191,31 +187,31 @@ macro_rules! passage_columns {
 }
 pub(super) use passage_columns;
 
-pub(super) fn passage(row: &SqliteRow) -> Result<Passage, Fault> {
+pub(super) fn passage(row: &DbRow) -> Result<Passage, Fault> {
     Ok(Passage {
         chunk_id: id(row, "id")?,
         document_id: id(row, "document_id")?,
-        version: row.try_get("version")?,
+        version: number(row, "version")?,
         collection_id: id(row, "collection_id")?,
         filename: row.try_get("filename")?,
         title: row.try_get("title")?,
         media_type: row.try_get("media_type")?,
         document_date: row.try_get::<Option<NaiveDate>, _>("document_date")?,
-        ordinal: row.try_get("ordinal")?,
-        page_ordinal: row.try_get("page_ordinal")?,
-        page: row.try_get("page")?,
-        char_start: row.try_get("char_start")?,
-        char_end: row.try_get("char_end")?,
+        ordinal: number(row, "ordinal")?,
+        page_ordinal: number(row, "page_ordinal")?,
+        page: optional_number(row, "page")?,
+        char_start: number(row, "char_start")?,
+        char_end: number(row, "char_end")?,
         section: row.try_get("section")?,
         header: row.try_get("header")?,
         text: row.try_get("text")?,
         is_table: row.try_get("is_table")?,
         cells: row.try_get("cells")?,
-        tokens: row.try_get("tokens")?,
+        tokens: number(row, "tokens")?,
     })
 }
 
-pub(super) fn conversation(row: &SqliteRow) -> Result<Conversation, Fault> {
+pub(super) fn conversation(row: &DbRow) -> Result<Conversation, Fault> {
     Ok(Conversation {
         id: id(row, "id")?,
         title: row.try_get("title")?,
@@ -235,7 +231,7 @@ pub(super) fn message_state_name(state: MessageState) -> &'static str {
     }
 }
 
-pub(super) fn message_state(row: &SqliteRow) -> Result<MessageState, Fault> {
+pub(super) fn message_state(row: &DbRow) -> Result<MessageState, Fault> {
     let state: String = row.try_get("state")?;
     [MessageState::Pending, MessageState::Done, MessageState::Failed, MessageState::Cancelled]
         .into_iter()
@@ -252,7 +248,7 @@ macro_rules! message_columns {
 }
 pub(super) use message_columns;
 
-pub(super) fn message(row: &SqliteRow) -> Result<Message, Fault> {
+pub(super) fn message(row: &DbRow) -> Result<Message, Fault> {
     let role: String = row.try_get("role")?;
     let usage = match row.try_get::<Option<i64>, _>("input_tokens")? {
         None => None,
@@ -281,7 +277,7 @@ pub(super) fn message(row: &SqliteRow) -> Result<Message, Fault> {
     })
 }
 
-pub(super) fn job(row: &SqliteRow) -> Result<Job, Fault> {
+pub(super) fn job(row: &DbRow) -> Result<Job, Fault> {
     Ok(Job {
         id: id(row, "id")?,
         kind: named(row, "kind")?,
@@ -290,7 +286,7 @@ pub(super) fn job(row: &SqliteRow) -> Result<Job, Fault> {
         reason: row.try_get("reason")?,
         until: optional_time(row, "until")?,
         problem: optional_json(row, "problem")?,
-        attempt: row.try_get("attempt")?,
+        attempt: number(row, "attempt")?,
         batch_id: row.try_get::<Option<Uuid>, _>("batch_id")?.map(Into::into),
         subject_id: row.try_get("subject_id")?,
         created_at: time(row, "created_at")?,
@@ -299,7 +295,7 @@ pub(super) fn job(row: &SqliteRow) -> Result<Job, Fault> {
     })
 }
 
-pub(super) fn audit_entry(row: &SqliteRow) -> Result<AuditEntry, Fault> {
+pub(super) fn audit_entry(row: &DbRow) -> Result<AuditEntry, Fault> {
     Ok(AuditEntry {
         id: id(row, "id")?,
         principal_id: id(row, "principal_id")?,

@@ -12,15 +12,15 @@ use quaestor_core::ports::store::{
     Advance, Claim, IngestSubject, NewChunk, NewPage, ParsedSummary, StoreError,
 };
 use quaestor_core::problem::Problem;
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
+use super::dialect::{self, DbConnection};
 use super::ending::{self, Ending};
 use super::fault::Fault;
 use super::{claims, erase, rows, search, settle};
 
 pub(super) async fn subject(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     workspace: WorkspaceId,
     document: DocumentId,
     version: u32,
@@ -32,14 +32,14 @@ pub(super) async fn subject(
     )
     .bind(workspace.uuid())
     .bind(document.uuid())
-    .bind(version)
+    .bind(i64::from(version))
     .fetch_optional(connection)
     .await?;
     let Some(row) = found else { return Ok(None) };
     Ok(Some(IngestSubject {
         document_id: rows::id(&row, "document_id")?,
         collection_id: rows::id(&row, "collection_id")?,
-        version: row.try_get("version")?,
+        version: rows::number(&row, "version")?,
         status: rows::named(&row, "status")?,
         object: rows::stored_object(&row)?,
     }))
@@ -47,7 +47,7 @@ pub(super) async fn subject(
 
 /// The version's key, where the claim may write for it.
 async fn held_version(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
     subject: &IngestSubject,
@@ -60,7 +60,7 @@ async fn held_version(
     )
     .bind(workspace.uuid())
     .bind(subject.document_id.uuid())
-    .bind(subject.version)
+    .bind(i64::from(subject.version))
     .bind(claim.job_id.uuid())
     .fetch_optional(tx)
     .await?;
@@ -71,7 +71,7 @@ async fn held_version(
 }
 
 pub(super) async fn begin(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
     subject: &IngestSubject,
@@ -90,7 +90,7 @@ pub(super) async fn begin(
 }
 
 pub(super) async fn save(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
     subject: &IngestSubject,
@@ -106,54 +106,20 @@ pub(super) async fn save(
         )
         .bind(workspace.uuid())
         .bind(version_key)
-        .bind(page.ordinal)
-        .bind(page.number)
-        .bind(page.label)
-        .bind(page.text)
+        .bind(i64::from(page.ordinal))
+        .bind(page.number.map(i64::from))
+        .bind(page.label.map(dialect::text))
+        .bind(dialect::text(page.text))
         .bind(page.boxes)
-        .bind(page.missing)
+        .bind(page.missing.map(dialect::text))
         .execute(&mut *tx)
         .await?;
     }
-    if chunks.is_empty() {
-        return Ok(());
-    }
-    let Some(table) = search::terms_table(tx, workspace).await? else {
-        return Err(StoreError::Fenced.into());
-    };
-    let index = format!("INSERT INTO {table} (rowid, terms) VALUES ($1, $2)");
-    for NewChunk { id, chunk, index_terms, tokens } in chunks {
-        let row = sqlx::query(
-            "INSERT INTO chunks (workspace_id, version_key, id, ordinal, page_ordinal, char_start,
-                 char_end, is_table, tokens, cells, section, header, text)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING key",
-        )
-        .bind(workspace.uuid())
-        .bind(version_key)
-        .bind(id.uuid())
-        .bind(chunk.ordinal)
-        .bind(chunk.page_ordinal)
-        .bind(chunk.char_start)
-        .bind(chunk.char_end)
-        .bind(chunk.is_table)
-        .bind(tokens)
-        .bind(chunk.cells)
-        .bind(chunk.section)
-        .bind(chunk.header)
-        .bind(chunk.text)
-        .fetch_one(&mut *tx)
-        .await?;
-        sqlx::query(AssertSqlSafe(index.clone()))
-            .bind(row.try_get::<i64, _>("key")?)
-            .bind(index_terms)
-            .execute(&mut *tx)
-            .await?;
-    }
-    Ok(())
+    search::save_chunks(tx, workspace, version_key, chunks).await
 }
 
 pub(super) async fn finish(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
     subject: &IngestSubject,
@@ -172,10 +138,10 @@ pub(super) async fn finish(
     .bind(if next.is_some() { "processing" } else { "ready" })
     .bind(summary.warning.as_ref().map(rows::to_json).transpose()?)
     .bind(summary.media_type)
-    .bind(summary.title)
+    .bind(summary.title.map(dialect::text))
     .bind(summary.document_date)
-    .bind(summary.pages)
-    .bind(summary.chunks)
+    .bind(i64::from(summary.pages))
+    .bind(i64::from(summary.chunks))
     .execute(&mut *tx)
     .await?;
     make_current(tx, workspace, subject.document_id, key).await?;
@@ -188,7 +154,7 @@ pub(super) async fn finish(
 /// Makes the version the one that is searched and takes the one before out of search.
 /// An upload that was overtaken by a later one is not searched at all.
 async fn make_current(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     document: DocumentId,
     key: i64,
@@ -202,8 +168,8 @@ async fn make_current(
             .try_get("current_key")?;
     match current {
         // Keys grow with the versions of a document.
-        Some(current) if current > key => return erase::searched(tx, workspace, key).await,
-        Some(current) if current < key => erase::searched(tx, workspace, current).await?,
+        Some(current) if current > key => return search::forget_version(tx, workspace, key).await,
+        Some(current) if current < key => search::forget_version(tx, workspace, current).await?,
         _ => {}
     }
     sqlx::query("UPDATE documents SET current_key = $3 WHERE workspace_id = $1 AND id = $2")
@@ -216,7 +182,7 @@ async fn make_current(
 }
 
 pub(super) async fn fail(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
     subject: &IngestSubject,

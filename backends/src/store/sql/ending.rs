@@ -6,9 +6,9 @@ use quaestor_core::jobs::JobKind;
 use quaestor_core::model::{JobState, MessageState};
 use quaestor_core::problem::Problem;
 use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
+use super::dialect::{DbConnection, for_update};
 use super::fault::Fault;
 use super::{erase, outbox, rows};
 
@@ -42,7 +42,7 @@ impl Ending {
 
 /// Ends the job and removes its message. The caller has made sure that it may.
 pub(super) async fn end(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     job: JobId,
     ending: &Ending,
@@ -65,15 +65,16 @@ pub(super) async fn end(
 
 /// Ends the job together with its answer or document.
 pub(super) async fn end_with_subject(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     job: JobId,
     ending: &Ending,
     now: Time,
 ) -> Result<(), Fault> {
-    let found = sqlx::query(
+    let found = sqlx::query(concat!(
         "SELECT kind, subject_id, subject_version FROM jobs WHERE workspace_id = $1 AND id = $2",
-    )
+        for_update!()
+    ))
     .bind(workspace.uuid())
     .bind(job.uuid())
     .fetch_optional(&mut *tx)
@@ -83,7 +84,7 @@ pub(super) async fn end_with_subject(
         match rows::named(&row, "kind")? {
             JobKind::Chat => end_answer(tx, workspace, subject, ending).await?,
             JobKind::Documents => {
-                let version = row.try_get::<Option<u32>, _>("subject_version")?.unwrap_or(1);
+                let version = rows::optional_number(&row, "subject_version")?.unwrap_or(1);
                 end_version(tx, workspace, subject, version, ending).await?;
             }
         }
@@ -92,7 +93,7 @@ pub(super) async fn end_with_subject(
 }
 
 async fn end_answer(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     answer: Uuid,
     ending: &Ending,
@@ -118,7 +119,7 @@ async fn end_answer(
 /// A version whose job ends badly is `failed`. What was stored of it is removed, unless
 /// it is already the one that is searched: then only its vectors are missing.
 async fn end_version(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     document: Uuid,
     version: u32,
@@ -134,13 +135,13 @@ async fn end_version(
         ),
     };
     let found = sqlx::query(
-        "SELECT v.key, d.current_key IS v.key AS is_current
+        "SELECT v.key, coalesce(d.current_key = v.key, FALSE) AS is_current
          FROM versions v JOIN documents d ON d.id = v.document_id
          WHERE v.workspace_id = $1 AND v.document_id = $2 AND v.version = $3",
     )
     .bind(workspace.uuid())
     .bind(document)
-    .bind(version)
+    .bind(i64::from(version))
     .fetch_optional(&mut *tx)
     .await?;
     let Some(row) = found else { return Ok(()) };

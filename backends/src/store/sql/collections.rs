@@ -5,11 +5,11 @@ use quaestor_core::clock::Time;
 use quaestor_core::ids::{CollectionId, WorkspaceId};
 use quaestor_core::model::{Collection, Page, PageRequest};
 use quaestor_core::ports::store::{Collections, NewAuditEntry, NewCollection, StoreError};
-use sqlx::sqlite::SqliteConnection;
 
 use super::connections::Commit;
+use super::dialect::{self, DbConnection, DbStore};
 use super::fault::{Fault, during, unique};
-use super::{SqliteStore, audit, erase, rows};
+use super::{audit, erase, rows};
 
 macro_rules! collection_columns {
     () => {
@@ -21,7 +21,7 @@ macro_rules! collection_columns {
 }
 
 async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     workspace: WorkspaceId,
     collection: CollectionId,
 ) -> Result<Option<Collection>, Fault> {
@@ -38,7 +38,7 @@ async fn find(
 }
 
 #[async_trait]
-impl Collections for SqliteStore {
+impl Collections for DbStore {
     async fn create_collection(
         &self,
         workspace: WorkspaceId,
@@ -46,7 +46,7 @@ impl Collections for SqliteStore {
         audit: NewAuditEntry,
     ) -> Result<Collection, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             sqlx::query(
                 "INSERT INTO collections (id, workspace_id, name, created_at)
@@ -54,7 +54,7 @@ impl Collections for SqliteStore {
             )
             .bind(collection.id.uuid())
             .bind(workspace.uuid())
-            .bind(collection.name.clone())
+            .bind(dialect::text(collection.name.clone()))
             .bind(rows::micros(collection.created_at))
             .execute(&mut *tx)
             .await
@@ -78,7 +78,7 @@ impl Collections for SqliteStore {
         page: PageRequest,
     ) -> Result<Page<Collection>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(concat!(
                 "SELECT ",
                 collection_columns!(),
@@ -102,7 +102,7 @@ impl Collections for SqliteStore {
         collection: CollectionId,
     ) -> Result<Option<Collection>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             find(&mut reader, workspace, collection).await
         };
         work.await.map_err(during("read a collection"))
@@ -116,13 +116,13 @@ impl Collections for SqliteStore {
         audit: NewAuditEntry,
     ) -> Result<Option<Collection>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let changed =
                 sqlx::query("UPDATE collections SET name = $3 WHERE workspace_id = $1 AND id = $2")
                     .bind(workspace.uuid())
                     .bind(collection.uuid())
-                    .bind(name.to_owned())
+                    .bind(dialect::text(name.to_owned()))
                     .execute(&mut *tx)
                     .await
                     .map_err(unique("a collection of this name"))?;
@@ -145,7 +145,7 @@ impl Collections for SqliteStore {
         audit: NewAuditEntry,
     ) -> Result<Option<Vec<String>>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             if find(&mut tx, workspace, collection).await?.is_none() {
                 return Ok(None);

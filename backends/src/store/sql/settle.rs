@@ -3,14 +3,14 @@
 use quaestor_core::clock::Time;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::store::{Advance, Claim, StoreError};
-use sqlx::sqlite::SqliteConnection;
 
+use super::dialect::DbConnection;
 use super::fault::Fault;
 use super::{outbox, rows};
 
 /// Ends the claim and makes the job wait for the due time of `next`, with the reason.
 pub(super) async fn put_off(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
     reason: &str,
@@ -22,7 +22,7 @@ pub(super) async fn put_off(
 
 /// Ends the claim and queues the next step, or the same one again.
 pub(super) async fn advance(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
     next: &Advance,
@@ -32,7 +32,7 @@ pub(super) async fn advance(
 }
 
 async fn go_on(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
     reason: Option<&str>,
@@ -47,7 +47,7 @@ async fn go_on(
     )
     .bind(workspace.uuid())
     .bind(claim.job_id.uuid())
-    .bind(claim.attempt)
+    .bind(i64::from(claim.attempt))
     .bind(claim.step.as_str())
     .bind(if reason.is_some() { "waiting" } else { "queued" })
     .bind(next.step.as_str())

@@ -3,6 +3,8 @@
 use quaestor_core::ports::store::StoreError;
 use sqlx::error::ErrorKind;
 
+use super::dialect;
+
 /// A failure on its way out of a method, which then says what was attempted.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -66,12 +68,7 @@ fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Io(_) => true,
-        // The low byte of SQLite's extended codes is the primary one: 5 busy, 6 locked,
-        // 10 input/output, 13 disk full, 14 cannot open, 15 locking protocol.
-        sqlx::Error::Database(cause) => cause
-            .code()
-            .and_then(|code| code.parse::<i32>().ok())
-            .is_some_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14 | 15)),
+        sqlx::Error::Database(cause) => cause.code().is_some_and(|code| dialect::is_passing(&code)),
         _ => false,
     }
 }

@@ -7,11 +7,12 @@ use quaestor_core::model::{ApiKey, Page, PageRequest};
 use quaestor_core::ports::store::{Keys, NewAuditEntry, NewKey, StoreError};
 
 use super::connections::Commit;
+use super::dialect::{self, DbStore};
 use super::fault::{Fault, during, unique};
-use super::{SqliteStore, audit, rows};
+use super::{audit, rows};
 
 #[async_trait]
-impl Keys for SqliteStore {
+impl Keys for DbStore {
     async fn create_key(
         &self,
         workspace: WorkspaceId,
@@ -19,7 +20,7 @@ impl Keys for SqliteStore {
         audit: NewAuditEntry,
     ) -> Result<ApiKey, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             sqlx::query(
                 "INSERT INTO principals (workspace_id, id, created_at) VALUES ($1, $2, $3)
@@ -38,7 +39,7 @@ impl Keys for SqliteStore {
             .bind(key.id.uuid())
             .bind(workspace.uuid())
             .bind(key.principal_id.uuid())
-            .bind(key.name.clone())
+            .bind(dialect::text(key.name.clone()))
             .bind(key.role.as_str())
             .bind(key.prefix.clone())
             .bind(key.secret_sha256.to_vec())
@@ -67,7 +68,7 @@ impl Keys for SqliteStore {
         page: PageRequest,
     ) -> Result<Page<ApiKey>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(
                 "SELECT id, principal_id, name, role, prefix, created_at, revoked_at
                  FROM api_keys WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3",
@@ -91,7 +92,7 @@ impl Keys for SqliteStore {
         audit: NewAuditEntry,
     ) -> Result<Option<ApiKey>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(Commit::OnDisk).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let changed = sqlx::query(
                 "UPDATE api_keys SET revoked_at = $3

@@ -6,26 +6,30 @@ use quaestor_core::ports::store::{
     AcceptUpload, AcceptedFile, AcceptedUpload, NewFile, UploadStatus,
 };
 use serde_json::Value;
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
+use super::dialect::{self, DbConnection, for_update};
 use super::fault::{Fault, corrupt};
 use super::{audit, idempotency, outbox, rows};
 
 pub(super) async fn accept(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     upload: &AcceptUpload,
 ) -> Result<Option<AcceptedUpload>, Fault> {
     if let Some(key) = &upload.idempotency {
         idempotency::refuse_taken(tx, workspace, key).await?;
     }
-    let collection = sqlx::query("SELECT 1 FROM collections WHERE workspace_id = $1 AND id = $2")
-        .bind(workspace.uuid())
-        .bind(upload.collection_id.uuid())
-        .fetch_optional(&mut *tx)
-        .await?;
+    // The lock makes uploads to one collection take turns: the same bytes in two of them
+    // at once would else both be new.
+    let collection = sqlx::query(concat!(
+        "SELECT 1 FROM collections WHERE workspace_id = $1 AND id = $2",
+        for_update!()
+    ))
+    .bind(workspace.uuid())
+    .bind(upload.collection_id.uuid())
+    .fetch_optional(&mut *tx)
+    .await?;
     if collection.is_none() {
         return Ok(None);
     }
@@ -52,7 +56,7 @@ pub(super) async fn accept(
 }
 
 async fn duplicate_of(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     upload: &AcceptUpload,
     file: &NewFile,
@@ -71,7 +75,7 @@ async fn duplicate_of(
 }
 
 async fn add_version(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     upload: &AcceptUpload,
     file: &NewFile,
@@ -81,18 +85,18 @@ async fn add_version(
         "INSERT INTO documents
              (id, workspace_id, collection_id, filename, newest_version, created_at)
          VALUES ($1, $2, $3, $4, 1, $5)
-         ON CONFLICT (collection_id, filename) DO UPDATE SET newest_version = newest_version + 1
+         ON CONFLICT (collection_id, filename) DO UPDATE SET newest_version = documents.newest_version + 1
          RETURNING id, newest_version",
     )
     .bind(file.document_id.uuid())
     .bind(workspace.uuid())
     .bind(upload.collection_id.uuid())
-    .bind(file.filename.clone())
+    .bind(dialect::text(file.filename.clone()))
     .bind(created_at)
     .fetch_one(&mut *tx)
     .await?;
     let document_id: DocumentId = rows::id(&document, "id")?;
-    let version: u32 = document.try_get("newest_version")?;
+    let version = rows::number(&document, "newest_version")?;
     sqlx::query(
         "INSERT INTO versions (workspace_id, document_id, collection_id, version, filename,
              media_type, size_bytes, sha256, object_key, status, day, job_id, created_at)
@@ -101,8 +105,8 @@ async fn add_version(
     .bind(workspace.uuid())
     .bind(document_id.uuid())
     .bind(upload.collection_id.uuid())
-    .bind(version)
-    .bind(file.filename.clone())
+    .bind(i64::from(version))
+    .bind(dialect::text(file.filename.clone()))
     .bind(file.media_type.clone())
     .bind(rows::signed(file.size_bytes))
     .bind(file.sha256.clone())
@@ -130,7 +134,7 @@ async fn add_version(
 
 /// Writes a job and the message of its first step.
 pub(super) async fn add_job(
-    tx: &mut SqliteConnection,
+    tx: &mut DbConnection,
     workspace: WorkspaceId,
     job: &NewJob,
     payload: &Value,
@@ -149,7 +153,7 @@ pub(super) async fn add_job(
     .bind(job.step.as_str())
     .bind(rows::to_json(payload)?)
     .bind(subject)
-    .bind(subject_version)
+    .bind(subject_version.map(i64::from))
     .bind(job.batch_id.map(|batch| batch.uuid()))
     .bind(job.deadline.map(rows::micros))
     .bind(job.traceparent.clone())
