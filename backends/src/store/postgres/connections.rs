@@ -13,7 +13,7 @@ use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::store::StoreError;
 use secrecy::SecretString;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Postgres, Transaction};
 
 use super::dialect::Reach;
@@ -125,6 +125,14 @@ impl Connections {
             }
         }
         Ok(self.primary.begin_with(AssertSqlSafe(begin)).await?)
+    }
+
+    /// A connection of its own, under no other role than that of whoever has logged in: to
+    /// build indexes, which only the owner of a table may.
+    pub(super) async fn as_login(&self) -> Result<PgConnection, Fault> {
+        let mut connection = self.primary.acquire().await?.detach();
+        sqlx::raw_sql("SET ROLE NONE").execute(&mut connection).await?;
+        Ok(connection)
     }
 
     pub(super) async fn close(&self) {
