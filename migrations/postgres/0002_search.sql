@@ -145,14 +145,19 @@ CREATE TRIGGER generation_is_forgotten BEFORE DELETE ON generations
 
 -- Drops the partitions of generations that are gone, at most `most` of them; returns how
 -- many. For a moment it keeps others from the parent table; the caller sets a short
--- `lock_timeout`, and what did not go now goes the next time.
+-- `lock_timeout`, and what did not go now goes the next time. Called by the owner of the
+-- tables, who alone may drop them.
 CREATE FUNCTION drop_vector_partitions(most int) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE plpgsql
 AS $$
 DECLARE
     part regclass;
     gone int := 0;
 BEGIN
+    -- A generation that the caller does not see would be taken for one that is gone.
+    IF NOT for_installation() THEN
+        RAISE EXCEPTION 'partitions are dropped for the whole installation: set quaestor.installation';
+    END IF;
     FOR part IN
         SELECT i.inhrelid::regclass FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'vectors'::regclass
@@ -164,16 +169,12 @@ BEGIN
     END LOOP;
     RETURN gone;
 END $$;
+REVOKE EXECUTE ON FUNCTION drop_vector_partitions(int) FROM PUBLIC;
 
--- Functions with their owner's rights find their own tables, whatever the caller's path.
+-- A function with its owner's rights finds its own tables, whatever the caller's path.
 DO $$
 BEGIN
     EXECUTE format('ALTER FUNCTION make_vector_partition() SET search_path = %I, public, pg_temp',
         current_schema());
-    EXECUTE format('ALTER FUNCTION drop_vector_partitions(int) SET search_path = %I, public, pg_temp',
-        current_schema());
-    -- It looks for the generations of all workspaces.
-    ALTER FUNCTION drop_vector_partitions(int) SET quaestor.installation = 'on';
 END $$;
-REVOKE EXECUTE ON FUNCTION make_vector_partition(), drop_vector_partitions(int) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION drop_vector_partitions(int) TO quaestor_app;
+REVOKE EXECUTE ON FUNCTION make_vector_partition() FROM PUBLIC;
