@@ -4,3 +4,4 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by it")]
 
 mod places;
+mod postgres;
