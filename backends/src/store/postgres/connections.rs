@@ -94,7 +94,19 @@ impl Connections {
         reach: impl Into<Reach>,
         commit: Commit,
     ) -> Result<Writer, Fault> {
-        let begin = begin("BEGIN", reach.into(), commit);
+        let begin = begin("BEGIN", &reach.into(), commit);
+        Ok(Writer { connection: self.primary.acquire().await?, begin })
+    }
+
+    /// A connection to write a group of calls on. Its statements are long and always the
+    /// same, so they are planned once and not anew for each group.
+    pub(super) async fn group(
+        &self,
+        workspaces: Vec<WorkspaceId>,
+        commit: Commit,
+    ) -> Result<Writer, Fault> {
+        let mut begin = begin("BEGIN", &Reach::Workspaces(workspaces), commit);
+        begin.push_str("; SET LOCAL plan_cache_mode = force_generic_plan");
         Ok(Writer { connection: self.primary.acquire().await?, begin })
     }
 
@@ -103,7 +115,7 @@ impl Connections {
         &self,
         reach: impl Into<Reach>,
     ) -> Result<Transaction<'static, Postgres>, Fault> {
-        let begin = begin("BEGIN READ ONLY", reach.into(), Commit::OnDisk);
+        let begin = begin("BEGIN READ ONLY", &reach.into(), Commit::OnDisk);
         Ok(self.primary.begin_with(AssertSqlSafe(begin)).await?)
     }
 
@@ -115,7 +127,7 @@ impl Connections {
     ) -> Result<Transaction<'static, Postgres>, Fault> {
         let begin = begin(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            workspace.into(),
+            &workspace.into(),
             Commit::OnDisk,
         );
         if let Some(replica) = self.replica.as_ref().filter(|replica| replica.is_up()) {
@@ -157,22 +169,27 @@ impl Replica {
 }
 
 /// The message that begins a transaction. The workspace is an id, so its text is safe.
-fn begin(begin: &str, reach: Reach, commit: Commit) -> String {
+fn begin(begin: &str, reach: &Reach, commit: Commit) -> String {
     let mut sql = begin.to_owned();
     match reach {
-        Reach::Workspace(workspace) => {
-            sql.push_str("; SET LOCAL quaestor.workspaces = '{");
-            sql.push_str(
-                workspace.uuid().hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()),
-            );
-            sql.push_str("}'");
-        }
+        Reach::Workspace(workspace) => name(&mut sql, std::slice::from_ref(workspace)),
+        Reach::Workspaces(workspaces) => name(&mut sql, workspaces),
         Reach::Installation => sql.push_str("; SET LOCAL quaestor.installation = 'on'"),
     }
     if commit == Commit::Soon {
         sql.push_str("; SET LOCAL synchronous_commit = off");
     }
     sql
+}
+
+fn name(sql: &mut String, workspaces: &[WorkspaceId]) {
+    sql.push_str("; SET LOCAL quaestor.workspaces = '");
+    for (place, workspace) in workspaces.iter().enumerate() {
+        sql.push(if place == 0 { '{' } else { ',' });
+        let mut buffer = uuid::Uuid::encode_buffer();
+        sql.push_str(workspace.uuid().hyphenated().encode_lower(&mut buffer));
+    }
+    sql.push_str("}'");
 }
 
 /// What every connection is told as it is opened. It acts as a role without rights of its

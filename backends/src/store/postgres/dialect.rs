@@ -12,10 +12,12 @@ pub(super) type DbConnection = PgConnection;
 pub(super) type DbRow = PgRow;
 
 /// Whose rows a transaction sees. Row-level security shows it no other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Reach {
     /// One workspace's.
     Workspace(WorkspaceId),
+    /// Those of a group of calls.
+    Workspaces(Vec<WorkspaceId>),
     /// Of the tables that sweeps and relays need, everybody's.
     Installation,
 }

@@ -7,6 +7,8 @@
 
 mod connections;
 mod dialect;
+mod groups;
+mod hot;
 mod migrations;
 mod opening;
 mod relay;
@@ -61,8 +63,10 @@ use std::time::Duration;
 use quaestor_core::clock::Clock;
 use quaestor_core::ports::store::StoreError;
 use secrecy::SecretString;
+use tokio_util::task::TaskTracker;
 
 use connections::Connections;
+use hot::Groups;
 use search::TermCounts;
 
 /// How the store uses its server.
@@ -103,7 +107,10 @@ impl PgOptions {
 /// The store in PostgreSQL.
 pub struct PgStore {
     place: String,
-    connections: Connections,
+    connections: Arc<Connections>,
+    groups: Groups,
+    /// The writers of groups, for whom closing waits.
+    tasks: TaskTracker,
     term_counts: TermCounts,
 }
 
@@ -133,8 +140,10 @@ impl PgStore {
     /// never a secret.
     pub async fn connect(options: PgOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let place = opening::check(&options.url).await?;
-        let connections = Connections::open(&options, clock)?;
-        Ok(Self { place, connections, term_counts: TermCounts::default() })
+        let connections = Arc::new(Connections::open(&options, clock)?);
+        let tasks = TaskTracker::new();
+        let groups = Groups::new(&connections, &tasks);
+        Ok(Self { place, connections, groups, tasks, term_counts: TermCounts::default() })
     }
 
     /// Where the store is, for people: host, port, database and user.
@@ -154,6 +163,8 @@ impl PgStore {
 
     /// Waits for what is under way and closes all connections.
     pub async fn close(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
         self.connections.close().await;
     }
 }

@@ -12,12 +12,12 @@ use sqlx::Row;
 
 use super::connections::Commit;
 use super::dialect::{self, DbConnection, DbStore};
-use super::ending::{self, Ending};
+use super::ending::Ending;
 use super::fault::{Fault, during};
 use super::rows::message_columns;
-use super::{audit, claims, conversations, idempotency, rows, search, settle, uploads};
+use super::{claims, ending, hot, rows, search};
 
-/// A conversation without a title takes its first question's beginning.
+/// How much of a question a title takes.
 const TITLE_CHARS: usize = 80;
 
 #[async_trait]
@@ -27,16 +27,7 @@ impl ChatStore for DbStore {
         workspace: WorkspaceId,
         question: AcceptQuestion,
     ) -> Result<Option<AcceptedQuestion>, StoreError> {
-        let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
-            let mut tx = writer.begin().await?;
-            let accepted = accept(&mut tx, workspace, &question).await?;
-            if accepted.is_some() {
-                tx.commit().await?;
-            }
-            Ok(accepted)
-        };
-        work.await.map_err(during("accept a question"))
+        hot::accept_question(self, workspace, question).await.map_err(during("accept a question"))
     }
 
     async fn question_context(
@@ -62,30 +53,9 @@ impl ChatStore for DbStore {
         passages: &[RetrievedPassage],
         next: Advance,
     ) -> Result<(), StoreError> {
-        let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
-            let mut tx = writer.begin().await?;
-            hold_answer(&mut tx, workspace, claim, answer).await?;
-            let passages: Vec<(ChunkId, f32)> =
-                passages.iter().map(|passage| (passage.chunk_id, passage.score)).collect();
-            sqlx::query(
-                "INSERT INTO groundings (answer_id, workspace_id, standalone_question, passages)
-                 VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (answer_id) DO UPDATE SET
-                     standalone_question = excluded.standalone_question,
-                     passages = excluded.passages",
-            )
-            .bind(answer.uuid())
-            .bind(workspace.uuid())
-            .bind(dialect::text(standalone_question.to_owned()))
-            .bind(rows::to_json(&passages)?)
-            .execute(&mut *tx)
-            .await?;
-            settle::advance(&mut tx, workspace, claim, &next, next.due_at).await?;
-            tx.commit().await?;
-            Ok(())
-        };
-        work.await.map_err(during("store what was retrieved"))
+        hot::save_retrieved(self, workspace, claim, answer, standalone_question, passages, next)
+            .await
+            .map_err(during("store what was retrieved"))
     }
 
     async fn grounding(
@@ -131,32 +101,9 @@ impl ChatStore for DbStore {
         content: Answer,
         now: Time,
     ) -> Result<(), StoreError> {
-        let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
-            let mut tx = writer.begin().await?;
-            hold_answer(&mut tx, workspace, claim, answer).await?;
-            sqlx::query(
-                "UPDATE messages SET state = 'done', content = $3, citations = $4, figures = $5,
-                     model = $6, input_tokens = $7, output_tokens = $8, cost_micros = $9
-                 WHERE workspace_id = $1 AND id = $2",
-            )
-            .bind(workspace.uuid())
-            .bind(answer.uuid())
-            .bind(dialect::text(content.content))
-            .bind(rows::to_json(&content.citations)?)
-            .bind(rows::to_json(&content.figures)?)
-            .bind(content.model.clone())
-            .bind(rows::signed(content.usage.input_tokens))
-            .bind(rows::signed(content.usage.output_tokens))
-            .bind(rows::signed(content.usage.cost_micros))
-            .execute(&mut *tx)
-            .await?;
-            account(&mut tx, workspace, claim, &content.model, content.usage, now).await?;
-            ending::end(&mut tx, workspace, claim.job_id, &Ending::Done, now).await?;
-            tx.commit().await?;
-            Ok(())
-        };
-        work.await.map_err(during("store an answer"))
+        hot::save_answer(self, workspace, claim, answer, content, now)
+            .await
+            .map_err(during("store an answer"))
     }
 
     async fn end_answer(
@@ -261,63 +208,9 @@ impl ChatStore for DbStore {
     }
 }
 
-async fn accept(
-    tx: &mut DbConnection,
-    workspace: WorkspaceId,
-    question: &AcceptQuestion,
-) -> Result<Option<AcceptedQuestion>, Fault> {
-    if let Some(key) = &question.idempotency {
-        idempotency::refuse_taken(tx, workspace, key).await?;
-    }
-    let (principal, conversation) = (question.principal_id, question.conversation_id);
-    if conversations::find(tx, workspace, principal, conversation).await?.is_none() {
-        return Ok(None);
-    }
-    let asked_at = rows::micros(question.job.created_at);
-    let title: String = question.content.trim().chars().take(TITLE_CHARS).collect();
-    sqlx::query(
-        "UPDATE conversations SET title = coalesce(title, $3),
-             updated_at = CASE WHEN updated_at < $4 THEN $4 ELSE updated_at END
-         WHERE workspace_id = $1 AND id = $2",
-    )
-    .bind(workspace.uuid())
-    .bind(conversation.uuid())
-    .bind(dialect::text(title))
-    .bind(asked_at)
-    .execute(&mut *tx)
-    .await?;
-    for (id, role, state, content, question_id) in [
-        (question.message_id, "user", "done", question.content.as_str(), None),
-        (question.answer_id, "assistant", "pending", "", Some(question.message_id.uuid())),
-    ] {
-        sqlx::query(
-            "INSERT INTO messages
-                 (id, workspace_id, conversation_id, role, state, content, question_id, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(id.uuid())
-        .bind(workspace.uuid())
-        .bind(conversation.uuid())
-        .bind(role)
-        .bind(state)
-        .bind(dialect::text(content.to_owned()))
-        .bind(question_id)
-        .bind(asked_at)
-        .execute(&mut *tx)
-        .await?;
-    }
-    let job = &question.job;
-    uploads::add_job(tx, workspace, job, &job.payload, question.answer_id.uuid(), None).await?;
-    audit::record(tx, workspace, &question.audit).await?;
-    let accepted = AcceptedQuestion {
-        message_id: question.message_id,
-        answer_id: question.answer_id,
-        job_id: job.id,
-    };
-    if let Some(key) = &question.idempotency {
-        idempotency::remember(tx, workspace, key, &accepted).await?;
-    }
-    Ok(Some(accepted))
+/// A conversation without a title takes its first question's beginning.
+pub(super) fn title_of(question: &str) -> String {
+    question.trim().chars().take(TITLE_CHARS).collect()
 }
 
 async fn context(
@@ -382,7 +275,7 @@ async fn context(
 }
 
 /// Refuses a stale claim, and one of a job that writes another answer.
-async fn hold_answer(
+pub(super) async fn hold_answer(
     tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
@@ -402,7 +295,7 @@ async fn hold_answer(
     }
 }
 
-async fn account(
+pub(super) async fn account(
     tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,

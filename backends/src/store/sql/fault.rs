@@ -64,7 +64,7 @@ pub(super) fn unique(what: &'static str) -> impl Fn(sqlx::Error) -> Fault {
 }
 
 /// Whether the same call may succeed later.
-fn is_passing(error: &sqlx::Error) -> bool {
+pub(super) fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Io(_) => true,

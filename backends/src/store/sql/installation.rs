@@ -13,7 +13,7 @@ use super::connections::Commit;
 use super::dialect::{self, DbStore, INSTALLATION, skip_locked};
 use super::ending::{self, Ending};
 use super::fault::{corrupt, during, unique};
-use super::{outbox, relay, rows, search};
+use super::{hot, outbox, relay, rows, search};
 
 #[async_trait]
 impl Installation for DbStore {
@@ -79,20 +79,7 @@ impl Installation for DbStore {
         hold_until: Time,
         limit: u32,
     ) -> Result<Vec<OutboxRow>, StoreError> {
-        let work = async {
-            // Most looks find nothing, and a look need not wait for the turn to write.
-            let mut reader = self.connections.reader(INSTALLATION).await?;
-            if outbox::next_due(&mut reader).await?.is_none_or(|due| due > now) {
-                return Ok(Vec::new());
-            }
-            drop(reader);
-            let mut writer = self.connections.writer(INSTALLATION, Commit::Soon).await?;
-            let mut tx = writer.begin().await?;
-            let taken = relay::take(&mut tx, now, hold_until, limit).await?;
-            tx.commit().await?;
-            Ok(taken)
-        };
-        work.await.map_err(during("take from the outbox"))
+        hot::take_due(self, now, hold_until, limit).await.map_err(during("take from the outbox"))
     }
 
     async fn outbox_next_due(&self) -> Result<Option<Time>, StoreError> {

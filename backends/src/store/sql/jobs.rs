@@ -14,7 +14,7 @@ use super::connections::Commit;
 use super::dialect::{self, DbConnection, DbStore};
 use super::ending::{self, Ending};
 use super::fault::{Fault, during};
-use super::{audit, claims, rows, settle};
+use super::{audit, claims, hot, rows, settle};
 
 macro_rules! job_columns {
     () => {
@@ -93,14 +93,7 @@ impl Jobs for DbStore {
         workspace: WorkspaceId,
         request: ClaimRequest,
     ) -> Result<ClaimOutcome, StoreError> {
-        let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
-            let mut tx = writer.begin().await?;
-            let outcome = claims::claim(&mut tx, workspace, &request).await?;
-            tx.commit().await?;
-            Ok(outcome)
-        };
-        work.await.map_err(during("claim a job"))
+        hot::claim(self, workspace, request).await.map_err(during("claim a job"))
     }
 
     async fn heartbeat(
@@ -204,15 +197,9 @@ impl Jobs for DbStore {
         claim: &Claim,
         now: Time,
     ) -> Result<(), StoreError> {
-        let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
-            let mut tx = writer.begin().await?;
-            claims::hold(&mut tx, workspace, claim).await?;
-            ending::end(&mut tx, workspace, claim.job_id, &Ending::Done, now).await?;
-            tx.commit().await?;
-            Ok(())
-        };
-        work.await.map_err(during("finish a job"))
+        hot::finish_without_subject(self, workspace, claim, now)
+            .await
+            .map_err(during("finish a job"))
     }
 
     async fn request_cancel(

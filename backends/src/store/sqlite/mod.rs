@@ -6,6 +6,7 @@
 
 mod connections;
 mod dialect;
+mod hot;
 mod migrations;
 mod relay;
 mod search;
