@@ -27,7 +27,7 @@ use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 
-const CHUNKS_PER_DOCUMENT: usize = 100;
+const DOCUMENTS: usize = 1_000;
 const DIMENSIONS: usize = 384;
 const CLUSTERS: usize = 2_000;
 const VOCABULARY: usize = 60_000;
@@ -188,8 +188,8 @@ async fn load(store: &Arc<PgStore>, connection: &mut PgConnection, chunks: usize
         .expect("answered");
     let (words, mut random) = (Words::new(), Random(7));
     let started = Instant::now();
-    for document in 0..chunks / CHUNKS_PER_DOCUMENT {
-        let texts: Vec<String> = (0..CHUNKS_PER_DOCUMENT)
+    for document in 0..DOCUMENTS {
+        let texts: Vec<String> = (0..chunks / DOCUMENTS)
             .map(|_| {
                 let count = if chunks > MOST_WITH_TEXT { 3 } else { 60 + random.below(180) };
                 words.text(&mut random, count)
@@ -254,18 +254,18 @@ async fn copy_vectors(connection: &mut PgConnection, loaded: &Loaded) {
 }
 
 /// The nearest of all, for each level of sight and each question.
-fn exact(loaded: &Loaded, asked: &[Vec<f32>]) -> Vec<Vec<Vec<ChunkId>>> {
+fn exact(loaded: &Loaded, chunks: usize, asked: &[Vec<f32>]) -> Vec<Vec<Vec<ChunkId>>> {
     let mut nearest: Vec<Vec<BinaryHeap<Near>>> =
         LEVELS.iter().map(|_| asked.iter().map(|_| BinaryHeap::new()).collect()).collect();
     let mut vectors = Vectors::new();
     for (place, document) in loaded.documents.iter().enumerate() {
-        for ordinal in 0..CHUNKS_PER_DOCUMENT {
+        for ordinal in 0..chunks / DOCUMENTS {
             let vector = vectors.next();
             let chunk = ChunkId::derive(*document, 1, ordinal as u32);
             for (number, asked) in asked.iter().enumerate() {
                 let dot: f32 = vector.iter().zip(asked).map(|(a, b)| a * b).sum();
                 for (level, seen) in LEVELS.iter().zip(&mut nearest) {
-                    if place % 1_000 >= *level {
+                    if place >= *level {
                         continue;
                     }
                     let best = &mut seen[number];
@@ -282,10 +282,7 @@ fn exact(loaded: &Loaded, asked: &[Vec<f32>]) -> Vec<Vec<Vec<ChunkId>>> {
     nearest
         .into_iter()
         .map(|level| {
-            level
-                .into_iter()
-                .map(|best| best.into_iter().map(|near| near.1).collect())
-                .collect()
+            level.into_iter().map(|best| best.into_iter().map(|near| near.1).collect()).collect()
         })
         .collect()
 }
@@ -385,14 +382,14 @@ async fn main() {
     others.random = Random(4_711);
     let asked: Arc<Vec<Vec<f32>>> = Arc::new((0..QUERIES).map(|_| others.next()).collect());
     write_scripts(&scripts, &loaded, &asked).await;
-    let truth = exact(&loaded, &asked);
+    let truth = exact(&loaded, chunks, &asked);
     let everything = SearchScope { collections: vec![loaded.collection], ..SearchScope::default() };
     for (level, truth) in LEVELS.iter().zip(&truth) {
         let visible: Vec<DocumentId> = loaded
             .documents
             .iter()
             .enumerate()
-            .filter(|(place, _)| place % 1_000 < *level)
+            .filter(|(place, _)| place < level)
             .map(|(_, document)| *document)
             .collect();
         let mut scope = everything.clone();
@@ -414,7 +411,8 @@ async fn main() {
                 times.push(began.elapsed());
                 least = least.min(hits.len());
                 let best = &hits[..hits.len().min(NEAREST)];
-                found += truth.iter().filter(|id| best.iter().any(|hit| hit.chunk_id == **id)).count();
+                found +=
+                    truth.iter().filter(|id| best.iter().any(|hit| hit.chunk_id == **id)).count();
             }
         }
         let recall = found as f32 / truth.iter().map(Vec::len).sum::<usize>() as f32;
@@ -439,10 +437,7 @@ async fn main() {
             })
             .collect();
         let began = Instant::now();
-        store
-            .search_text(loaded.workspace, &everything, &terms, WANTED)
-            .await
-            .expect("answered");
+        store.search_text(loaded.workspace, &everything, &terms, WANTED).await.expect("answered");
         times.push(began.elapsed());
     }
     report("words, every match scored", &mut times);

@@ -11,7 +11,7 @@ use quaestor_core::jobs::Step;
 use quaestor_core::ports::store::{ScopeFilter, Search, SearchScope, TextHit};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use crate::postgres::{Database, open};
+use crate::postgres::databases::{Database, open};
 
 async fn fixture(database: &Database) -> (Fixture, Arc<PgStore>) {
     let store = Arc::new(open(database).await);

@@ -173,7 +173,8 @@ pub async fn scores_are_bm25_over_all_terms(f: Fixture) {
     let part = |times: f32, length: f32| {
         weight * times * 2.2 / (times + 1.2 * (0.25 + 0.75 * length / mean))
     };
-    let expected = [(8, part(2.0, 3.0) + part(1.0, 3.0)), (10, part(1.0, 1.0)), (9, part(1.0, 8.0))];
+    let expected =
+        [(8, part(2.0, 3.0) + part(1.0, 3.0)), (10, part(1.0, 1.0)), (9, part(1.0, 8.0))];
     assert_eq!(hits.len(), 3, "{hits:?}");
     for (hit, (ordinal, score)) in hits.iter().zip(expected) {
         assert_eq!(hit.chunk_id, ChunkId::derive(document, 1, ordinal));

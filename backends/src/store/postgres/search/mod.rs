@@ -20,7 +20,9 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 pub(super) use counts::TermCounts;
-pub(super) use writing::{forget_version, save_chunks, save_vectors, version_goes, workspace_made};
+pub(super) use writing::{
+    forget_version, save_chunks, save_vectors, vectors_table, version_goes, workspace_made,
+};
 
 use super::documents::document_columns;
 use super::fault::{Fault, during};

@@ -20,6 +20,7 @@ use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use super::scope::{FIRST_FREE, Scope};
+use super::writing::vectors_table;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::rows;
 
@@ -146,7 +147,7 @@ impl Asked<'_> {
     /// Searches one generation by its index.
     async fn walk(&mut self, part: &Part) -> Result<(), Fault> {
         let sql = near_sql(
-            &format!("vectors_{}", part.generation_key),
+            &vectors_table(part.generation_key),
             &in_versions(part.versions.is_some()),
             &format!("embedding::halfvec({0}) <=> $1::halfvec({0})", self.dimensions),
             self.taken(),
@@ -163,7 +164,7 @@ impl Asked<'_> {
 
     /// Compares all vectors in scope of some generations.
     async fn compare(&mut self, parts: &[Part]) -> Result<(), Fault> {
-        let keys: Vec<String> = parts.iter().map(|part| part.generation_key.to_string()).collect();
+        let keys: Vec<i64> = parts.iter().map(|part| part.generation_key).collect();
         let mut versions: Option<Vec<i64>> = None;
         for some in parts.iter().filter_map(|part| part.versions.as_ref()) {
             versions.get_or_insert_default().extend(some);
@@ -178,7 +179,7 @@ impl Asked<'_> {
                 near_sql("vectors", &which, &by, self.taken())
             }
         };
-        let found = self.run(sql, keys.len() == 1, versions).await?;
+        let found = self.run(sql, parts.len() == 1, versions).await?;
         self.hits.extend(found);
         Ok(())
     }
