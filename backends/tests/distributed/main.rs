@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by it")]
 
+mod pg_search;
 mod places;
+mod postgres;
 mod rabbitmq;
 mod redis;
 mod s3;

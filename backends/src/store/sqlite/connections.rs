@@ -14,6 +14,7 @@ use sqlx::sqlite::{
 use sqlx::{Connection, Sqlite, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::dialect::Reach;
 use super::fault::{Fault, during};
 use super::{SqliteOptions, migrations};
 
@@ -111,7 +112,11 @@ impl Connections {
     }
 
     /// Waits for the turn to write; turns come in the order they were asked for.
-    pub(super) async fn writer(&self, commit: Commit) -> Result<Writer<'_>, Fault> {
+    pub(super) async fn writer(
+        &self,
+        _reach: impl Into<Reach>,
+        commit: Commit,
+    ) -> Result<Writer<'_>, Fault> {
         let writers = tokio::time::timeout(self.patience, self.writers.lock())
             .await
             .map_err(|_elapsed| Fault::Busy)?;
@@ -119,7 +124,10 @@ impl Connections {
     }
 
     /// A connection that can only read.
-    pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, Fault> {
+    pub(super) async fn reader(
+        &self,
+        _reach: impl Into<Reach>,
+    ) -> Result<PoolConnection<Sqlite>, Fault> {
         Ok(self.readers.acquire().await?)
     }
 

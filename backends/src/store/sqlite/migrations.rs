@@ -2,17 +2,11 @@
 //! another history made.
 
 use quaestor_core::ports::store::StoreError;
-use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
 use super::fault::Fault;
-
-struct Migration {
-    version: i64,
-    name: &'static str,
-    sql: &'static str,
-}
+use super::history::{self, Applied, Migration};
 
 /// Every migration, in order. One that was released is never changed.
 const MIGRATIONS: &[Migration] = &[
@@ -46,40 +40,23 @@ async fn run_all(connection: &mut SqliteConnection, migrations: &[Migration]) ->
     let applied = sqlx::query("SELECT version, name, sha256 FROM schema_migrations")
         .fetch_all(&mut *tx)
         .await?;
-    let mut done = 0;
-    for row in applied {
-        let (version, name) = (row.try_get::<i64, _>(0)?, row.try_get::<String, _>(1)?);
-        let known = migrations.iter().find(|migration| migration.version == version);
-        let Some(known) = known else {
-            return Err(refusal(format!(
-                "the file was made by a newer program: it has migration {version} ({name}), \
-                 this program knows {} at most; start the newer program",
-                migrations.len()
-            )));
-        };
-        if row.try_get::<Vec<u8>, _>(2)? != checksum(known.sql) {
-            return Err(refusal(format!(
-                "migration {version} ({name}) is another one in the file than in this program; \
-                 use the program that made the file, or a new file"
-            )));
-        }
-        done = done.max(version);
-    }
-    for migration in migrations.iter().filter(|migration| migration.version > done) {
+    let applied = applied
+        .iter()
+        .map(|row| {
+            Ok(Applied { version: row.try_get(0)?, name: row.try_get(1)?, sha256: row.try_get(2)? })
+        })
+        .collect::<Result<Vec<_>, sqlx::Error>>()?;
+    for migration in history::missing(migrations, &applied).map_err(refusal)? {
         sqlx::raw_sql(migration.sql).execute(&mut *tx).await?;
         sqlx::query("INSERT INTO schema_migrations (version, name, sha256) VALUES ($1, $2, $3)")
             .bind(migration.version)
             .bind(migration.name)
-            .bind(checksum(migration.sql))
+            .bind(migration.checksum())
             .execute(&mut *tx)
             .await?;
     }
     tx.commit().await?;
     Ok(())
-}
-
-fn checksum(sql: &str) -> Vec<u8> {
-    Sha256::digest(sql.as_bytes()).to_vec()
 }
 
 fn refusal(detail: String) -> Fault {

@@ -1,29 +1,56 @@
 //! The store in one SQLite file: how it is opened and what it is made of.
 //!
 //! Rows live in ordinary tables, full text in an FTS5 table per workspace, vectors in
-//! plain tables (see `search::vectors` for why). SQL stands in this folder alone.
+//! plain tables (see `search::vectors` for why). The statements that PostgreSQL takes
+//! just so stand in `store/sql`, and are compiled here once more, for SQLite.
 
-mod audit;
-mod chat;
-mod claims;
-mod collections;
 mod connections;
-mod conversations;
-mod documents;
-mod embed;
-mod ending;
-mod erase;
-mod fault;
-mod idempotency;
-mod ingest;
-mod installation;
-mod jobs;
-mod keys;
+mod dialect;
+mod hot;
 mod migrations;
-mod outbox;
-mod rows;
+mod relay;
 mod search;
+
+// What both databases share, compiled for this one.
+#[path = "../sql/audit.rs"]
+mod audit;
+#[path = "../sql/chat.rs"]
+mod chat;
+#[path = "../sql/claims.rs"]
+mod claims;
+#[path = "../sql/collections.rs"]
+mod collections;
+#[path = "../sql/conversations.rs"]
+mod conversations;
+#[path = "../sql/documents.rs"]
+mod documents;
+#[path = "../sql/embed.rs"]
+mod embed;
+#[path = "../sql/ending.rs"]
+mod ending;
+#[path = "../sql/erase.rs"]
+mod erase;
+#[path = "../sql/fault.rs"]
+mod fault;
+#[path = "../sql/history.rs"]
+mod history;
+#[path = "../sql/idempotency.rs"]
+mod idempotency;
+#[path = "../sql/ingest.rs"]
+mod ingest;
+#[path = "../sql/installation.rs"]
+mod installation;
+#[path = "../sql/jobs.rs"]
+mod jobs;
+#[path = "../sql/keys.rs"]
+mod keys;
+#[path = "../sql/outbox.rs"]
+mod outbox;
+#[path = "../sql/rows.rs"]
+mod rows;
+#[path = "../sql/settle.rs"]
 mod settle;
+#[path = "../sql/uploads.rs"]
 mod uploads;
 
 use std::fmt;

@@ -9,6 +9,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::store::sqlite::fault::Fault;
+use crate::store::sqlite::rows;
 
 /// A block that has reached this size is left alone, and a new one begun: every batch
 /// writes its last block anew.
@@ -43,7 +44,7 @@ pub(in crate::store::sqlite) async fn save(
     let Some(row) = found else { return Ok(()) };
     let generation_key: i64 = row.try_get("generation_key")?;
     let version_key: i64 = row.try_get("version_key")?;
-    let dimensions: u32 = row.try_get("dimensions")?;
+    let dimensions = rows::number(&row, "dimensions")?;
 
     let mut entries = Vec::new();
     for (chunk, vector) in vectors {

@@ -1,6 +1,8 @@
-//! Search: the port's methods. Words are in `text`, vectors in `vectors` and `blocks`.
+//! Search: the port's methods. Words are in `text` and `indexing`, vectors in `vectors`
+//! and `blocks`.
 
-pub(in crate::store::sqlite) mod blocks;
+mod blocks;
+mod indexing;
 mod scope;
 mod terms;
 mod text;
@@ -15,7 +17,9 @@ use quaestor_core::ports::store::{Search, SearchScope, StoreError, TermStats, Te
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
-pub(super) use terms::{TermCounts, create_terms_table, terms_table};
+pub(super) use blocks::save as save_vectors;
+pub(super) use indexing::{forget_version, save_chunks, vectors_table, version_goes};
+pub(super) use terms::{TermCounts, create_terms_table as workspace_made};
 
 use super::documents::document_columns;
 use super::fault::{Fault, during};
@@ -39,7 +43,7 @@ pub(super) async fn passages(
           WHERE c.workspace_id = $1"
     ))
     .bind(workspace.uuid())
-    .bind(rows::hex_list(chunks.iter().map(|chunk| chunk.uuid())))
+    .bind(scope::hex_list(chunks.iter().map(|chunk| chunk.uuid())))
     .fetch_all(connection)
     .await?;
     let mut by_id = HashMap::with_capacity(found.len());
@@ -58,7 +62,7 @@ impl Search for SqliteStore {
         terms: &[String],
     ) -> Result<TermStats, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let mut tx = reader.begin().await?;
             self.term_counts.of(&mut tx, workspace, terms).await
         };
@@ -74,7 +78,7 @@ impl Search for SqliteStore {
     ) -> Result<Vec<TextHit>, StoreError> {
         let Some(scope) = Scope::of(workspace, scope) else { return Ok(Vec::new()) };
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             // One snapshot for all statements: a search never sees half of a switch.
             let mut tx = reader.begin().await?;
             let counts = self.term_counts.of(&mut tx, workspace, terms).await?;
@@ -89,7 +93,7 @@ impl Search for SqliteStore {
         collections: &[CollectionId],
     ) -> Result<Vec<Generation>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(
                 "SELECT g.id, g.collection_id, g.model, g.dimensions, g.state, g.created_at
                  FROM generations g
@@ -98,7 +102,7 @@ impl Search for SqliteStore {
                  ORDER BY g.key",
             )
             .bind(workspace.uuid())
-            .bind(rows::hex_list(collections.iter().map(|collection| collection.uuid())))
+            .bind(scope::hex_list(collections.iter().map(|collection| collection.uuid())))
             .fetch_all(&mut *reader)
             .await?;
             found.iter().map(rows::generation).collect::<Result<Vec<_>, Fault>>()
@@ -116,7 +120,7 @@ impl Search for SqliteStore {
     ) -> Result<Vec<VectorHit>, StoreError> {
         let Some(scope) = Scope::of(workspace, scope) else { return Ok(Vec::new()) };
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let mut tx = reader.begin().await?;
             vectors::search(&mut tx, &scope, generations, vector, limit).await
         };
@@ -129,7 +133,7 @@ impl Search for SqliteStore {
         chunks: &[ChunkId],
     ) -> Result<Vec<Passage>, StoreError> {
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             passages(&mut reader, workspace, chunks).await
         };
         work.await.map_err(during("read passages"))
@@ -143,7 +147,7 @@ impl Search for SqliteStore {
     ) -> Result<Vec<Document>, StoreError> {
         let Some(scope) = Scope::of(workspace, scope) else { return Ok(Vec::new()) };
         let work = async {
-            let mut reader = self.connections.reader().await?;
+            let mut reader = self.connections.reader(workspace).await?;
             let sql = format!(
                 "SELECT {columns} FROM documents d
                  JOIN versions v ON v.document_id = d.id AND v.version = d.newest_version

@@ -6,8 +6,7 @@ use quaestor_core::ports::store::SearchScope;
 use sqlx::Sqlite;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
-
-use crate::store::sqlite::rows;
+use uuid::Uuid;
 
 /// A scope that lets something through.
 pub(super) struct Scope {
@@ -34,11 +33,11 @@ impl Scope {
         }
         Some(Self {
             workspace,
-            collections: rows::hex_list(scope.collections.iter().map(|id| id.uuid())),
+            collections: hex_list(scope.collections.iter().map(|id| id.uuid())),
             documents: filter
                 .document_ids
                 .as_ref()
-                .map(|ids| rows::hex_list(ids.iter().map(|id| id.uuid()))),
+                .map(|ids| hex_list(ids.iter().map(|id| id.uuid()))),
             media_types: filter
                 .media_types
                 .as_ref()
@@ -82,4 +81,20 @@ impl Scope {
             .bind(self.date_from)
             .bind(self.date_to)
     }
+}
+
+/// Ids as a JSON list of hexadecimal texts, for `json_each`: a list has no fixed length,
+/// and a statement with a fixed text is prepared once.
+pub(super) fn hex_list(ids: impl IntoIterator<Item = Uuid>) -> String {
+    let mut list = String::from("[");
+    for id in ids {
+        if list.len() > 1 {
+            list.push(',');
+        }
+        list.push('"');
+        list.push_str(id.simple().encode_lower(&mut Uuid::encode_buffer()));
+        list.push('"');
+    }
+    list.push(']');
+    list
 }

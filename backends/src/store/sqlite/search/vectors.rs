@@ -19,7 +19,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::blocks::{KEY_BYTES, floats_to_bytes, signs};
-use super::scope::{FIRST_FREE, Scope};
+use super::scope::{FIRST_FREE, Scope, hex_list};
 use crate::store::sqlite::fault::Fault;
 use crate::store::sqlite::rows;
 
@@ -88,7 +88,7 @@ async fn nearest_by_sign(
     {
         let mut blocks = scope
             .bind(sqlx::query(AssertSqlSafe(sql)))
-            .bind(rows::hex_list(generations.iter().map(|generation| generation.uuid())))
+            .bind(hex_list(generations.iter().map(|generation| generation.uuid())))
             .fetch(connection);
         while let Some(row) = blocks.try_next().await? {
             let entries: &[u8] = row.try_get("entries")?;

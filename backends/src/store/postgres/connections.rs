@@ -1,0 +1,210 @@
+//! The connections: a bounded pool, and every transaction under row-level security.
+//!
+//! Nothing is sent to the server outside of a transaction that has named whose rows it
+//! works on. The naming stands in the message that begins the transaction, so it costs no
+//! round trip of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use quaestor_core::clock::Clock;
+use quaestor_core::ids::WorkspaceId;
+use quaestor_core::ports::store::StoreError;
+use secrecy::SecretString;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Postgres, Transaction};
+
+use super::dialect::Reach;
+use super::fault::Fault;
+use super::{PgOptions, opening};
+
+/// How long searches leave a replica alone that did not answer.
+const REPLICA_REST: Duration = Duration::from_secs(5);
+/// How long a search waits for a connection to the replica before it asks the primary.
+const REPLICA_PATIENCE: Duration = Duration::from_millis(500);
+/// Connections that nobody used for this long are closed.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// What a commit promises when it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Commit {
+    /// It is on disk: for acceptances and results.
+    OnDisk,
+    /// It survives the process, but maybe not the server: for what can be redone.
+    Soon,
+}
+
+/// All connections to the server.
+pub(super) struct Connections {
+    primary: PgPool,
+    replica: Option<Replica>,
+}
+
+struct Replica {
+    pool: PgPool,
+    /// Microseconds since 1970 until which it is left alone.
+    rests_until: AtomicI64,
+    clock: Arc<dyn Clock>,
+}
+
+/// A connection on which a transaction may be begun.
+pub(super) struct Writer {
+    connection: PoolConnection<Postgres>,
+    begin: String,
+}
+
+impl Writer {
+    /// Begins the transaction. Dropped without a commit, it leaves nothing behind.
+    pub(super) async fn begin(&mut self) -> Result<Transaction<'_, Postgres>, Fault> {
+        Ok(self.connection.begin_with(AssertSqlSafe(self.begin.as_str())).await?)
+    }
+}
+
+impl Connections {
+    /// Opens no connection yet: the first call does.
+    pub(super) fn open(options: &PgOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let pool = |url: &SecretString, patience: Duration| {
+            let pool = PgPoolOptions::new()
+                .max_connections(options.max_connections.max(1))
+                .acquire_timeout(patience)
+                .idle_timeout(IDLE)
+                // A connection that died is found out when it is returned or used; asking
+                // each before use would be a round trip for every call.
+                .test_before_acquire(false)
+                .connect_lazy_with(settings(opening::parse(url)?, options));
+            Ok::<_, StoreError>(pool)
+        };
+        let primary = pool(&options.url, options.acquire_timeout)?;
+        let replica = match &options.replica_url {
+            None => None,
+            Some(url) => Some(Replica {
+                pool: pool(url, options.acquire_timeout.min(REPLICA_PATIENCE))?,
+                rests_until: AtomicI64::new(0),
+                clock,
+            }),
+        };
+        Ok(Self { primary, replica })
+    }
+
+    /// A connection to write on.
+    pub(super) async fn writer(
+        &self,
+        reach: impl Into<Reach>,
+        commit: Commit,
+    ) -> Result<Writer, Fault> {
+        let begin = begin("BEGIN", &reach.into(), commit);
+        Ok(Writer { connection: self.primary.acquire().await?, begin })
+    }
+
+    /// A connection to write a group of calls on. Its statements are long and always the
+    /// same, so they are planned once and not anew for each group.
+    pub(super) async fn group(
+        &self,
+        workspaces: Vec<WorkspaceId>,
+        commit: Commit,
+    ) -> Result<Writer, Fault> {
+        let mut begin = begin("BEGIN", &Reach::Workspaces(workspaces), commit);
+        begin.push_str("; SET LOCAL plan_cache_mode = force_generic_plan");
+        Ok(Writer { connection: self.primary.acquire().await?, begin })
+    }
+
+    /// A transaction that can only read.
+    pub(super) async fn reader(
+        &self,
+        reach: impl Into<Reach>,
+    ) -> Result<Transaction<'static, Postgres>, Fault> {
+        let begin = begin("BEGIN READ ONLY", &reach.into(), Commit::OnDisk);
+        Ok(self.primary.begin_with(AssertSqlSafe(begin)).await?)
+    }
+
+    /// A transaction for a search: it sees one state of the database, and may see one
+    /// that is a little old, where there is a replica.
+    pub(super) async fn searcher(
+        &self,
+        workspace: WorkspaceId,
+    ) -> Result<Transaction<'static, Postgres>, Fault> {
+        let begin = begin(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            &workspace.into(),
+            Commit::OnDisk,
+        );
+        if let Some(replica) = self.replica.as_ref().filter(|replica| replica.is_up()) {
+            match replica.pool.begin_with(AssertSqlSafe(begin.as_str())).await {
+                Ok(tx) => return Ok(tx),
+                Err(error) => replica.rest(&error),
+            }
+        }
+        Ok(self.primary.begin_with(AssertSqlSafe(begin)).await?)
+    }
+
+    /// A connection of its own, under no other role than that of whoever has logged in: to
+    /// build indexes, which only the owner of a table may.
+    pub(super) async fn as_login(&self) -> Result<PgConnection, Fault> {
+        let mut connection = self.primary.acquire().await?.detach();
+        sqlx::raw_sql("SET ROLE NONE").execute(&mut connection).await?;
+        Ok(connection)
+    }
+
+    pub(super) async fn close(&self) {
+        self.primary.close().await;
+        if let Some(replica) = &self.replica {
+            replica.pool.close().await;
+        }
+    }
+}
+
+impl Replica {
+    fn is_up(&self) -> bool {
+        self.clock.now().timestamp_micros() >= self.rests_until.load(Ordering::Relaxed)
+    }
+
+    fn rest(&self, error: &sqlx::Error) {
+        tracing::warn!(%error, "the replica does not answer; searches ask the primary");
+        let rest = i64::try_from(REPLICA_REST.as_micros()).unwrap_or(i64::MAX);
+        let until = self.clock.now().timestamp_micros().saturating_add(rest);
+        self.rests_until.store(until, Ordering::Relaxed);
+    }
+}
+
+/// The message that begins a transaction. The workspace is an id, so its text is safe.
+fn begin(begin: &str, reach: &Reach, commit: Commit) -> String {
+    let mut sql = begin.to_owned();
+    match reach {
+        Reach::Workspace(workspace) => name(&mut sql, std::slice::from_ref(workspace)),
+        Reach::Workspaces(workspaces) => name(&mut sql, workspaces),
+        Reach::Installation => sql.push_str("; SET LOCAL quaestor.installation = 'on'"),
+    }
+    if commit == Commit::Soon {
+        sql.push_str("; SET LOCAL synchronous_commit = off");
+    }
+    sql
+}
+
+fn name(sql: &mut String, workspaces: &[WorkspaceId]) {
+    sql.push_str("; SET LOCAL quaestor.workspaces = '");
+    for (place, workspace) in workspaces.iter().enumerate() {
+        sql.push(if place == 0 { '{' } else { ',' });
+        let mut buffer = uuid::Uuid::encode_buffer();
+        sql.push_str(workspace.uuid().hyphenated().encode_lower(&mut buffer));
+    }
+    sql.push_str("}'");
+}
+
+/// What every connection is told as it is opened. It acts as a role without rights of its
+/// own, whoever has logged in.
+fn settings(connect: PgConnectOptions, options: &PgOptions) -> PgConnectOptions {
+    connect
+        .application_name("quaestor")
+        .statement_cache_capacity(256)
+        .options([("role", opening::ROLE), ("jit", "off")])
+        .options([
+            ("statement_timeout", options.statement_timeout.as_millis()),
+            ("lock_timeout", options.lock_timeout.as_millis()),
+            (
+                "idle_in_transaction_session_timeout",
+                options.idle_in_transaction_timeout.as_millis(),
+            ),
+        ])
+}

@@ -1,0 +1,107 @@
+//! What PostgreSQL calls things, for the statements that both databases share
+//! (`store/sql`).
+
+use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
+use sqlx::postgres::{PgConnection, PgRow};
+
+use super::PgStore;
+use super::fault::Fault;
+
+pub(super) type DbStore = PgStore;
+pub(super) type DbConnection = PgConnection;
+pub(super) type DbRow = PgRow;
+
+/// Whose rows a transaction sees. Row-level security shows it no other.
+#[derive(Clone, Debug)]
+pub(super) enum Reach {
+    /// One workspace's.
+    Workspace(WorkspaceId),
+    /// Those of a group of calls.
+    Workspaces(Vec<WorkspaceId>),
+    /// Of the tables that sweeps and relays need, everybody's.
+    Installation,
+}
+
+impl From<WorkspaceId> for Reach {
+    fn from(workspace: WorkspaceId) -> Self {
+        Self::Workspace(workspace)
+    }
+}
+
+/// The reach of what concerns no single workspace.
+pub(super) const INSTALLATION: Reach = Reach::Installation;
+
+/// At the end of a query: its rows are locked. Not so hard that a row which refers to
+/// them has to wait.
+macro_rules! for_update {
+    () => {
+        " FOR NO KEY UPDATE"
+    };
+}
+pub(super) use for_update;
+
+/// At the end of a query: its rows are locked, and those are left out that are.
+macro_rules! skip_locked {
+    () => {
+        " FOR NO KEY UPDATE SKIP LOCKED"
+    };
+}
+pub(super) use skip_locked;
+
+/// Text as the database takes it: PostgreSQL's has no NUL. The replacement character
+/// takes its place, and places in the text stay what they were.
+pub(super) fn text(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+/// Locks a job until the transaction ends. What is read of it afterwards is what the
+/// last writer has made of it.
+pub(super) async fn lock_job(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    job: JobId,
+) -> Result<(), Fault> {
+    sqlx::query(concat!("SELECT 1 FROM jobs WHERE workspace_id = $1 AND id = $2", for_update!()))
+        .bind(workspace.uuid())
+        .bind(job.uuid())
+        .fetch_optional(tx)
+        .await?;
+    Ok(())
+}
+
+/// Lets an installation's transaction write for a workspace, until it names the next.
+pub(super) async fn see(tx: &mut DbConnection, workspace: WorkspaceId) -> Result<(), Fault> {
+    sqlx::query("SELECT set_config('quaestor.workspaces', $1, TRUE)")
+        .bind(format!("{{{}}}", workspace.uuid()))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Tells the job which message is its own now.
+pub(super) async fn message_changed(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    job: JobId,
+    message: OutboxId,
+) -> Result<(), Fault> {
+    sqlx::query("UPDATE jobs SET outbox_id = $3 WHERE workspace_id = $1 AND id = $2")
+        .bind(workspace.uuid())
+        .bind(job.uuid())
+        .bind(message.uuid())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether the call that met this error may succeed later.
+///
+/// By class (<https://www.postgresql.org/docs/current/errcodes-appendix.html>): 08 a lost
+/// connection, 40 a serialisation failure or deadlock that ended this transaction for
+/// another's sake, 53 no resources, 57 an operator or a timeout, 58 the system. And 25006,
+/// a server that only reads, as a replica does until it is promoted; 25P03, a transaction
+/// that stood idle too long; 55P03, a lock that did not come in time.
+pub(super) fn is_passing(code: &str) -> bool {
+    ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+        || ["25006", "25P03", "55P03"].contains(&code)
+}

@@ -1,0 +1,148 @@
+//! Brings the schema of a database up to date, and says where it is not.
+
+use quaestor_core::clock::Clock;
+use quaestor_core::ports::store::StoreError;
+use secrecy::SecretString;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Row};
+
+use super::connections::{Commit, Connections};
+use super::dialect::INSTALLATION;
+use super::fault::during;
+use super::history::{self, Applied, Migration};
+use super::opening::{self, asked, failed, refuse};
+
+/// Every migration, in order. One that was released is never changed.
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "first",
+        sql: include_str!("../../../../migrations/postgres/0001_first.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "search",
+        sql: include_str!("../../../../migrations/postgres/0002_search.sql"),
+    },
+];
+
+/// How many months after this one have their partitions ahead of time.
+const MONTHS_AHEAD: i32 = 3;
+
+/// What processes that migrate at once take turns by; any number that nobody else uses.
+const TURN: i64 = 0x7175_6165_7374_6f72;
+
+/// Runs what the database lacks, all in one transaction. Returns how many.
+pub(super) async fn run(url: &SecretString, clock: &dyn Clock) -> Result<usize, StoreError> {
+    let (mut connection, place) = opening::enter(url).await?;
+    opening::check_vector(&mut connection, &place, true).await?;
+    let mut tx = asked(&place, connection.begin().await)?;
+    let turn = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(TURN).execute(&mut *tx).await;
+    asked(&place, turn)?;
+    let history = sqlx::raw_sql(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (
+             version BIGINT PRIMARY KEY, name TEXT NOT NULL, sha256 BYTEA NOT NULL)",
+    );
+    asked(&place, history.execute(&mut *tx).await)?;
+    let applied = applied(&mut tx).await.map_err(|error| failed(&place, error))?;
+    let missing = history::missing(MIGRATIONS, &applied).map_err(refuse)?;
+    for migration in &missing {
+        if let Err(error) = sqlx::raw_sql(migration.sql).execute(&mut *tx).await {
+            return Err(not_run(&place, migration, &error));
+        }
+        let noted = sqlx::query(
+            "INSERT INTO schema_migrations (version, name, sha256) VALUES ($1, $2, $3)",
+        )
+        .bind(migration.version)
+        .bind(migration.name)
+        .bind(migration.checksum())
+        .execute(&mut *tx)
+        .await;
+        asked(&place, noted)?;
+    }
+    if !missing.is_empty() {
+        let shown = sqlx::raw_sql("GRANT SELECT ON schema_migrations TO quaestor_app");
+        asked(&place, shown.execute(&mut *tx).await)?;
+    }
+    let ahead = sqlx::query("SELECT ensure_partitions($1, $2)")
+        .bind(clock.now().timestamp_micros())
+        .bind(MONTHS_AHEAD)
+        .execute(&mut *tx)
+        .await;
+    asked(&place, ahead)?;
+    asked(&place, tx.commit().await)?;
+    if let Err(error) = connection.close().await {
+        tracing::debug!(%error, "could not close a connection cleanly");
+    }
+    Ok(missing.len())
+}
+
+fn not_run(place: &str, migration: &Migration, error: &sqlx::Error) -> StoreError {
+    let refused =
+        matches!(error, sqlx::Error::Database(cause) if cause.code().as_deref() == Some("42501"));
+    if refused {
+        return refuse(format!(
+            "the user of PostgreSQL at {place} may not make the schema ({error}): run quaestor \
+             migrate once as a superuser, or let one run CREATE EXTENSION vector, CREATE ROLE \
+             quaestor_app NOLOGIN and GRANT quaestor_app to this user"
+        ));
+    }
+    refuse(format!(
+        "migration {} ({}) failed in PostgreSQL at {place}, and nothing of it was kept: {error}",
+        migration.version, migration.name
+    ))
+}
+
+async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
+    sqlx::query("SELECT version, name, sha256 FROM schema_migrations ORDER BY version")
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(Applied { version: row.try_get(0)?, name: row.try_get(1)?, sha256: row.try_get(2)? })
+        })
+        .collect()
+}
+
+/// Makes sure that the schema is this program's.
+pub(super) async fn check(connection: &mut PgConnection, place: &str) -> Result<(), StoreError> {
+    let there = sqlx::query("SELECT to_regclass('schema_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await
+        .and_then(|row| row.try_get::<bool, _>(0));
+    if !asked(place, there)? {
+        return Err(refuse(format!(
+            "PostgreSQL at {place} has no schema yet: run quaestor migrate"
+        )));
+    }
+    let applied = asked(place, applied(connection).await)?;
+    let missing = history::missing(MIGRATIONS, &applied).map_err(refuse)?;
+    match missing.first() {
+        None => Ok(()),
+        Some(next) => Err(refuse(format!(
+            "the schema in PostgreSQL at {place} is older than this program, migration {} ({}) \
+             is the next: run quaestor migrate",
+            next.version, next.name
+        ))),
+    }
+}
+
+/// Makes the partitions that are missing. Returns how many.
+pub(super) async fn ensure_partitions(
+    connections: &Connections,
+    clock: &dyn Clock,
+) -> Result<u32, StoreError> {
+    let work = async {
+        let mut writer = connections.writer(INSTALLATION, Commit::Soon).await?;
+        let mut tx = writer.begin().await?;
+        let row = sqlx::query("SELECT ensure_partitions($1, $2)")
+            .bind(clock.now().timestamp_micros())
+            .bind(MONTHS_AHEAD)
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        let made: i32 = row.try_get(0)?;
+        Ok(made.unsigned_abs())
+    };
+    work.await.map_err(during("make partitions"))
+}

@@ -1,0 +1,170 @@
+//! The store in PostgreSQL 15 or later with pgvector 0.7 or later: how it is opened and
+//! what it is made of.
+//!
+//! Many processes write at once here. Where SQLite's one writer makes a read before a
+//! write safe, the job's row is locked, or a constraint decides. What the figures of the
+//! system hang on is written for PostgreSQL alone and in groups: see `groups`.
+
+mod connections;
+mod dialect;
+mod groups;
+mod hot;
+mod migrations;
+mod opening;
+mod relay;
+mod search;
+
+// What both databases share, compiled for this one.
+#[path = "../sql/audit.rs"]
+mod audit;
+#[path = "../sql/chat.rs"]
+mod chat;
+#[path = "../sql/claims.rs"]
+mod claims;
+#[path = "../sql/collections.rs"]
+mod collections;
+#[path = "../sql/conversations.rs"]
+mod conversations;
+#[path = "../sql/documents.rs"]
+mod documents;
+#[path = "../sql/embed.rs"]
+mod embed;
+#[path = "../sql/ending.rs"]
+mod ending;
+#[path = "../sql/erase.rs"]
+mod erase;
+#[path = "../sql/fault.rs"]
+mod fault;
+#[path = "../sql/history.rs"]
+mod history;
+#[path = "../sql/idempotency.rs"]
+mod idempotency;
+#[path = "../sql/ingest.rs"]
+mod ingest;
+#[path = "../sql/installation.rs"]
+mod installation;
+#[path = "../sql/jobs.rs"]
+mod jobs;
+#[path = "../sql/keys.rs"]
+mod keys;
+#[path = "../sql/outbox.rs"]
+mod outbox;
+#[path = "../sql/rows.rs"]
+mod rows;
+#[path = "../sql/settle.rs"]
+mod settle;
+#[path = "../sql/uploads.rs"]
+mod uploads;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quaestor_core::clock::Clock;
+use quaestor_core::ports::store::StoreError;
+use secrecy::SecretString;
+use tokio_util::task::TaskTracker;
+
+use connections::Connections;
+use hot::Groups;
+use search::TermCounts;
+
+/// How the store uses its server.
+#[derive(Clone, Debug)]
+pub struct PgOptions {
+    /// `postgres://user:password@host:port/database`.
+    pub url: SecretString,
+    /// A replica that answers searches; the primary does while it is away.
+    pub replica_url: Option<SecretString>,
+    /// Connections of this process to the server, at most.
+    pub max_connections: u32,
+    /// How long a call waits for a connection before it is `Unavailable`.
+    pub acquire_timeout: Duration,
+    /// How long one statement may take.
+    pub statement_timeout: Duration,
+    /// How long a statement may wait for a lock.
+    pub lock_timeout: Duration,
+    /// How long a transaction may stand idle before the server ends it.
+    pub idle_in_transaction_timeout: Duration,
+}
+
+impl PgOptions {
+    /// The defaults, for the server at `url`.
+    #[must_use]
+    pub fn new(url: impl Into<SecretString>) -> Self {
+        Self {
+            url: url.into(),
+            replica_url: None,
+            max_connections: 16,
+            acquire_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_secs(5),
+            idle_in_transaction_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The store in PostgreSQL.
+pub struct PgStore {
+    place: String,
+    connections: Arc<Connections>,
+    groups: Groups,
+    /// The writers of groups, for whom closing waits.
+    tasks: TaskTracker,
+    term_counts: TermCounts,
+}
+
+impl fmt::Debug for PgStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgStore").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl PgStore {
+    /// Makes the schema, or brings it up to date. Any number of processes may do so at
+    /// once: they take turns. Returns how many migrations were run.
+    ///
+    /// # Errors
+    /// One sentence that says what is wrong and how to mend it, as for
+    /// [`PgStore::connect`].
+    pub async fn migrate(url: &SecretString, clock: &dyn Clock) -> Result<usize, StoreError> {
+        migrations::run(url, clock).await
+    }
+
+    /// Connects to a server whose schema is there and up to date.
+    ///
+    /// # Errors
+    /// One sentence that says what is wrong and how to mend it: no server, a refused
+    /// password, no such database, a server or an extension that is too old or missing, a
+    /// schema that is missing, older or newer. It names host, port, database and user,
+    /// never a secret.
+    pub async fn connect(options: PgOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let place = opening::check(&options.url).await?;
+        let connections = Arc::new(Connections::open(&options, clock)?);
+        let tasks = TaskTracker::new();
+        let groups = Groups::new(&connections, &tasks);
+        Ok(Self { place, connections, groups, tasks, term_counts: TermCounts::default() })
+    }
+
+    /// Where the store is, for people: host, port, database and user.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Makes the partitions of this month and the next ones, where they are missing.
+    /// Returns how many were made.
+    ///
+    /// # Errors
+    /// `Unavailable` where the server is away or busy.
+    pub async fn ensure_partitions(&self, clock: &dyn Clock) -> Result<u32, StoreError> {
+        migrations::ensure_partitions(&self.connections, clock).await
+    }
+
+    /// Waits for what is under way and closes all connections.
+    pub async fn close(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.connections.close().await;
+    }
+}

@@ -1,0 +1,82 @@
+//! What a relay does to the outbox: takes due messages, marks them as sent, gives them back.
+//!
+//! Relays of several processes do so at once. None waits for another's rows: a row that
+//! somebody holds is being taken, or replaced, or removed.
+
+use quaestor_core::clock::Time;
+use quaestor_core::ids::OutboxId;
+use quaestor_core::ports::store::OutboxRow;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::fault::Fault;
+use super::{outbox, rows};
+
+/// Takes due messages, which are then not due before `hold_until`.
+pub(super) async fn take(
+    tx: &mut PgConnection,
+    now: Time,
+    hold_until: Time,
+    limit: u32,
+) -> Result<Vec<OutboxRow>, Fault> {
+    let found = sqlx::query(
+        "WITH due AS MATERIALIZED (
+             SELECT id, job_id, due_at FROM outbox
+             WHERE sent_at IS NULL AND due_at <= $1
+             ORDER BY due_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
+         ), held AS (
+             UPDATE outbox o SET due_at = greatest(o.due_at, $2) FROM due WHERE o.id = due.id
+             RETURNING o.id, o.workspace_id, o.job_id, o.enqueued_at, due.due_at AS was_due_at
+         )
+         SELECT h.id, h.workspace_id, h.job_id, h.enqueued_at, j.step, j.principal_id, j.payload,
+             j.traceparent, j.deadline, j.attempt
+         FROM held h JOIN jobs j ON j.id = h.job_id
+         ORDER BY h.was_due_at, h.id",
+    )
+    .bind(rows::micros(now))
+    .bind(rows::micros(hold_until))
+    .bind(i64::from(limit))
+    .fetch_all(tx)
+    .await?;
+    found.iter().map(outbox::row).collect()
+}
+
+/// Makes messages that were taken due at `due_at`.
+pub(super) async fn give_back(
+    tx: &mut PgConnection,
+    taken: &[OutboxId],
+    due_at: Time,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE outbox SET due_at = $2 WHERE id IN
+             (SELECT id FROM outbox WHERE id = ANY ($1) AND sent_at IS NULL
+              ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)",
+    )
+    .bind(uuids(taken))
+    .bind(rows::micros(due_at))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Marks messages as sent; those that were marked stay as they are.
+pub(super) async fn mark_sent(
+    tx: &mut PgConnection,
+    sent: &[OutboxId],
+    now: Time,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE outbox SET sent_at = $2 WHERE id IN
+             (SELECT id FROM outbox WHERE id = ANY ($1) AND sent_at IS NULL
+              ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)",
+    )
+    .bind(uuids(sent))
+    .bind(rows::micros(now))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+fn uuids(messages: &[OutboxId]) -> Vec<Uuid> {
+    messages.iter().map(|message| message.uuid()).collect()
+}

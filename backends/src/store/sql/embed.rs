@@ -1,0 +1,281 @@
+//! The port's ingestion methods, and what `documents.embed` reads and writes.
+
+use async_trait::async_trait;
+use quaestor_core::clock::Time;
+use quaestor_core::ids::{ChunkId, CollectionId, DocumentId, GenerationId, WorkspaceId};
+use quaestor_core::model::Generation;
+use quaestor_core::ports::store::{
+    Advance, Claim, EmbedBatch, IngestStore, IngestSubject, NewChunk, NewPage, ParsedSummary,
+    StoreError,
+};
+use quaestor_core::problem::Problem;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::connections::Commit;
+use super::dialect::{DbConnection, DbStore};
+use super::ending::{self, Ending};
+use super::fault::{Fault, during};
+use super::{claims, ingest, rows, search};
+
+#[async_trait]
+impl IngestStore for DbStore {
+    async fn ingest_subject(
+        &self,
+        workspace: WorkspaceId,
+        document: DocumentId,
+        version: u32,
+    ) -> Result<Option<IngestSubject>, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(workspace).await?;
+            ingest::subject(&mut reader, workspace, document, version).await
+        };
+        work.await.map_err(during("read what is to be ingested"))
+    }
+
+    async fn begin_ingest(
+        &self,
+        workspace: WorkspaceId,
+        claim: &Claim,
+        subject: &IngestSubject,
+    ) -> Result<(), StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut tx = writer.begin().await?;
+            ingest::begin(&mut tx, workspace, claim, subject).await?;
+            tx.commit().await?;
+            self.term_counts.forget(workspace);
+            Ok(())
+        };
+        work.await.map_err(during("begin an ingestion"))
+    }
+
+    async fn save_parsed(
+        &self,
+        workspace: WorkspaceId,
+        claim: &Claim,
+        subject: &IngestSubject,
+        pages: Vec<NewPage>,
+        chunks: Vec<NewChunk>,
+    ) -> Result<(), StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut tx = writer.begin().await?;
+            ingest::save(&mut tx, workspace, claim, subject, pages, chunks).await?;
+            tx.commit().await?;
+            Ok(())
+        };
+        work.await.map_err(during("store pages and passages"))
+    }
+
+    async fn finish_ingest(
+        &self,
+        workspace: WorkspaceId,
+        claim: &Claim,
+        subject: &IngestSubject,
+        summary: ParsedSummary,
+        next: Option<Advance>,
+        now: Time,
+    ) -> Result<(), StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut tx = writer.begin().await?;
+            ingest::finish(&mut tx, workspace, claim, subject, summary, next.as_ref(), now).await?;
+            tx.commit().await?;
+            self.term_counts.forget(workspace);
+            Ok(())
+        };
+        work.await.map_err(during("finish an ingestion"))
+    }
+
+    async fn fail_ingest(
+        &self,
+        workspace: WorkspaceId,
+        claim: &Claim,
+        subject: &IngestSubject,
+        problem: Problem,
+        now: Time,
+    ) -> Result<(), StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut tx = writer.begin().await?;
+            ingest::fail(&mut tx, workspace, claim, subject, problem, now).await?;
+            tx.commit().await?;
+            Ok(())
+        };
+        work.await.map_err(during("fail an ingestion"))
+    }
+
+    async fn current_generation(
+        &self,
+        workspace: WorkspaceId,
+        collection: CollectionId,
+        model: &str,
+        dimensions: u32,
+        new_id: GenerationId,
+        now: Time,
+    ) -> Result<Option<Generation>, StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut tx = writer.begin().await?;
+            sqlx::query(
+                "INSERT INTO generations
+                     (id, workspace_id, collection_id, model, dimensions, state, created_at)
+                 SELECT $3, $1, $2, $4, $5, 'current', $6 FROM collections
+                 WHERE workspace_id = $1 AND id = $2
+                 ON CONFLICT (collection_id) WHERE state = 'current' DO NOTHING",
+            )
+            .bind(workspace.uuid())
+            .bind(collection.uuid())
+            .bind(new_id.uuid())
+            .bind(model.to_owned())
+            .bind(i64::from(dimensions))
+            .bind(rows::micros(now))
+            .execute(&mut *tx)
+            .await?;
+            let found = sqlx::query(
+                "SELECT id, collection_id, model, dimensions, state, created_at FROM generations
+                 WHERE workspace_id = $1 AND collection_id = $2 AND state = 'current'
+                   AND model = $3 AND dimensions = $4",
+            )
+            .bind(workspace.uuid())
+            .bind(collection.uuid())
+            .bind(model.to_owned())
+            .bind(i64::from(dimensions))
+            .fetch_optional(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            found.as_ref().map(rows::generation).transpose()
+        };
+        work.await.map_err(during("find a collection's generation"))
+    }
+
+    async fn chunks_to_embed(
+        &self,
+        workspace: WorkspaceId,
+        document: DocumentId,
+        version: u32,
+        generation: GenerationId,
+        limit: u32,
+    ) -> Result<EmbedBatch, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(workspace).await?;
+            to_embed(&mut reader, workspace, document, version, generation, limit).await
+        };
+        work.await.map_err(during("read passages to embed"))
+    }
+
+    async fn save_vectors(
+        &self,
+        workspace: WorkspaceId,
+        claim: &Claim,
+        generation: GenerationId,
+        vectors: Vec<(ChunkId, Vec<f32>)>,
+    ) -> Result<(), StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut tx = writer.begin().await?;
+            claims::hold(&mut tx, workspace, claim).await?;
+            search::save_vectors(&mut tx, workspace, claim.job_id, generation, &vectors).await?;
+            tx.commit().await?;
+            Ok(())
+        };
+        work.await.map_err(during("store vectors"))
+    }
+
+    async fn finish_embed(
+        &self,
+        workspace: WorkspaceId,
+        claim: &Claim,
+        document: DocumentId,
+        version: u32,
+        now: Time,
+    ) -> Result<(), StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut tx = writer.begin().await?;
+            claims::hold(&mut tx, workspace, claim).await?;
+            sqlx::query(
+                "UPDATE versions SET status = 'ready'
+                 WHERE workspace_id = $1 AND document_id = $2 AND version = $3
+                   AND EXISTS (SELECT 1 FROM jobs j WHERE j.id = $4 AND j.subject_id = $2
+                               AND j.subject_version = $3)",
+            )
+            .bind(workspace.uuid())
+            .bind(document.uuid())
+            .bind(i64::from(version))
+            .bind(claim.job_id.uuid())
+            .execute(&mut *tx)
+            .await?;
+            ending::end(&mut tx, workspace, claim.job_id, &Ending::Done, now).await?;
+            tx.commit().await?;
+            Ok(())
+        };
+        work.await.map_err(during("finish an embedding"))
+    }
+}
+
+/// A version that is no longer current has nothing left to embed: nobody searches it.
+async fn to_embed(
+    connection: &mut DbConnection,
+    workspace: WorkspaceId,
+    document: DocumentId,
+    version: u32,
+    generation: GenerationId,
+    limit: u32,
+) -> Result<EmbedBatch, Fault> {
+    let counted = sqlx::query(
+        "SELECT v.key, g.key AS generation_key, v.title,
+             (SELECT count(*) FROM chunks c WHERE c.version_key = v.key) AS total
+         FROM documents d JOIN versions v ON v.key = d.current_key, generations g
+         WHERE d.workspace_id = $1 AND d.id = $2 AND v.version = $3
+           AND g.workspace_id = $1 AND g.id = $4",
+    )
+    .bind(workspace.uuid())
+    .bind(document.uuid())
+    .bind(i64::from(version))
+    .bind(generation.uuid())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = counted else { return Ok(EmbedBatch::default()) };
+    let title: Option<String> = row.try_get("title")?;
+    let version_key: i64 = row.try_get("key")?;
+    let generation_key: i64 = row.try_get("generation_key")?;
+    let vectors = search::vectors_table(generation_key);
+    let embedded = sqlx::query(AssertSqlSafe(format!(
+        "SELECT count(*) AS done FROM chunks c JOIN {vectors} x ON x.chunk_key = c.key
+         WHERE c.version_key = $1 AND x.generation_key = $2"
+    )))
+    .bind(version_key)
+    .bind(generation_key)
+    .fetch_one(&mut *connection)
+    .await?;
+    let found = sqlx::query(AssertSqlSafe(format!(
+        "SELECT c.id, c.section, c.header, c.text FROM chunks c
+         WHERE c.workspace_id = $1 AND c.version_key = $2
+           AND NOT EXISTS (SELECT 1 FROM {vectors} x
+                           WHERE x.chunk_key = c.key AND x.generation_key = $3)
+         ORDER BY c.ordinal LIMIT $4"
+    )))
+    .bind(workspace.uuid())
+    .bind(version_key)
+    .bind(generation_key)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    let mut chunks = Vec::with_capacity(found.len());
+    for chunk in found {
+        let parts: [String; 4] = [
+            title.clone().unwrap_or_default(),
+            chunk.try_get("section")?,
+            chunk.try_get("header")?,
+            chunk.try_get("text")?,
+        ];
+        let text = parts.iter().filter(|part| !part.is_empty()).map(String::as_str);
+        chunks.push((rows::id(&chunk, "id")?, text.collect::<Vec<_>>().join("\n")));
+    }
+    Ok(EmbedBatch {
+        chunks,
+        done: rows::unsigned(&embedded, "done")?,
+        total: rows::unsigned(&row, "total")?,
+    })
+}

@@ -1,0 +1,111 @@
+//! The outbox: one row for each unfinished job, the message of the step it is at.
+//!
+//! The row is written with the job, replaced when the job advances and removed when it
+//! ends, all in the transaction of that change.
+
+use quaestor_core::clock::Time;
+use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
+use quaestor_core::jobs::{ENVELOPE_VERSION, Envelope, Step};
+use quaestor_core::ports::store::OutboxRow;
+use sqlx::Row;
+
+use super::dialect::{self, DbConnection, DbRow};
+use super::fault::Fault;
+use super::rows;
+
+/// Makes `message` the job's only message, unsent.
+pub(super) async fn put(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    job: JobId,
+    message: OutboxId,
+    enqueued_at: Time,
+    due_at: Time,
+) -> Result<(), Fault> {
+    remove(tx, workspace, job).await?;
+    sqlx::query(
+        "INSERT INTO outbox (id, workspace_id, job_id, enqueued_at, due_at)
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(message.uuid())
+    .bind(workspace.uuid())
+    .bind(job.uuid())
+    .bind(rows::micros(enqueued_at))
+    .bind(rows::micros(due_at))
+    .execute(&mut *tx)
+    .await?;
+    dialect::message_changed(tx, workspace, job, message).await
+}
+
+/// Removes the job's message.
+pub(super) async fn remove(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    job: JobId,
+) -> Result<(), Fault> {
+    sqlx::query("DELETE FROM outbox WHERE workspace_id = $1 AND job_id = $2")
+        .bind(workspace.uuid())
+        .bind(job.uuid())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) fn row(row: &DbRow) -> Result<OutboxRow, Fault> {
+    Ok(OutboxRow {
+        envelope: Envelope {
+            v: ENVELOPE_VERSION,
+            outbox_id: rows::id(row, "id")?,
+            job_id: rows::id(row, "job_id")?,
+            step: rows::named(row, "step")?,
+            workspace_id: rows::id(row, "workspace_id")?,
+            principal_id: rows::id(row, "principal_id")?,
+            payload: rows::from_json(row, "payload")?,
+            traceparent: row.try_get("traceparent")?,
+            enqueued_at: rows::time(row, "enqueued_at")?,
+            deadline: rows::optional_time(row, "deadline")?,
+        },
+        attempt: rows::number(row, "attempt")?,
+    })
+}
+
+pub(super) async fn next_due(connection: &mut DbConnection) -> Result<Option<Time>, Fault> {
+    let next =
+        sqlx::query("SELECT due_at FROM outbox WHERE sent_at IS NULL ORDER BY due_at LIMIT 1")
+            .fetch_optional(connection)
+            .await?;
+    next.map(|row| rows::time(&row, "due_at")).transpose()
+}
+
+/// Makes sent messages of a step unsent and due, whose jobs nobody has claimed.
+pub(super) async fn resend(
+    tx: &mut DbConnection,
+    step: Step,
+    sent_before: Time,
+    now: Time,
+    limit: u32,
+) -> Result<u64, Fault> {
+    let lost = sqlx::query(
+        "UPDATE outbox SET sent_at = NULL, due_at = $3 WHERE id IN
+             (SELECT o.id FROM outbox o JOIN jobs j ON j.id = o.job_id
+              WHERE o.sent_at < $2 AND j.step = $1 AND j.state IN ('queued', 'waiting')
+              ORDER BY o.sent_at LIMIT $4)",
+    )
+    .bind(step.as_str())
+    .bind(rows::micros(sent_before))
+    .bind(rows::micros(now))
+    .bind(i64::from(limit))
+    .execute(tx)
+    .await?;
+    Ok(lost.rows_affected())
+}
+
+pub(super) async fn unsent(connection: &mut DbConnection, cap: u32) -> Result<u64, Fault> {
+    let counted = sqlx::query(
+        "SELECT count(*) AS unsent FROM (SELECT 1 FROM outbox WHERE sent_at IS NULL LIMIT $1) o",
+    )
+    .bind(i64::from(cap))
+    .fetch_one(connection)
+    .await?;
+    Ok(u64::try_from(counted.try_get::<i64, _>("unsent")?).unwrap_or(0))
+}

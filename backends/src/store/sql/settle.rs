@@ -1,0 +1,64 @@
+//! What a claim settles into when the job goes on: the next step, or a later try.
+
+use quaestor_core::clock::Time;
+use quaestor_core::ids::WorkspaceId;
+use quaestor_core::ports::store::{Advance, Claim, StoreError};
+
+use super::dialect::DbConnection;
+use super::fault::Fault;
+use super::{outbox, rows};
+
+/// Ends the claim and makes the job wait for the due time of `next`, with the reason.
+pub(super) async fn put_off(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    claim: &Claim,
+    reason: &str,
+    next: &Advance,
+    now: Time,
+) -> Result<(), Fault> {
+    go_on(tx, workspace, claim, Some(reason), next, now).await
+}
+
+/// Ends the claim and queues the next step, or the same one again.
+pub(super) async fn advance(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    claim: &Claim,
+    next: &Advance,
+    now: Time,
+) -> Result<(), Fault> {
+    go_on(tx, workspace, claim, None, next, now).await
+}
+
+async fn go_on(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    claim: &Claim,
+    reason: Option<&str>,
+    next: &Advance,
+    now: Time,
+) -> Result<(), Fault> {
+    let moved = sqlx::query(
+        "UPDATE jobs SET state = $5, step = $6, payload = $7, reason = $8, until = $9,
+             step_attempt = CASE WHEN step = $6 THEN step_attempt ELSE 0 END,
+             lease_until = NULL, worker_id = NULL, updated_at = $10
+         WHERE workspace_id = $1 AND id = $2 AND attempt = $3 AND step = $4 AND state = 'running'",
+    )
+    .bind(workspace.uuid())
+    .bind(claim.job_id.uuid())
+    .bind(i64::from(claim.attempt))
+    .bind(claim.step.as_str())
+    .bind(if reason.is_some() { "waiting" } else { "queued" })
+    .bind(next.step.as_str())
+    .bind(rows::to_json(&next.payload)?)
+    .bind(reason.map(str::to_owned))
+    .bind(reason.map(|_| rows::micros(next.due_at)))
+    .bind(rows::micros(now))
+    .execute(&mut *tx)
+    .await?;
+    if moved.rows_affected() == 0 {
+        return Err(StoreError::Fenced.into());
+    }
+    outbox::put(tx, workspace, claim.job_id, next.outbox_id, now, next.due_at).await
+}

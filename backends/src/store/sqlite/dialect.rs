@@ -1,0 +1,80 @@
+//! What SQLite calls things, for the statements that both databases share (`store/sql`).
+
+use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::SqliteStore;
+use super::fault::Fault;
+
+pub(super) type DbStore = SqliteStore;
+pub(super) type DbConnection = SqliteConnection;
+pub(super) type DbRow = SqliteRow;
+
+/// Whose rows a transaction works on. SQLite has no row-level security to be told: every
+/// statement names the workspace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reach;
+
+impl From<WorkspaceId> for Reach {
+    fn from(_: WorkspaceId) -> Self {
+        Self
+    }
+}
+
+/// The reach of what concerns no single workspace.
+pub(super) const INSTALLATION: Reach = Reach;
+
+/// At the end of a query: its rows are locked. There is one writer, so they are.
+macro_rules! for_update {
+    () => {
+        ""
+    };
+}
+pub(super) use for_update;
+
+/// At the end of a query: its rows are locked, and those are left out that are.
+macro_rules! skip_locked {
+    () => {
+        ""
+    };
+}
+pub(super) use skip_locked;
+
+/// Text as the database takes it: SQLite takes all.
+pub(super) fn text(text: String) -> String {
+    text
+}
+
+/// Locks a job until the transaction ends. There is one writer, so it is.
+#[expect(clippy::unused_async, reason = "the other database has to ask for it")]
+pub(super) async fn lock_job(
+    _tx: &mut DbConnection,
+    _workspace: WorkspaceId,
+    _job: JobId,
+) -> Result<(), Fault> {
+    Ok(())
+}
+
+/// Lets an installation's transaction write for a workspace: it may.
+#[expect(clippy::unused_async, reason = "the other database has to be told")]
+pub(super) async fn see(_tx: &mut DbConnection, _workspace: WorkspaceId) -> Result<(), Fault> {
+    Ok(())
+}
+
+/// Tells the job which message is its own now: the outbox alone keeps it.
+#[expect(clippy::unused_async, reason = "the other database has to be told")]
+pub(super) async fn message_changed(
+    _tx: &mut DbConnection,
+    _workspace: WorkspaceId,
+    _job: JobId,
+    _message: OutboxId,
+) -> Result<(), Fault> {
+    Ok(())
+}
+
+/// Whether the call that met this error may succeed later. The low byte of SQLite's
+/// extended codes is the primary one: 5 busy, 6 locked, 10 input/output, 13 disk full,
+/// 14 cannot open, 15 locking protocol.
+pub(super) fn is_passing(code: &str) -> bool {
+    code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14 | 15))
+}

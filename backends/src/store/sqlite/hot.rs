@@ -1,0 +1,202 @@
+//! What the system's figures hang on. PostgreSQL has its own words for it; here the plain
+//! statements one after the other are quick enough, since none of them leaves the process.
+
+use quaestor_core::clock::Time;
+use quaestor_core::ids::{ChunkId, MessageId, WorkspaceId};
+use quaestor_core::ports::store::{
+    AcceptQuestion, AcceptedQuestion, Advance, Answer, Claim, ClaimOutcome, ClaimRequest,
+    OutboxRow, RetrievedPassage,
+};
+use sqlx::sqlite::SqliteConnection;
+
+use super::connections::Commit;
+use super::dialect::INSTALLATION;
+use super::ending::{self, Ending};
+use super::fault::Fault;
+use super::{
+    SqliteStore, audit, chat, claims, conversations, idempotency, outbox, relay, rows, settle,
+    uploads,
+};
+
+pub(super) async fn accept_question(
+    store: &SqliteStore,
+    workspace: WorkspaceId,
+    question: AcceptQuestion,
+) -> Result<Option<AcceptedQuestion>, Fault> {
+    let mut writer = store.connections.writer(workspace, Commit::OnDisk).await?;
+    let mut tx = writer.begin().await?;
+    let accepted = accept(&mut tx, workspace, &question).await?;
+    if accepted.is_some() {
+        tx.commit().await?;
+    }
+    Ok(accepted)
+}
+
+async fn accept(
+    tx: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    question: &AcceptQuestion,
+) -> Result<Option<AcceptedQuestion>, Fault> {
+    if let Some(key) = &question.idempotency {
+        idempotency::refuse_taken(tx, workspace, key).await?;
+    }
+    let (principal, conversation) = (question.principal_id, question.conversation_id);
+    if conversations::find(tx, workspace, principal, conversation).await?.is_none() {
+        return Ok(None);
+    }
+    let asked_at = rows::micros(question.job.created_at);
+    sqlx::query(
+        "UPDATE conversations SET title = coalesce(title, $3),
+             updated_at = CASE WHEN updated_at < $4 THEN $4 ELSE updated_at END
+         WHERE workspace_id = $1 AND id = $2",
+    )
+    .bind(workspace.uuid())
+    .bind(conversation.uuid())
+    .bind(chat::title_of(&question.content))
+    .bind(asked_at)
+    .execute(&mut *tx)
+    .await?;
+    for (id, role, state, content, question_id) in [
+        (question.message_id, "user", "done", question.content.as_str(), None),
+        (question.answer_id, "assistant", "pending", "", Some(question.message_id.uuid())),
+    ] {
+        sqlx::query(
+            "INSERT INTO messages
+                 (id, workspace_id, conversation_id, role, state, content, question_id, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(id.uuid())
+        .bind(workspace.uuid())
+        .bind(conversation.uuid())
+        .bind(role)
+        .bind(state)
+        .bind(content.to_owned())
+        .bind(question_id)
+        .bind(asked_at)
+        .execute(&mut *tx)
+        .await?;
+    }
+    let job = &question.job;
+    uploads::add_job(tx, workspace, job, &job.payload, question.answer_id.uuid(), None).await?;
+    audit::record(tx, workspace, &question.audit).await?;
+    let accepted = AcceptedQuestion {
+        message_id: question.message_id,
+        answer_id: question.answer_id,
+        job_id: job.id,
+    };
+    if let Some(key) = &question.idempotency {
+        idempotency::remember(tx, workspace, key, &accepted).await?;
+    }
+    Ok(Some(accepted))
+}
+
+pub(super) async fn claim(
+    store: &SqliteStore,
+    workspace: WorkspaceId,
+    request: ClaimRequest,
+) -> Result<ClaimOutcome, Fault> {
+    let mut writer = store.connections.writer(workspace, Commit::Soon).await?;
+    let mut tx = writer.begin().await?;
+    let outcome = claims::claim(&mut tx, workspace, &request).await?;
+    tx.commit().await?;
+    Ok(outcome)
+}
+
+pub(super) async fn save_retrieved(
+    store: &SqliteStore,
+    workspace: WorkspaceId,
+    claim: &Claim,
+    answer: MessageId,
+    standalone_question: &str,
+    passages: &[RetrievedPassage],
+    next: Advance,
+) -> Result<(), Fault> {
+    let mut writer = store.connections.writer(workspace, Commit::Soon).await?;
+    let mut tx = writer.begin().await?;
+    chat::hold_answer(&mut tx, workspace, claim, answer).await?;
+    let passages: Vec<(ChunkId, f32)> =
+        passages.iter().map(|passage| (passage.chunk_id, passage.score)).collect();
+    sqlx::query(
+        "INSERT INTO groundings (answer_id, workspace_id, standalone_question, passages)
+         VALUES ($1, $2, $3, $4)
+         ON CONFLICT (answer_id) DO UPDATE SET
+             standalone_question = excluded.standalone_question,
+             passages = excluded.passages",
+    )
+    .bind(answer.uuid())
+    .bind(workspace.uuid())
+    .bind(standalone_question.to_owned())
+    .bind(rows::to_json(&passages)?)
+    .execute(&mut *tx)
+    .await?;
+    settle::advance(&mut tx, workspace, claim, &next, next.due_at).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+pub(super) async fn save_answer(
+    store: &SqliteStore,
+    workspace: WorkspaceId,
+    claim: &Claim,
+    answer: MessageId,
+    content: Answer,
+    now: Time,
+) -> Result<(), Fault> {
+    let mut writer = store.connections.writer(workspace, Commit::OnDisk).await?;
+    let mut tx = writer.begin().await?;
+    chat::hold_answer(&mut tx, workspace, claim, answer).await?;
+    sqlx::query(
+        "UPDATE messages SET state = 'done', content = $3, citations = $4, figures = $5,
+             model = $6, input_tokens = $7, output_tokens = $8, cost_micros = $9
+         WHERE workspace_id = $1 AND id = $2",
+    )
+    .bind(workspace.uuid())
+    .bind(answer.uuid())
+    .bind(content.content)
+    .bind(rows::to_json(&content.citations)?)
+    .bind(rows::to_json(&content.figures)?)
+    .bind(content.model.clone())
+    .bind(rows::signed(content.usage.input_tokens))
+    .bind(rows::signed(content.usage.output_tokens))
+    .bind(rows::signed(content.usage.cost_micros))
+    .execute(&mut *tx)
+    .await?;
+    chat::account(&mut tx, workspace, claim, &content.model, content.usage, now).await?;
+    ending::end(&mut tx, workspace, claim.job_id, &Ending::Done, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+pub(super) async fn finish_without_subject(
+    store: &SqliteStore,
+    workspace: WorkspaceId,
+    claim: &Claim,
+    now: Time,
+) -> Result<(), Fault> {
+    let mut writer = store.connections.writer(workspace, Commit::OnDisk).await?;
+    let mut tx = writer.begin().await?;
+    claims::hold(&mut tx, workspace, claim).await?;
+    ending::end(&mut tx, workspace, claim.job_id, &Ending::Done, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Takes due messages.
+pub(super) async fn take_due(
+    store: &SqliteStore,
+    now: Time,
+    hold_until: Time,
+    limit: u32,
+) -> Result<Vec<OutboxRow>, Fault> {
+    // Most looks find nothing, and a look need not wait for the turn to write.
+    let mut reader = store.connections.reader(INSTALLATION).await?;
+    if outbox::next_due(&mut reader).await?.is_none_or(|due| due > now) {
+        return Ok(Vec::new());
+    }
+    drop(reader);
+    let mut writer = store.connections.writer(INSTALLATION, Commit::Soon).await?;
+    let mut tx = writer.begin().await?;
+    let taken = relay::take(&mut tx, now, hold_until, limit).await?;
+    tx.commit().await?;
+    Ok(taken)
+}

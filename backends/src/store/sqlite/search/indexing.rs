@@ -1,0 +1,100 @@
+//! Chunks on their way into search, and out of it.
+
+use quaestor_core::ids::WorkspaceId;
+use quaestor_core::ports::store::{NewChunk, StoreError};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::terms::terms_table;
+use crate::store::sqlite::fault::Fault;
+
+/// Where a generation's vectors are: all stand in one table here.
+pub(in crate::store::sqlite) fn vectors_table(_generation_key: i64) -> &'static str {
+    "vectors"
+}
+
+/// Stores chunks of a version with the terms they are found by.
+pub(in crate::store::sqlite) async fn save_chunks(
+    tx: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    version_key: i64,
+    chunks: Vec<NewChunk>,
+) -> Result<(), Fault> {
+    if chunks.is_empty() {
+        return Ok(());
+    }
+    let Some(table) = terms_table(tx, workspace).await? else {
+        return Err(StoreError::Fenced.into());
+    };
+    let index = format!("INSERT INTO {table} (rowid, terms) VALUES ($1, $2)");
+    for NewChunk { id, chunk, index_terms, tokens } in chunks {
+        let row = sqlx::query(
+            "INSERT INTO chunks (workspace_id, version_key, id, ordinal, page_ordinal, char_start,
+                 char_end, is_table, tokens, cells, section, header, text)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING key",
+        )
+        .bind(workspace.uuid())
+        .bind(version_key)
+        .bind(id.uuid())
+        .bind(chunk.ordinal)
+        .bind(chunk.page_ordinal)
+        .bind(chunk.char_start)
+        .bind(chunk.char_end)
+        .bind(chunk.is_table)
+        .bind(tokens)
+        .bind(chunk.cells)
+        .bind(chunk.section)
+        .bind(chunk.header)
+        .bind(chunk.text)
+        .fetch_one(&mut *tx)
+        .await?;
+        sqlx::query(AssertSqlSafe(index.clone()))
+            .bind(row.try_get::<i64, _>("key")?)
+            .bind(index_terms)
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Takes a version out of full text and vectors. Its passages stay, for the answers
+/// that cite them.
+pub(in crate::store::sqlite) async fn forget_version(
+    tx: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    version_key: i64,
+) -> Result<(), Fault> {
+    version_goes(tx, workspace, version_key).await?;
+    sqlx::query(
+        "DELETE FROM vectors WHERE workspace_id = $1
+         AND chunk_key IN (SELECT key FROM chunks WHERE version_key = $2)",
+    )
+    .bind(workspace.uuid())
+    .bind(version_key)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("DELETE FROM vector_blocks WHERE workspace_id = $1 AND version_key = $2")
+        .bind(workspace.uuid())
+        .bind(version_key)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Removes of a version what no foreign key removes with it: its terms.
+pub(in crate::store::sqlite) async fn version_goes(
+    tx: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    version_key: i64,
+) -> Result<(), Fault> {
+    let Some(table) = terms_table(tx, workspace).await? else { return Ok(()) };
+    sqlx::query(AssertSqlSafe(format!(
+        "DELETE FROM {table} WHERE rowid IN
+             (SELECT key FROM chunks WHERE workspace_id = $1 AND version_key = $2)"
+    )))
+    .bind(workspace.uuid())
+    .bind(version_key)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
