@@ -13,6 +13,7 @@ use quaestor_backends::objects::s3::{Credentials, Encryption, S3Objects, S3Optio
 use quaestor_backends::queue::memory::MemoryQueue;
 use quaestor_backends::queue::rabbitmq::{RabbitOptions, RabbitQueue};
 use quaestor_backends::redis::{RedisServer, RedisSettings};
+use quaestor_backends::store::postgres::{PgOptions, PgStore};
 use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
 use quaestor_backends::tickets::memory::MemoryTickets;
 use quaestor_backends::tickets::redis::RedisTickets;
@@ -24,6 +25,7 @@ use quaestor_core::ports::store::Store;
 use quaestor_core::ports::tickets::Tickets;
 use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
+use tracing::info;
 
 use super::World;
 use crate::config::{Config, DatabaseChoice, EventsChoice, ObjectsChoice, QueueChoice, ServiceUrl};
@@ -45,12 +47,14 @@ pub(super) struct Backends {
 /// What has to be closed in order when the process ends.
 pub(super) enum Close {
     Sqlite(Arc<SqliteStore>),
+    Postgres(Arc<PgStore>),
 }
 
 impl Close {
     pub(super) async fn run(self) {
         match self {
             Self::Sqlite(sqlite) => sqlite.close().await,
+            Self::Postgres(postgres) => postgres.close().await,
         }
     }
 }
@@ -59,7 +63,7 @@ impl Backends {
     /// Opens each port's backend.
     pub(super) async fn open(config: &Config, world: &World) -> anyhow::Result<Self> {
         let data = &config.data;
-        let (store, close) = open_store(config).await?;
+        let (store, close) = open_store(config, world).await?;
         let queue: Arc<dyn Queue> = match data.queue().map_err(anyhow::Error::msg)? {
             QueueChoice::Memory => Arc::new(MemoryQueue::new(QUEUE_CAPACITY)),
             QueueChoice::RabbitMq => Arc::new(open_rabbit(config, world).await?),
@@ -147,19 +151,42 @@ fn secret(url: &ServiceUrl) -> SecretString {
     SecretString::from(url.expose())
 }
 
-async fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Close)> {
+async fn open_store(config: &Config, world: &World) -> anyhow::Result<(Arc<dyn Store>, Close)> {
     Ok(match config.data.database().map_err(anyhow::Error::msg)? {
         DatabaseChoice::Sqlite(path) => {
             let sqlite = Arc::new(open_sqlite(&path).await?);
             (sqlite.clone(), Close::Sqlite(sqlite))
         }
-        DatabaseChoice::Postgres => anyhow::bail!("not yet"),
+        DatabaseChoice::Postgres => {
+            let options = PgOptions {
+                replica_url: config.data.replica_url.as_ref().map(secret),
+                max_connections: config.data.database_connections,
+                ..PgOptions::new(database_url(config)?)
+            };
+            let store = PgStore::connect(options, world.clock.clone()).await;
+            let postgres = Arc::new(store.context("opening the database")?);
+            (postgres.clone(), Close::Postgres(postgres))
+        }
     })
 }
 
 /// The store with its tables made, or brought up to date.
-pub(super) async fn migrate(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Close)> {
-    open_store(config).await
+pub(super) async fn migrate(
+    config: &Config,
+    world: &World,
+) -> anyhow::Result<(Arc<dyn Store>, Close)> {
+    if config.data.database().map_err(anyhow::Error::msg)? == DatabaseChoice::Postgres {
+        let migrations = PgStore::migrate(&database_url(config)?, &*world.clock)
+            .await
+            .context("bringing the database up to date")?;
+        info!(migrations, "ran {migrations} migrations");
+    }
+    // That of one process is brought up to date whenever it is opened.
+    open_store(config, world).await
+}
+
+fn database_url(config: &Config) -> anyhow::Result<SecretString> {
+    config.data.database_url.as_ref().map(secret).context("data.database_url names no database")
 }
 
 async fn open_sqlite(path: &Path) -> anyhow::Result<SqliteStore> {

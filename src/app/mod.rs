@@ -174,7 +174,7 @@ pub async fn start(
 /// A database that is not there, refuses, or was made by a newer program.
 pub async fn migrate(settings: &Settings) -> anyhow::Result<Option<SecretString>> {
     let world = World::of_process();
-    let (store, close) = backends::migrate(&settings.config).await?;
+    let (store, close) = backends::migrate(&settings.config, &world).await?;
     let first_key = first_start::first_key(&settings.config, &*store, &world).await;
     close.run().await;
     first_key
