@@ -12,9 +12,8 @@ use quaestor_core::clock::Clock;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::store::StoreError;
 use secrecy::SecretString;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
 use super::dialect::Reach;
 use super::fault::Fault;
@@ -49,16 +48,43 @@ struct Replica {
     clock: Arc<dyn Clock>,
 }
 
-/// A connection on which a transaction may be begun.
-pub(super) struct Writer {
-    connection: PoolConnection<Postgres>,
+/// A transaction that may be begun.
+pub(super) struct Writer<'a> {
+    pool: &'a PgPool,
     begin: String,
 }
 
-impl Writer {
+impl Writer<'_> {
     /// Begins the transaction. Dropped without a commit, it leaves nothing behind.
-    pub(super) async fn begin(&mut self) -> Result<Transaction<'_, Postgres>, Fault> {
-        Ok(self.connection.begin_with(AssertSqlSafe(self.begin.as_str())).await?)
+    pub(super) async fn begin(&mut self) -> Result<Transaction<'static, Postgres>, Fault> {
+        Ok(begin_on(self.pool, &self.begin).await?)
+    }
+}
+
+/// Begins a transaction on a connection of the pool. After the server was restarted the
+/// pool holds connections that are dead, and it is here that this shows. Nothing has been
+/// done yet, so the next one is tried, and none of them costs a caller its call.
+async fn begin_on(
+    pool: &PgPool,
+    begin: &str,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let mut left = pool.options().get_max_connections();
+    loop {
+        match pool.begin_with(AssertSqlSafe(begin)).await {
+            Err(error) if left > 0 && has_died(&error) => left -= 1,
+            begun => return begun,
+        }
+    }
+}
+
+/// Whether the connection is dead: broken, or ended by the server as it shut down.
+fn has_died(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(cause) => {
+            cause.code().is_some_and(|code| code.starts_with("57P") || code == "25P03")
+        }
+        _ => false,
     }
 }
 
@@ -88,26 +114,21 @@ impl Connections {
         Ok(Self { primary, replica })
     }
 
-    /// A connection to write on.
+    /// A transaction to write in.
     pub(super) async fn writer(
         &self,
         reach: impl Into<Reach>,
         commit: Commit,
-    ) -> Result<Writer, Fault> {
-        let begin = begin("BEGIN", &reach.into(), commit);
-        Ok(Writer { connection: self.primary.acquire().await?, begin })
+    ) -> Result<Writer<'_>, Fault> {
+        Ok(Writer { pool: &self.primary, begin: begin("BEGIN", &reach.into(), commit) })
     }
 
-    /// A connection to write a group of calls on. Its statements are long and always the
+    /// A transaction to write a group of calls in. Its statements are long and always the
     /// same, so they are planned once and not anew for each group.
-    pub(super) async fn group(
-        &self,
-        workspaces: Vec<WorkspaceId>,
-        commit: Commit,
-    ) -> Result<Writer, Fault> {
+    pub(super) fn group(&self, workspaces: Vec<WorkspaceId>, commit: Commit) -> Writer<'_> {
         let mut begin = begin("BEGIN", &Reach::Workspaces(workspaces), commit);
         begin.push_str("; SET LOCAL plan_cache_mode = force_generic_plan");
-        Ok(Writer { connection: self.primary.acquire().await?, begin })
+        Writer { pool: &self.primary, begin }
     }
 
     /// A transaction that can only read.
@@ -116,7 +137,7 @@ impl Connections {
         reach: impl Into<Reach>,
     ) -> Result<Transaction<'static, Postgres>, Fault> {
         let begin = begin("BEGIN READ ONLY", &reach.into(), Commit::OnDisk);
-        Ok(self.primary.begin_with(AssertSqlSafe(begin)).await?)
+        Ok(begin_on(&self.primary, &begin).await?)
     }
 
     /// A transaction for a search: it sees one state of the database, and may see one
@@ -131,12 +152,19 @@ impl Connections {
             Commit::OnDisk,
         );
         if let Some(replica) = self.replica.as_ref().filter(|replica| replica.is_up()) {
-            match replica.pool.begin_with(AssertSqlSafe(begin.as_str())).await {
+            match begin_on(&replica.pool, &begin).await {
                 Ok(tx) => return Ok(tx),
                 Err(error) => replica.rest(&error),
             }
         }
-        Ok(self.primary.begin_with(AssertSqlSafe(begin)).await?)
+        Ok(begin_on(&self.primary, &begin).await?)
+    }
+
+    /// How many connections to the primary are open, and how many of them are in use.
+    pub(super) fn open_and_used(&self) -> (u32, u32) {
+        let open = self.primary.size();
+        let idle = u32::try_from(self.primary.num_idle()).unwrap_or(u32::MAX);
+        (open, open.saturating_sub(idle))
     }
 
     /// A connection of its own, under no other role than that of whoever has logged in: to

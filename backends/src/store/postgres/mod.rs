@@ -152,6 +152,12 @@ impl PgStore {
         &self.place
     }
 
+    /// How many connections to the server are open, and how many of them are in use.
+    #[must_use]
+    pub fn open_and_used(&self) -> (u32, u32) {
+        self.connections.open_and_used()
+    }
+
     /// Makes the partitions of this month and the next ones, where they are missing.
     /// Returns how many were made.
     ///

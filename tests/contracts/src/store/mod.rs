@@ -46,6 +46,7 @@ macro_rules! store_contract {
             an_upload_to_no_collection_leaves_nothing,
             an_idempotency_key_has_one_effect_and_keeps_the_answer,
             two_requests_under_one_key_at_once_have_one_effect,
+            the_same_bytes_uploaded_at_once_are_one_document,
             keys_of_different_principals_never_meet,
         );
         $crate::store_contract!(@cases $make, documents:
@@ -99,6 +100,8 @@ macro_rules! store_contract {
             a_conversation_tells_its_unfinished_jobs,
             a_question_in_no_conversation_leaves_nothing,
             a_question_is_accepted_once_under_its_key,
+            questions_under_one_key_at_once_have_one_effect,
+            a_text_with_a_nul_keeps_its_length,
             the_context_has_the_finished_turns_before_it,
             deleted_collections_are_left_out_of_the_context,
             what_was_retrieved_is_read_back_without_deleted_documents,

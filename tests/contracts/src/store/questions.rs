@@ -118,6 +118,47 @@ pub async fn a_question_is_accepted_once_under_its_key(f: Fixture) {
     assert_eq!(list.expect("read").expect("there").items.len(), 2);
 }
 
+pub async fn questions_under_one_key_at_once_have_one_effect(f: Fixture) {
+    let conversation = f.conversation().await;
+    let questions = (0..16).map(|_| {
+        let mut question = f.question(conversation, "why?");
+        question.idempotency = Some(IdempotencyKey {
+            principal_id: f.principal,
+            key: "k".to_owned(),
+            request_sha256: [9; 32],
+            created_at: f.now(),
+        });
+        f.store.accept_question(f.workspace, question)
+    });
+    let outcomes = futures::future::join_all(questions).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
+    for outcome in outcomes {
+        assert!(matches!(outcome, Ok(Some(_)) | Err(StoreError::Conflict { .. })), "{outcome:?}");
+    }
+    let page = PageRequest::default();
+    let list = f.store.list_messages(f.workspace, f.principal, conversation, page).await;
+    assert_eq!(list.expect("read").expect("there").items.len(), 2);
+}
+
+/// No client's text is refused for a character in it. What the database has no place for
+/// is replaced by one that stands for it, so that places in the text stay what they were.
+pub async fn a_text_with_a_nul_keeps_its_length(f: Fixture) {
+    let conversation = f.conversation().await;
+    let asked = f.ask(conversation, "a\0b").await;
+    let question = f.store.message(f.workspace, f.principal, asked.message_id).await;
+    let question = question.expect("read").expect("there").content;
+    assert_eq!(question.chars().count(), 3);
+    assert!(question.starts_with('a') && question.ends_with('b'), "{question:?}");
+    let filings = f.collection("fil\0ings").await;
+    let document = f.ingest(filings, "a\0.txt", &["alpha\0beta"]).await;
+    let page = f.store.document_page(f.workspace, document, 1, 0).await.expect("read");
+    assert_eq!(page.expect("there").text.chars().count(), 10);
+    let passages = f.store.document_chunks(f.workspace, document, 0, 9).await.expect("read");
+    assert_eq!(passages.expect("there")[0].text.chars().count(), 10);
+    // The same name is the same document.
+    assert_eq!(f.upload(filings, "a\0.txt", "new").await.items[0].document_id, document);
+}
+
 pub async fn the_context_has_the_finished_turns_before_it(f: Fixture) {
     let conversation = f.conversation().await;
     for question in ["one?", "two?", "three?"] {

@@ -164,6 +164,23 @@ pub async fn two_requests_under_one_key_at_once_have_one_effect(f: Fixture) {
     assert_eq!(documents.expect("read").items.len(), 1);
 }
 
+pub async fn the_same_bytes_uploaded_at_once_are_one_document(f: Fixture) {
+    let filings = f.collection("filings").await;
+    let uploads = (0..8).map(|number| {
+        let file = f.file(&format!("{number}.txt"), "the same");
+        f.store.accept_upload(f.workspace, f.upload_of(filings, vec![file]))
+    });
+    let mut queued = 0;
+    for accepted in futures::future::join_all(uploads).await {
+        let accepted = accepted.expect("accepted").expect("the collection is there");
+        queued += usize::from(accepted.items[0].status == UploadStatus::Queued);
+    }
+    assert_eq!(queued, 1);
+    let page = PageRequest::default();
+    let documents = f.store.list_documents(f.workspace, DocumentFilter::default(), page).await;
+    assert_eq!(documents.expect("read").items.len(), 1);
+}
+
 pub async fn keys_of_different_principals_never_meet(f: Fixture) {
     let filings = f.collection("filings").await;
     let first = with_key(&f, f.upload_of(filings, vec![f.file("a.txt", "one")]), "k");

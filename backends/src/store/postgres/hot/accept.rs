@@ -116,7 +116,7 @@ impl Call for Accept {
         calls: Vec<Self>,
     ) -> Result<Vec<Result<Self::Answer, Fault>>, Fault> {
         let named = workspaces(&calls, |call| call.workspace);
-        let mut writer = connections.group(named, Commit::OnDisk).await?;
+        let mut writer = connections.group(named, Commit::OnDisk);
         let mut tx = writer.begin().await?;
         let key = |call: &'_ Self| call.question.idempotency.clone();
         let found = sqlx::query(ACCEPT)

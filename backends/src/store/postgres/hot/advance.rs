@@ -59,7 +59,7 @@ impl Call for Retrieved {
         calls: Vec<Self>,
     ) -> Result<Vec<Result<(), Fault>>, Fault> {
         let named = workspaces(&calls, |call| call.workspace);
-        let mut writer = connections.group(named, Commit::Soon).await?;
+        let mut writer = connections.group(named, Commit::Soon);
         let mut tx = writer.begin().await?;
         let written = sqlx::query(ADVANCE)
             .bind(column(&calls, |call| call.workspace.uuid()))

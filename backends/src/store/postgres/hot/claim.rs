@@ -45,7 +45,7 @@ impl Call for Take {
         calls: Vec<Self>,
     ) -> Result<Vec<Result<Self::Answer, Fault>>, Fault> {
         let named = workspaces(&calls, |call| call.workspace);
-        let mut writer = connections.group(named, Commit::Soon).await?;
+        let mut writer = connections.group(named, Commit::Soon);
         let mut tx = writer.begin().await?;
         let found = sqlx::query(CLAIM)
             .bind(column(&calls, |call| call.workspace.uuid()))

@@ -44,7 +44,7 @@ impl Call for End {
         calls: Vec<Self>,
     ) -> Result<Vec<Result<(), Fault>>, Fault> {
         let named = workspaces(&calls, |call| call.workspace);
-        let mut writer = connections.group(named, Commit::OnDisk).await?;
+        let mut writer = connections.group(named, Commit::OnDisk);
         let mut tx = writer.begin().await?;
         let written = sqlx::query(END)
             .bind(column(&calls, |call| call.workspace.uuid()))

@@ -173,9 +173,10 @@ impl Asked<'_> {
         let by = format!("(embedding::halfvec({0}) <=> $1::halfvec({0})) + 0", self.dimensions);
         let in_versions = in_versions(versions.is_some());
         let sql = match keys.as_slice() {
-            [one] => near_sql(&format!("vectors_{one}"), &in_versions, &by, self.taken()),
+            [one] => near_sql(&vectors_table(*one), &in_versions, &by, self.taken()),
             _ => {
-                let which = format!("{in_versions} AND generation_key IN ({})", keys.join(", "));
+                let keys = keys.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+                let which = format!("{in_versions} AND generation_key IN ({keys})");
                 near_sql("vectors", &which, &by, self.taken())
             }
         };
