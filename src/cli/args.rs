@@ -72,6 +72,15 @@ pub enum Command {
         #[command(flatten)]
         file: ConfigFile,
     },
+    /// Compare RabbitMQ's exchanges, queues, bindings and policies with what is needed, and mend them.
+    Topology {
+        /// The configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+        /// What to do.
+        #[command(subcommand)]
+        action: TopologyAction,
+    },
     /// Show it at work on documents of its own: ingest, three questions, cited answers.
     Demo(DemoArguments),
     /// Read one document within limits; the server starts it for itself.
@@ -272,6 +281,17 @@ impl From<KeyRole> for Role {
             KeyRole::Auditor => Self::Auditor,
         }
     }
+}
+
+/// `quaestor topology …`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum TopologyAction {
+    /// Say whether the broker is as it should be; ends with 1 where it is not.
+    Check,
+    /// Print what differs, one difference a line; ends with 1 where anything does.
+    Diff,
+    /// Make what is missing and set policies right; the second time, nothing is done.
+    Apply,
 }
 
 /// `quaestor demo`.

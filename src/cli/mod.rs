@@ -15,6 +15,7 @@ mod serve;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod topology;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -121,6 +122,7 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
             Command::Key { connection, action } => key::run(&connection, action, terminal).await,
             Command::Config { file, json } => config::run(&file, json, terminal),
             Command::Doctor { connection, file } => doctor::run(&connection, &file, terminal).await,
+            Command::Topology { file, action } => topology::run(&file, action, terminal).await,
             Command::Demo(arguments) => crate::demo::run(arguments, terminal).await,
             Command::ParseChild { arguments } => parse_child::run(&arguments),
         }

@@ -137,7 +137,7 @@ impl Consumer for RabbitConsumer {
             match open.deliveries.next().await {
                 Some(Ok(received)) => {
                     self.backoff = Backoff::default();
-                    if let Some(delivery) = take(received, self.step, &open.orders) {
+                    if let Some(delivery) = take(&received, self.step, &open.orders) {
                         return Some(delivery);
                     }
                 }
@@ -163,7 +163,11 @@ impl Consumer for RabbitConsumer {
 
 /// The delivery; None where the message is no envelope, which then goes to the dead
 /// letters: no version of this program could have published it.
-fn take(received: Received, step: Step, orders: &mpsc::UnboundedSender<Order>) -> Option<Delivery> {
+fn take(
+    received: &Received,
+    step: Step,
+    orders: &mpsc::UnboundedSender<Order>,
+) -> Option<Delivery> {
     let held = Held { tag: received.delivery_tag, step, orders: Some(orders.clone()) };
     match serde_json::from_slice::<Envelope>(&received.data) {
         Ok(envelope) => Some(Delivery::new(envelope, received.redelivered, Box::new(held))),

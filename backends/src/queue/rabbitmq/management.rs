@@ -129,6 +129,19 @@ impl Management {
         self.change(Method::POST, path, Some(body)).await
     }
 
+    /// What is answered to something posted.
+    pub async fn ask_for<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<T, ManagementError> {
+        let (status, answer) = self.ask(Method::POST, path, Some(body)).await?;
+        match serde_json::from_str(&answer) {
+            Ok(found) if status.is_success() => Ok(found),
+            _ => Err(self.answered(&Method::POST, path, status, &answer)),
+        }
+    }
+
     /// Removes what is at a path; fine where nothing is.
     pub async fn delete(&self, path: &[&str]) -> Result<(), ManagementError> {
         self.change(Method::DELETE, path, None).await

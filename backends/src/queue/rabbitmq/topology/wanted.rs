@@ -156,7 +156,7 @@ mod tests {
         };
         assert_eq!(definition((3, 12), "consumer-timeout"), None);
         assert_eq!(definition((3, 13), "consumer-timeout"), Some(json!(3_600_000)));
-        // Before 4.0 there is no limit unless one is set, and -1 would be one.
+        // Before 4.0 there is no limit unless one is set, and 3.10 refuses -1.
         assert_eq!(definition((3, 13), "delivery-limit"), None);
         assert_eq!(definition((4, 3), "delivery-limit"), Some(json!(-1)));
         for version in [(3, 10), (3, 13), (4, 0)] {

@@ -1,5 +1,8 @@
 //! The queue on RabbitMQ, old and new: the contract, and what only a broker can do wrong.
 
+mod faults;
+mod start;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -100,8 +103,9 @@ impl Vhost {
 
 impl Drop for Vhost {
     fn drop(&mut self) {
-        let (management, name) = (self.management.clone(), self.name.clone());
-        // The test's runtime may be ending: a thread of its own.
+        // The test's runtime may be ending, and with it the connections of its client: a
+        // thread and a client of its own.
+        let (management, name) = (self.broker.management(), self.name.clone());
         let removed = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(management.delete(&["vhosts", &name]))
