@@ -11,7 +11,7 @@ use quaestor_backends::redis::RedisServer;
 use quaestor_contracts::event_log_contract;
 use quaestor_core::clock::{Clock, SystemClock};
 use quaestor_core::events::{Event, EventId};
-use quaestor_core::ids::{JobId, WorkspaceId};
+use quaestor_core::ids::{ConversationId, JobId, WorkspaceId};
 use quaestor_core::ports::event_log::{Appended, EventLog, EventLogError, Watched};
 use tokio::time::timeout;
 
@@ -78,6 +78,22 @@ impl EventLog for OnCluster {
 
     async fn cancel_requested(&self, workspace: WorkspaceId, job: JobId) {
         self.log.cancel_requested(workspace, job).await;
+    }
+
+    async fn ring(
+        &self,
+        workspace: WorkspaceId,
+        conversation: ConversationId,
+    ) -> Result<(), EventLogError> {
+        self.log.ring(workspace, conversation).await
+    }
+
+    async fn rings(
+        &self,
+        workspace: WorkspaceId,
+        conversation: ConversationId,
+    ) -> Result<BoxStream<'static, ()>, EventLogError> {
+        self.log.rings(workspace, conversation).await
     }
 
     async fn ping(&self) -> Result<(), EventLogError> {
