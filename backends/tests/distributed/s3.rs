@@ -516,7 +516,8 @@ async fn a_large_file_passes_through_little_memory() {
         "200 MiB: put in {:?} with {} KiB more, got in {get:?}, {grown_kib} KiB more in all",
         put.0, put.1
     );
-    assert!(grown_kib < 40 << 10, "{grown_kib} KiB");
+    // Three parts of 8 MiB, and as much again of what the allocator keeps.
+    assert!(grown_kib < 48 << 10, "{grown_kib} KiB");
 }
 
 fn copies(scratch: &Path) -> usize {
