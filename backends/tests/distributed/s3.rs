@@ -348,11 +348,13 @@ async fn an_upload_of_another_size_is_taken_back() {
 async fn a_body_that_breaks_off_is_an_error() {
     let server = Server::start(|request| {
         let reads = *request.method() == Method::GET && request.uri().path().contains("uploads");
-        let half = stream::iter([Ok("half".into()), Err("gone")]);
-        reads.then(|| {
-            let half: futures::stream::BoxStream<'static, Result<Bytes, &str>> = half.boxed();
-            ([("content-length", "1000")], Body::from_stream(half)).into_response()
-        })
+        // Enough that the beginning is on its way before the rest fails.
+        let pieces = (0..16).map(|_| Ok(Bytes::from(vec![7; MIB / 16])));
+        let half = stream::iter(pieces).chain(stream::once(async {
+            tokio::task::yield_now().await;
+            Err("gone")
+        }));
+        reads.then(|| ([("content-length", "2097152")], Body::from_stream(half)).into_response())
     })
     .await;
     let objects = open(server.options.clone()).await.unwrap();
@@ -493,7 +495,9 @@ fn peak_kib() -> u64 {
 #[tokio::test]
 async fn a_large_file_passes_through_little_memory() {
     let (objects, _tidied) = bucket().await;
-    objects.put(&key(), mebibytes(1), NO_LIMIT).await.unwrap();
+    // Another key: this server keeps the checksum of what stood there before.
+    let other = ObjectKey::upload(WorkspaceId(Uuid::from_u128(1)), Uuid::from_u128(3));
+    objects.put(&other, mebibytes(1), NO_LIMIT).await.unwrap();
     let before = peak_kib();
     let begun = Instant::now();
     let stored = objects.put(&key(), mebibytes(200), NO_LIMIT).await.unwrap();
@@ -512,7 +516,8 @@ async fn a_large_file_passes_through_little_memory() {
         "200 MiB: put in {:?} with {} KiB more, got in {get:?}, {grown_kib} KiB more in all",
         put.0, put.1
     );
-    assert!(grown_kib < 40 << 10, "{grown_kib} KiB");
+    // Three parts of 8 MiB, and as much again of what the allocator keeps.
+    assert!(grown_kib < 48 << 10, "{grown_kib} KiB");
 }
 
 fn copies(scratch: &Path) -> usize {
