@@ -41,6 +41,8 @@ pub(super) struct Backends {
     pub(super) limits: Arc<dyn RateLimits>,
     pub(super) tickets: Arc<dyn Tickets>,
     pub(super) objects: Arc<dyn Objects>,
+    rabbit: Option<Arc<RabbitQueue>>,
+    tasks: TaskTracker,
     close: Close,
 }
 
@@ -64,10 +66,15 @@ impl Backends {
     pub(super) async fn open(config: &Config, world: &World) -> anyhow::Result<Self> {
         let data = &config.data;
         let (store, close) = open_store(config, world).await?;
-        let queue: Arc<dyn Queue> = match data.queue().map_err(anyhow::Error::msg)? {
-            QueueChoice::Memory => Arc::new(MemoryQueue::new(QUEUE_CAPACITY)),
-            QueueChoice::RabbitMq => Arc::new(open_rabbit(config, world).await?),
-        };
+        let tasks = TaskTracker::new();
+        let (queue, rabbit): (Arc<dyn Queue>, _) =
+            match data.queue().map_err(anyhow::Error::msg)? {
+                QueueChoice::Memory => (Arc::new(MemoryQueue::new(QUEUE_CAPACITY)), None),
+                QueueChoice::RabbitMq => {
+                    let rabbit = Arc::new(open_rabbit(config, world).await?);
+                    (rabbit.clone(), Some(rabbit))
+                }
+            };
         let (events, limits, tickets): (Arc<dyn EventLog>, Arc<dyn RateLimits>, Arc<dyn Tickets>) =
             match data.events().map_err(anyhow::Error::msg)? {
                 EventsChoice::Memory => (
@@ -98,13 +105,21 @@ impl Backends {
                     .with_context(|| format!("opening the object folder {}", folder.display()))?;
                 Arc::new(local)
             }
-            ObjectsChoice::S3(place) => Arc::new(open_s3(config, place, world).await?),
+            ObjectsChoice::S3(place) => {
+                Arc::new(open_s3(config, place, world, tasks.clone()).await?)
+            }
         };
-        Ok(Self { store, queue, events, limits, tickets, objects, close })
+        Ok(Self { store, queue, events, limits, tickets, objects, rabbit, tasks, close })
     }
 
     /// Lets go of what has to be let go in order.
     pub(super) async fn close(self) {
+        if let Some(rabbit) = self.rabbit {
+            rabbit.close().await;
+        }
+        // Uploads that were dropped are being aborted.
+        self.tasks.close();
+        self.tasks.wait().await;
         self.close.run().await;
     }
 }
@@ -120,7 +135,12 @@ async fn open_rabbit(config: &Config, world: &World) -> anyhow::Result<RabbitQue
     RabbitQueue::connect(options).await.context("opening the queue")
 }
 
-async fn open_s3(config: &Config, place: S3Place, world: &World) -> anyhow::Result<S3Objects> {
+async fn open_s3(
+    config: &Config,
+    place: S3Place,
+    world: &World,
+    tasks: TaskTracker,
+) -> anyhow::Result<S3Objects> {
     let s3 = &config.s3;
     let missing = "data.objects_url names a bucket, which needs a key: set AWS_ACCESS_KEY_ID and \
                    AWS_SECRET_ACCESS_KEY";
@@ -142,7 +162,7 @@ async fn open_s3(config: &Config, place: S3Place, world: &World) -> anyhow::Resu
         },
         scratch: config.data.dir.join("scratch"),
     };
-    S3Objects::open(options, world.clock.clone(), TaskTracker::new())
+    S3Objects::open(options, world.clock.clone(), tasks)
         .await
         .context("opening the object store")
 }

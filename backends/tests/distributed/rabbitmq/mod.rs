@@ -35,14 +35,14 @@ impl Broker {
     fn url(self) -> String {
         setting(match self {
             Self::New => "QUAESTOR_QUEUE_URL",
-            Self::Old => "QUAESTOR_OLD_QUEUE_URL",
+            Self::Old => "TEST_OLD_QUEUE_URL",
         })
     }
 
     fn management_url(self) -> String {
         setting(match self {
             Self::New => "QUAESTOR_QUEUE_MANAGEMENT_URL",
-            Self::Old => "QUAESTOR_OLD_QUEUE_MANAGEMENT_URL",
+            Self::Old => "TEST_OLD_QUEUE_MANAGEMENT_URL",
         })
     }
 
