@@ -7,7 +7,7 @@
 -- security shows a transaction only the workspaces that it has named.
 --
 -- Foreign keys stand where something is removed with its owner. `jobs`, `outbox`,
--- `audit_log` and `model_usage` have none: their rows are written in one transaction with
+-- `audit_log`, `model_usage` and `idempotency_keys` have none: their rows are written in one transaction with
 -- what they name, workspaces and jobs are never removed, and a key to `workspaces` would
 -- make every acceptance of a tenant lock one and the same row.
 
@@ -331,7 +331,7 @@ CREATE TABLE audit_log (
 CREATE INDEX audit_log_of_workspace ON audit_log (workspace_id, id);
 
 CREATE TABLE idempotency_keys (
-    workspace_id UUID NOT NULL REFERENCES workspaces (id),
+    workspace_id UUID NOT NULL,
     principal_id UUID NOT NULL,
     key TEXT NOT NULL,
     request_sha256 BYTEA NOT NULL,

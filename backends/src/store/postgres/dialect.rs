@@ -1,6 +1,7 @@
 //! What PostgreSQL calls things, for the statements that both databases share
 //! (`store/sql`).
 
+use quaestor_core::clock::Time;
 use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
 use sqlx::postgres::{PgConnection, PgRow};
 
@@ -92,6 +93,11 @@ pub(super) async fn message_changed(
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// What the store does for itself beside a sweep.
+pub(super) async fn keep_up(store: &DbStore, now: Time) {
+    store.keep_up(now).await;
 }
 
 /// Whether the call that met this error may succeed later.

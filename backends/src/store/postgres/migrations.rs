@@ -1,6 +1,6 @@
 //! Brings the schema of a database up to date, and says where it is not.
 
-use quaestor_core::clock::Clock;
+use quaestor_core::clock::{Clock, Time};
 use quaestor_core::ports::store::StoreError;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
@@ -44,7 +44,7 @@ pub(super) async fn run(url: &SecretString, clock: &dyn Clock) -> Result<usize, 
              version BIGINT PRIMARY KEY, name TEXT NOT NULL, sha256 BYTEA NOT NULL)",
     );
     asked(&place, history.execute(&mut *tx).await)?;
-    let applied = applied(&mut tx).await.map_err(|error| failed(&place, error))?;
+    let applied = applied(&mut tx).await.map_err(|error| failed(&place, &error))?;
     let missing = history::missing(MIGRATIONS, &applied).map_err(refuse)?;
     for migration in &missing {
         if let Err(error) = sqlx::raw_sql(migration.sql).execute(&mut *tx).await {
@@ -104,17 +104,28 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Er
         .collect()
 }
 
-/// Makes sure that the schema is this program's.
-pub(super) async fn check(connection: &mut PgConnection, place: &str) -> Result<(), StoreError> {
+/// Makes sure that there is a schema.
+pub(super) async fn check_there(
+    connection: &mut PgConnection,
+    place: &str,
+) -> Result<(), StoreError> {
     let there = sqlx::query("SELECT to_regclass('schema_migrations') IS NOT NULL")
-        .fetch_one(&mut *connection)
+        .fetch_one(connection)
         .await
         .and_then(|row| row.try_get::<bool, _>(0));
-    if !asked(place, there)? {
-        return Err(refuse(format!(
-            "PostgreSQL at {place} has no schema yet: run quaestor migrate"
-        )));
+    match asked(place, there)? {
+        true => Ok(()),
+        false => {
+            Err(refuse(format!("PostgreSQL at {place} has no schema yet: run quaestor migrate")))
+        }
     }
+}
+
+/// Makes sure that the schema is this program's.
+pub(super) async fn check_current(
+    connection: &mut PgConnection,
+    place: &str,
+) -> Result<(), StoreError> {
     let applied = asked(place, applied(connection).await)?;
     let missing = history::missing(MIGRATIONS, &applied).map_err(refuse)?;
     match missing.first() {
@@ -130,13 +141,13 @@ pub(super) async fn check(connection: &mut PgConnection, place: &str) -> Result<
 /// Makes the partitions that are missing. Returns how many.
 pub(super) async fn ensure_partitions(
     connections: &Connections,
-    clock: &dyn Clock,
+    now: Time,
 ) -> Result<u32, StoreError> {
     let work = async {
         let mut writer = connections.writer(INSTALLATION, Commit::Soon).await?;
         let mut tx = writer.begin().await?;
         let row = sqlx::query("SELECT ensure_partitions($1, $2)")
-            .bind(clock.now().timestamp_micros())
+            .bind(now.timestamp_micros())
             .bind(MONTHS_AHEAD)
             .fetch_one(&mut *tx)
             .await?;

@@ -58,9 +58,10 @@ mod uploads;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use quaestor_core::clock::Clock;
+use quaestor_core::clock::{Clock, Time};
 use quaestor_core::ports::store::StoreError;
 use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
@@ -111,6 +112,8 @@ pub struct PgStore {
     groups: Groups,
     /// The writers of groups, for whom closing waits.
     tasks: TaskTracker,
+    /// The day, counted from 1970, on which the partitions were last seen to.
+    partitions_seen_to: AtomicI64,
     term_counts: TermCounts,
 }
 
@@ -143,7 +146,14 @@ impl PgStore {
         let connections = Arc::new(Connections::open(&options, clock)?);
         let tasks = TaskTracker::new();
         let groups = Groups::new(&connections, &tasks);
-        Ok(Self { place, connections, groups, tasks, term_counts: TermCounts::default() })
+        Ok(Self {
+            place,
+            connections,
+            groups,
+            tasks,
+            partitions_seen_to: AtomicI64::new(0),
+            term_counts: TermCounts::default(),
+        })
     }
 
     /// Where the store is, for people: host, port, database and user.
@@ -158,13 +168,26 @@ impl PgStore {
         self.connections.open_and_used()
     }
 
-    /// Makes the partitions of this month and the next ones, where they are missing.
-    /// Returns how many were made.
+    /// Makes the partitions of the month of `now` and of the next ones, where they are
+    /// missing. Returns how many were made. The sweeps of the store do so once a day.
     ///
     /// # Errors
     /// `Unavailable` where the server is away or busy.
-    pub async fn ensure_partitions(&self, clock: &dyn Clock) -> Result<u32, StoreError> {
-        migrations::ensure_partitions(&self.connections, clock).await
+    pub async fn ensure_partitions(&self, now: Time) -> Result<u32, StoreError> {
+        migrations::ensure_partitions(&self.connections, now).await
+    }
+
+    /// What the store does for itself beside a sweep: partitions ahead of time, once a
+    /// day. Where it fails, rows go to the default partition, and the next sweep tries.
+    async fn keep_up(&self, now: Time) {
+        let today = now.timestamp().div_euclid(24 * 60 * 60);
+        if self.partitions_seen_to.load(Ordering::Relaxed) >= today {
+            return;
+        }
+        match self.ensure_partitions(now).await {
+            Ok(_) => self.partitions_seen_to.store(today, Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, "could not make partitions ahead of time"),
+        }
     }
 
     /// Waits for what is under way and closes all connections.

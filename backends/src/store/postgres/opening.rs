@@ -53,8 +53,8 @@ pub(super) async fn enter(url: &SecretString) -> Result<(PgConnection, String), 
     let opened = tokio::time::timeout(PATIENCE, PgConnection::connect_with(&options)).await;
     let connection = match opened {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return Err(not_let_in(&options, &place, error)),
-        Err(_elapsed) => return Err(away(&place, "it did not answer in time".into())),
+        Ok(Err(error)) => return Err(not_let_in(&options, &place, &error)),
+        Err(_elapsed) => return Err(away(&place, &"it did not answer in time")),
     };
     let version = connection.server_version_num().unwrap_or(0);
     if version < OLDEST_SERVER {
@@ -71,25 +71,30 @@ pub(super) async fn enter(url: &SecretString) -> Result<(PgConnection, String), 
 pub(super) async fn check(url: &SecretString) -> Result<String, StoreError> {
     let (mut connection, place) = enter(url).await?;
     check_vector(&mut connection, &place, false).await?;
-    migrations::check(&mut connection, &place).await?;
-    let member: bool = asked(
-        &place,
-        sqlx::query("SELECT pg_has_role(current_user, $1, 'MEMBER')")
-            .bind(ROLE)
-            .fetch_one(&mut connection)
-            .await,
-    )?
-    .try_get(0)
-    .map_err(|error| failed(&place, error))?;
-    if !member {
-        return Err(refuse(format!(
-            "the user of PostgreSQL at {place} may not act as {ROLE}: run GRANT {ROLE} to it"
-        )));
-    }
+    migrations::check_there(&mut connection, &place).await?;
+    check_role(&mut connection, &place).await?;
+    migrations::check_current(&mut connection, &place).await?;
     if let Err(error) = connection.close().await {
         tracing::debug!(%error, "could not close a connection cleanly");
     }
     Ok(place)
+}
+
+/// Makes sure that whoever has logged in may act as the program does.
+async fn check_role(connection: &mut PgConnection, place: &str) -> Result<(), StoreError> {
+    let member = sqlx::query("SELECT pg_has_role(current_user, $1, 'MEMBER'), current_user::text")
+        .bind(ROLE)
+        .fetch_one(connection)
+        .await;
+    let row = asked(place, member)?;
+    if row.try_get::<bool, _>(0).map_err(|error| failed(place, &error))? {
+        return Ok(());
+    }
+    let user: String = row.try_get(1).map_err(|error| failed(place, &error))?;
+    Err(refuse(format!(
+        "the user of PostgreSQL at {place} may not act as {ROLE}: let an administrator run GRANT \
+         {ROLE} TO {user}"
+    )))
 }
 
 /// Makes sure of the vector extension; `may_be_made` where it is enough that it could be.
@@ -110,8 +115,8 @@ pub(super) async fn check_vector(
              (Debian: postgresql-17-pgvector), then run quaestor migrate"
         )));
     };
-    let installed: Option<String> = row.try_get(0).map_err(|error| failed(place, error))?;
-    let offered: Option<String> = row.try_get(1).map_err(|error| failed(place, error))?;
+    let installed: Option<String> = row.try_get(0).map_err(|error| failed(place, &error))?;
+    let offered: Option<String> = row.try_get(1).map_err(|error| failed(place, &error))?;
     match (installed, offered) {
         (Some(version), _) if !is_new_enough(&version) => Err(refuse(format!(
             "the extension vector in PostgreSQL at {place} is version {version}, and 0.7 is the \
@@ -133,12 +138,12 @@ fn is_new_enough(version: &str) -> bool {
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= OLDEST_VECTOR
 }
 
-fn not_let_in(options: &PgConnectOptions, place: &str, error: sqlx::Error) -> StoreError {
-    let code = match &error {
+fn not_let_in(options: &PgConnectOptions, place: &str, error: &sqlx::Error) -> StoreError {
+    let code = match error {
         sqlx::Error::Database(cause) => cause.code().unwrap_or_default().into_owned(),
         _ => String::new(),
     };
-    match (code.as_str(), &error) {
+    match (code.as_str(), error) {
         ("28P01", _) => refuse(format!(
             "PostgreSQL at {place} refuses the password: correct it in the database URL"
         )),
@@ -151,17 +156,17 @@ fn not_let_in(options: &PgConnectOptions, place: &str, error: sqlx::Error) -> St
              URL",
             database(options)
         )),
-        ("", sqlx::Error::Io(_)) => away(place, Box::new(error)),
+        ("", sqlx::Error::Io(_)) => away(place, error),
         ("", sqlx::Error::Tls(_)) => refuse(format!(
             "PostgreSQL at {place} and this program do not agree on TLS ({error}): correct \
              sslmode or sslrootcert in the database URL"
         )),
-        _ if super::dialect::is_passing(&code) => away(place, Box::new(error)),
+        _ if super::dialect::is_passing(&code) => away(place, error),
         _ => failed(place, error),
     }
 }
 
-fn away(place: &str, cause: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
+fn away(place: &str, cause: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unavailable {
         action: ACTION,
         source: format!(
@@ -174,10 +179,10 @@ fn away(place: &str, cause: Box<dyn std::error::Error + Send + Sync>) -> StoreEr
 
 /// The answer to a question about the server.
 pub(super) fn asked<T>(place: &str, answer: Result<T, sqlx::Error>) -> Result<T, StoreError> {
-    answer.map_err(|error| failed(place, error))
+    answer.map_err(|error| failed(place, &error))
 }
 
-pub(super) fn failed(place: &str, error: sqlx::Error) -> StoreError {
+pub(super) fn failed(place: &str, error: &sqlx::Error) -> StoreError {
     refuse(format!("PostgreSQL at {place} does not answer as it should: {error}"))
 }
 

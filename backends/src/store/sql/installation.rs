@@ -198,6 +198,7 @@ impl Installation for DbStore {
     }
 
     async fn fail_overdue(&self, now: Time, limit: u32) -> Result<Vec<Swept>, StoreError> {
+        dialect::keep_up(self, now).await;
         let work = async {
             let mut writer = self.connections.writer(INSTALLATION, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;

@@ -1,5 +1,6 @@
 //! What SQLite calls things, for the statements that both databases share (`store/sql`).
 
+use quaestor_core::clock::Time;
 use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
@@ -71,6 +72,10 @@ pub(super) async fn message_changed(
 ) -> Result<(), Fault> {
     Ok(())
 }
+
+/// What the store does for itself beside a sweep: nothing has to be made ahead of time.
+#[expect(clippy::unused_async, reason = "the other database is asked")]
+pub(super) async fn keep_up(_store: &DbStore, _now: Time) {}
 
 /// Whether the call that met this error may succeed later. The low byte of SQLite's
 /// extended codes is the primary one: 5 busy, 6 locked, 10 input/output, 13 disk full,

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use quaestor_backends::store::postgres::{PgOptions, PgStore};
-use quaestor_core::clock::SystemClock;
+use quaestor_core::clock::{Clock, SystemClock};
 use quaestor_core::ports::store::Installation;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -151,7 +151,11 @@ async fn many_processes_migrate_at_once_and_each_migration_runs_once() {
     let store = open(&database).await;
     store.ping().await.unwrap();
     assert!(store.place().contains(database.name()), "{}", store.place());
-    assert_eq!(store.ensure_partitions(&SystemClock).await.unwrap(), 0, "made by the migration");
+    let now = SystemClock.now();
+    assert_eq!(store.ensure_partitions(now).await.unwrap(), 0, "made by the migration");
+    let later = now + chrono::TimeDelta::days(62);
+    assert!(store.ensure_partitions(later).await.unwrap() >= 3, "made as time goes on");
+    assert_eq!(store.ensure_partitions(later).await.unwrap(), 0, "each is made once");
 }
 
 #[tokio::test]
