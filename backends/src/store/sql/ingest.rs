@@ -14,7 +14,7 @@ use quaestor_core::ports::store::{
 use quaestor_core::problem::Problem;
 use sqlx::Row;
 
-use super::dialect::{self, DbConnection};
+use super::dialect::{self, DbConnection, for_update};
 use super::ending::{self, Ending};
 use super::fault::Fault;
 use super::{claims, erase, rows, search, settle};
@@ -159,13 +159,17 @@ async fn make_current(
     document: DocumentId,
     key: i64,
 ) -> Result<(), Fault> {
-    let current: Option<i64> =
-        sqlx::query("SELECT current_key FROM documents WHERE workspace_id = $1 AND id = $2")
-            .bind(workspace.uuid())
-            .bind(document.uuid())
-            .fetch_one(&mut *tx)
-            .await?
-            .try_get("current_key")?;
+    // Locked, so that of two versions that finish at once the later one sees the other,
+    // and no vectors are stored meanwhile for the one that goes.
+    let current: Option<i64> = sqlx::query(concat!(
+        "SELECT current_key FROM documents WHERE workspace_id = $1 AND id = $2",
+        for_update!()
+    ))
+    .bind(workspace.uuid())
+    .bind(document.uuid())
+    .fetch_one(&mut *tx)
+    .await?
+    .try_get("current_key")?;
     match current {
         // Keys grow with the versions of a document.
         Some(current) if current > key => return search::forget_version(tx, workspace, key).await,
