@@ -9,7 +9,7 @@ use quaestor_core::ports::store::{
     StoreError,
 };
 use quaestor_core::problem::Problem;
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::connections::Commit;
 use super::dialect::{DbConnection, DbStore};
@@ -225,9 +225,7 @@ async fn to_embed(
 ) -> Result<EmbedBatch, Fault> {
     let counted = sqlx::query(
         "SELECT v.key, g.key AS generation_key, v.title,
-             (SELECT count(*) FROM chunks c WHERE c.version_key = v.key) AS total,
-             (SELECT count(*) FROM chunks c JOIN vectors x ON x.chunk_key = c.key
-              WHERE c.version_key = v.key AND x.generation_key = g.key) AS done
+             (SELECT count(*) FROM chunks c WHERE c.version_key = v.key) AS total
          FROM documents d JOIN versions v ON v.key = d.current_key, generations g
          WHERE d.workspace_id = $1 AND d.id = $2 AND v.version = $3
            AND g.workspace_id = $1 AND g.id = $4",
@@ -240,16 +238,27 @@ async fn to_embed(
     .await?;
     let Some(row) = counted else { return Ok(EmbedBatch::default()) };
     let title: Option<String> = row.try_get("title")?;
-    let found = sqlx::query(
+    let version_key: i64 = row.try_get("key")?;
+    let generation_key: i64 = row.try_get("generation_key")?;
+    let vectors = search::vectors_table(generation_key);
+    let embedded = sqlx::query(AssertSqlSafe(format!(
+        "SELECT count(*) AS done FROM chunks c JOIN {vectors} x ON x.chunk_key = c.key
+         WHERE c.version_key = $1 AND x.generation_key = $2"
+    )))
+    .bind(version_key)
+    .bind(generation_key)
+    .fetch_one(&mut *connection)
+    .await?;
+    let found = sqlx::query(AssertSqlSafe(format!(
         "SELECT c.id, c.section, c.header, c.text FROM chunks c
          WHERE c.workspace_id = $1 AND c.version_key = $2
-           AND NOT EXISTS (SELECT 1 FROM vectors x
+           AND NOT EXISTS (SELECT 1 FROM {vectors} x
                            WHERE x.chunk_key = c.key AND x.generation_key = $3)
-         ORDER BY c.ordinal LIMIT $4",
-    )
+         ORDER BY c.ordinal LIMIT $4"
+    )))
     .bind(workspace.uuid())
-    .bind(row.try_get::<i64, _>("key")?)
-    .bind(row.try_get::<i64, _>("generation_key")?)
+    .bind(version_key)
+    .bind(generation_key)
     .bind(i64::from(limit))
     .fetch_all(connection)
     .await?;
@@ -266,7 +275,7 @@ async fn to_embed(
     }
     Ok(EmbedBatch {
         chunks,
-        done: rows::unsigned(&row, "done")?,
+        done: rows::unsigned(&embedded, "done")?,
         total: rows::unsigned(&row, "total")?,
     })
 }

@@ -8,6 +8,11 @@ use sqlx::{AssertSqlSafe, Row};
 use super::terms::terms_table;
 use crate::store::sqlite::fault::Fault;
 
+/// Where a generation's vectors are: all stand in one table here.
+pub(in crate::store::sqlite) fn vectors_table(_generation_key: i64) -> &'static str {
+    "vectors"
+}
+
 /// Stores chunks of a version with the terms they are found by.
 pub(in crate::store::sqlite) async fn save_chunks(
     tx: &mut SqliteConnection,

@@ -18,7 +18,7 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
 pub(super) use blocks::save as save_vectors;
-pub(super) use indexing::{forget_version, save_chunks, version_goes};
+pub(super) use indexing::{forget_version, save_chunks, vectors_table, version_goes};
 pub(super) use terms::{TermCounts, create_terms_table as workspace_made};
 
 use super::documents::document_columns;
