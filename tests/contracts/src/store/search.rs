@@ -158,6 +158,85 @@ pub async fn terms_are_counted_over_current_versions(f: Fixture) {
     assert_eq!((counted.chunks, counted.chunks_with), (0, vec![0]));
 }
 
+pub async fn scores_are_bm25_over_all_terms(f: Fixture) {
+    let filings = f.collection("filings").await;
+    let mut texts = vec!["plain words of no interest"; 8];
+    texts.extend(["alpha beta alpha", "alpha and a much longer text than that", "beta"]);
+    let document = f.ingest(filings, "a.txt", &texts).await;
+    let terms = ["alpha", "beta", "absent"].map(str::to_owned);
+    let scope = f.scope(&[filings]);
+    let hits = f.store.search_text(f.workspace, &scope, &terms, 9).await.expect("answered");
+    let lengths = [5; 8].into_iter().chain([3, 8, 1]);
+    let mean = lengths.sum::<u16>() as f32 / 11.0;
+    // Two of eleven chunks hold each of the terms.
+    let weight = (9.5_f32 / 2.5).ln();
+    let part = |times: f32, length: f32| {
+        weight * times * 2.2 / (times + 1.2 * (0.25 + 0.75 * length / mean))
+    };
+    let expected =
+        [(8, part(2.0, 3.0) + part(1.0, 3.0)), (10, part(1.0, 1.0)), (9, part(1.0, 8.0))];
+    assert_eq!(hits.len(), 3, "{hits:?}");
+    for (hit, (ordinal, score)) in hits.iter().zip(expected) {
+        assert_eq!(hit.chunk_id, ChunkId::derive(document, 1, ordinal));
+        assert!((hit.score - score).abs() < 1e-4, "{hit:?} is not {score}");
+    }
+}
+
+pub async fn equal_scores_come_in_the_order_of_ids(f: Fixture) {
+    let filings = f.collection("filings").await;
+    f.ingest(filings, "a.txt", &["same words"; 7]).await;
+    f.ingest(filings, "b.txt", &["same words"; 6]).await;
+    f.ingest(filings, "c.txt", &["others"; 20]).await;
+    let found = f.found(&f.scope(&[filings]), &["same", "words"]).await;
+    assert_eq!(found.len(), 13);
+    assert!(found.is_sorted(), "{found:?}");
+}
+
+pub async fn a_term_of_any_length_is_found(f: Fixture) {
+    let filings = f.collection("filings").await;
+    let (long, longer) = ("x".repeat(3_000), "x".repeat(3_001));
+    let document = f.ingest(filings, "a.txt", &[&long, &longer, "Ü".repeat(300).as_str()]).await;
+    let scope = f.scope(&[filings]);
+    for (ordinal, term) in (0..).zip([long, longer, "Ü".repeat(300)]) {
+        assert_eq!(f.found(&scope, &[&term]).await, [ChunkId::derive(document, 1, ordinal)]);
+    }
+    assert!(f.found(&scope, &["a\0b", "\0", ""]).await.is_empty());
+}
+
+pub async fn what_is_no_longer_current_is_not_counted(f: Fixture) {
+    let filings = f.collection("filings").await;
+    f.ingest(filings, "a.txt", &["alpha"]).await;
+    let gone = f.ingest(filings, "b.txt", &["alpha", "alpha beta"]).await;
+    let stats = async || {
+        let terms = ["alpha", "beta"].map(str::to_owned);
+        let counted = f.store.term_stats(f.workspace, &terms).await.expect("answered");
+        (counted.chunks, counted.chunks_with)
+    };
+    assert_eq!(stats().await, (3, vec![3, 1]));
+    let audit = f.audit("document.delete");
+    f.store.delete_document(f.workspace, gone, f.now(), audit).await.expect("deleted");
+    assert_eq!(stats().await, (1, vec![1, 0]));
+    let upload = f.upload(filings, "a.txt", "second").await;
+    f.finish_upload(f.workspace, &upload, &["beta", "beta", "gamma"], None).await;
+    assert_eq!(stats().await, (3, vec![0, 2]));
+}
+
+pub async fn several_generations_are_searched_as_one(f: Fixture) {
+    let (filings, letters) = (f.collection("filings").await, f.collection("letters").await);
+    let (first, one) = f.embed(filings, "a", &[unit(0.0), unit(0.4)]).await;
+    let (second, two) = f.embed(letters, "b", &[unit(0.1), unit(0.6)]).await;
+    let scope = f.scope(&[filings, letters]);
+    let hits = f.store.search_vectors(f.workspace, &scope, &[one, two], &unit(0.01), 3).await;
+    let found: Vec<_> = hits.expect("answered").iter().map(|hit| hit.chunk_id).collect();
+    let chunk = |document, ordinal| ChunkId::derive(document, 1, ordinal);
+    assert_eq!(found, [chunk(first, 0), chunk(second, 0), chunk(first, 1)]);
+    // A generation of a collection that is not in the scope gives nothing.
+    let narrow = f.scope(&[filings]);
+    let hits = f.store.search_vectors(f.workspace, &narrow, &[one, two], &unit(0.01), 3).await;
+    let found: Vec<_> = hits.expect("answered").iter().map(|hit| hit.chunk_id).collect();
+    assert_eq!(found, [chunk(first, 0), chunk(first, 1)]);
+}
+
 fn unit(angle: f32) -> [f32; DIMENSIONS as usize] {
     let mut vector = [0.0; DIMENSIONS as usize];
     (vector[0], vector[1]) = (angle.cos(), angle.sin());
