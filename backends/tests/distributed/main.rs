@@ -3,5 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by it")]
 
+mod pg_search;
 mod places;
 mod postgres;

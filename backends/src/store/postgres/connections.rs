@@ -12,7 +12,7 @@ use quaestor_core::clock::Clock;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::store::StoreError;
 use secrecy::SecretString;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
 use super::dialect::Reach;
@@ -165,6 +165,14 @@ impl Connections {
         let open = self.primary.size();
         let idle = u32::try_from(self.primary.num_idle()).unwrap_or(u32::MAX);
         (open, open.saturating_sub(idle))
+    }
+
+    /// A connection of its own, under no other role than that of whoever has logged in: to
+    /// build indexes, which only the owner of a table may.
+    pub(super) async fn as_login(&self) -> Result<PgConnection, Fault> {
+        let mut connection = self.primary.acquire().await?.detach();
+        sqlx::raw_sql("SET ROLE NONE").execute(&mut connection).await?;
+        Ok(connection)
     }
 
     pub(super) async fn close(&self) {

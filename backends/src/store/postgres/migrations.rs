@@ -13,11 +13,18 @@ use super::history::{self, Applied, Migration};
 use super::opening::{self, asked, failed, refuse};
 
 /// Every migration, in order. One that was released is never changed.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "first",
-    sql: include_str!("../../../../migrations/postgres/0001_first.sql"),
-}];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "first",
+        sql: include_str!("../../../../migrations/postgres/0001_first.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "search",
+        sql: include_str!("../../../../migrations/postgres/0002_search.sql"),
+    },
+];
 
 /// How many months after this one have their partitions ahead of time.
 const MONTHS_AHEAD: i32 = 3;

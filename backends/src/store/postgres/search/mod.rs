@@ -1,31 +1,34 @@
-//! Search on PostgreSQL.
+//! Search on PostgreSQL: the port's methods. Words are in `text` and `postings`, vectors
+//! in `vectors`, what is stored for both in `writing`, indexes of vectors in `indexes`.
+
+mod counts;
+mod indexes;
+mod postings;
+mod scope;
+mod text;
+mod vectors;
+mod writing;
 
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use quaestor_core::ids::{ChunkId, CollectionId, GenerationId, JobId, WorkspaceId};
+use quaestor_core::ids::{ChunkId, CollectionId, GenerationId, WorkspaceId};
 use quaestor_core::model::{Document, Generation, Passage};
-use quaestor_core::ports::store::{
-    NewChunk, Search, SearchScope, StoreError, TermStats, TextHit, VectorHit,
-};
+use quaestor_core::ports::store::{Search, SearchScope, StoreError, TermStats, TextHit, VectorHit};
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use uuid::Uuid;
 
+pub(super) use counts::TermCounts;
+pub(super) use writing::{
+    forget_version, save_chunks, save_vectors, vectors_table, version_goes, workspace_made,
+};
+
+use super::documents::document_columns;
 use super::fault::{Fault, during};
 use super::rows::passage_columns;
-use super::{PgStore, dialect, rows};
-
-/// How common terms are, remembered until the workspace's current versions change.
-#[derive(Debug, Default)]
-pub(super) struct TermCounts;
-
-impl TermCounts {
-    pub(super) fn forget(&self, _workspace: WorkspaceId) {}
-}
-
-/// Makes what search needs of a new workspace.
-pub(super) async fn workspace_made(_tx: &mut PgConnection, _key: i64) -> Result<(), Fault> {
-    Ok(())
-}
+use super::{PgStore, rows};
+use scope::Scope;
 
 /// The passages of these chunks, in the order asked for.
 pub(super) async fn passages(
@@ -53,113 +56,73 @@ pub(super) async fn passages(
     Ok(chunks.iter().filter_map(|chunk| by_id.remove(chunk)).collect())
 }
 
-/// Stores chunks of a version with the terms they are found by.
-pub(super) async fn save_chunks(
-    tx: &mut PgConnection,
-    workspace: WorkspaceId,
-    version_key: i64,
-    chunks: Vec<NewChunk>,
-) -> Result<(), Fault> {
-    for NewChunk { id, chunk, index_terms: _, tokens } in chunks {
-        sqlx::query(
-            "INSERT INTO chunks (workspace_id, version_key, id, ordinal, page_ordinal, char_start,
-                 char_end, is_table, tokens, cells, section, header, text)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-        )
-        .bind(workspace.uuid())
-        .bind(version_key)
-        .bind(id.uuid())
-        .bind(i64::from(chunk.ordinal))
-        .bind(i64::from(chunk.page_ordinal))
-        .bind(i64::from(chunk.char_start))
-        .bind(i64::from(chunk.char_end))
-        .bind(chunk.is_table)
-        .bind(i64::from(tokens))
-        .bind(chunk.cells.map(dialect::text))
-        .bind(dialect::text(chunk.section))
-        .bind(dialect::text(chunk.header))
-        .bind(dialect::text(chunk.text))
-        .execute(&mut *tx)
-        .await?;
-    }
-    Ok(())
-}
-
-/// Takes a version out of full text and vectors. Its passages stay, for the answers
-/// that cite them.
-pub(super) async fn forget_version(
-    tx: &mut PgConnection,
-    workspace: WorkspaceId,
-    version_key: i64,
-) -> Result<(), Fault> {
-    sqlx::query(
-        "DELETE FROM vectors WHERE workspace_id = $1
-         AND chunk_key IN (SELECT key FROM chunks WHERE version_key = $2)",
-    )
-    .bind(workspace.uuid())
-    .bind(version_key)
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Removes of a version what no foreign key removes with it.
-pub(super) async fn version_goes(
-    _tx: &mut PgConnection,
-    _workspace: WorkspaceId,
-    _version_key: i64,
-) -> Result<(), Fault> {
-    Ok(())
-}
-
-/// Stores vectors of the job's own version, as long as it is the one that is searched.
-pub(super) async fn save_vectors(
-    _tx: &mut PgConnection,
-    _workspace: WorkspaceId,
-    _job: JobId,
-    _generation: GenerationId,
-    _vectors: &[(ChunkId, Vec<f32>)],
-) -> Result<(), Fault> {
-    Ok(())
-}
-
 #[async_trait]
 impl Search for PgStore {
     async fn term_stats(
         &self,
-        _workspace: WorkspaceId,
-        _terms: &[String],
+        workspace: WorkspaceId,
+        terms: &[String],
     ) -> Result<TermStats, StoreError> {
-        Ok(TermStats::default())
+        let work = async {
+            let mut reader = self.connections.searcher(workspace).await?;
+            let (_, stats) = self.term_counts.of(&mut reader, workspace, terms).await?;
+            Ok(stats)
+        };
+        work.await.map_err(during("count terms"))
     }
 
     async fn search_text(
         &self,
-        _workspace: WorkspaceId,
-        _scope: &SearchScope,
-        _terms: &[String],
-        _limit: u32,
+        workspace: WorkspaceId,
+        scope: &SearchScope,
+        terms: &[String],
+        limit: u32,
     ) -> Result<Vec<TextHit>, StoreError> {
-        Ok(Vec::new())
+        let Some(scope) = Scope::of(workspace, scope) else { return Ok(Vec::new()) };
+        let work = async {
+            let mut reader = self.connections.searcher(workspace).await?;
+            let (totals, stats) = self.term_counts.of(&mut reader, workspace, terms).await?;
+            text::search(&mut reader, &scope, terms, totals, &stats, limit).await
+        };
+        work.await.map_err(during("search the text"))
     }
 
     async fn generations(
         &self,
-        _workspace: WorkspaceId,
-        _collections: &[CollectionId],
+        workspace: WorkspaceId,
+        collections: &[CollectionId],
     ) -> Result<Vec<Generation>, StoreError> {
-        Ok(Vec::new())
+        let work = async {
+            let mut reader = self.connections.searcher(workspace).await?;
+            let found = sqlx::query(
+                "SELECT g.id, g.collection_id, g.model, g.dimensions, g.state, g.created_at
+                 FROM generations g
+                 WHERE g.workspace_id = $1 AND g.state = 'current' AND g.collection_id = ANY($2)
+                 ORDER BY g.key",
+            )
+            .bind(workspace.uuid())
+            .bind(collections.iter().map(|collection| collection.uuid()).collect::<Vec<Uuid>>())
+            .fetch_all(&mut *reader)
+            .await?;
+            found.iter().map(rows::generation).collect::<Result<Vec<_>, Fault>>()
+        };
+        work.await.map_err(during("list the generations"))
     }
 
     async fn search_vectors(
         &self,
-        _workspace: WorkspaceId,
-        _scope: &SearchScope,
-        _generations: &[GenerationId],
-        _vector: &[f32],
-        _limit: u32,
+        workspace: WorkspaceId,
+        scope: &SearchScope,
+        generations: &[GenerationId],
+        vector: &[f32],
+        limit: u32,
     ) -> Result<Vec<VectorHit>, StoreError> {
-        Ok(Vec::new())
+        let Some(scope) = Scope::of(workspace, scope) else { return Ok(Vec::new()) };
+        let work = async {
+            let mut reader = self.connections.searcher(workspace).await?;
+            vectors::search(&mut reader, &scope, generations, vector, limit).await
+        };
+        work.await.map_err(during("search the vectors"))
     }
 
     async fn passages(
@@ -176,10 +139,24 @@ impl Search for PgStore {
 
     async fn searchable_documents(
         &self,
-        _workspace: WorkspaceId,
-        _scope: &SearchScope,
-        _limit: u32,
+        workspace: WorkspaceId,
+        scope: &SearchScope,
+        limit: u32,
     ) -> Result<Vec<Document>, StoreError> {
-        Ok(Vec::new())
+        let Some(scope) = Scope::of(workspace, scope) else { return Ok(Vec::new()) };
+        let work = async {
+            let mut reader = self.connections.searcher(workspace).await?;
+            let sql = format!(
+                "SELECT {columns} FROM documents d
+                 JOIN versions v ON v.document_id = d.id AND v.version = d.newest_version
+                 WHERE d.workspace_id = $1 AND d.current_key IN ({versions})
+                 ORDER BY d.id DESC LIMIT {limit}",
+                columns = document_columns!(),
+                versions = scope.versions_sql(),
+            );
+            let found = scope.bind(sqlx::query(AssertSqlSafe(sql))).fetch_all(&mut *reader).await?;
+            found.iter().map(rows::document).collect::<Result<Vec<_>, Fault>>()
+        };
+        work.await.map_err(during("list the searchable documents"))
     }
 }

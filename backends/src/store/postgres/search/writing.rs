@@ -1,0 +1,230 @@
+//! What search stores: chunks with their posting lists, and vectors.
+
+use pgvector::Vector;
+use quaestor_core::ids::{ChunkId, GenerationId, JobId, WorkspaceId};
+use quaestor_core::ports::store::{NewChunk, StoreError};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row};
+use uuid::Uuid;
+
+use super::postings::Postings;
+use crate::store::postgres::dialect::text;
+use crate::store::postgres::fault::Fault;
+
+/// A workspace needs nothing of its own: all are in the same tables.
+pub(in crate::store::postgres) async fn workspace_made(
+    _tx: &mut PgConnection,
+    _key: i64,
+) -> Result<(), Fault> {
+    Ok(())
+}
+
+/// Where a generation's vectors are. The partition by its own name: to plan a statement
+/// over the parent means to look at the partitions of all collections, which takes 400 ms
+/// where there are a thousand.
+pub(in crate::store::postgres) fn vectors_table(generation_key: i64) -> String {
+    format!("vectors_{generation_key}")
+}
+
+/// The columns of `chunks`, each as one array: a batch is one statement.
+#[derive(Default)]
+struct Columns {
+    ids: Vec<Uuid>,
+    ordinals: Vec<i64>,
+    page_ordinals: Vec<i64>,
+    starts: Vec<i64>,
+    ends: Vec<i64>,
+    are_tables: Vec<bool>,
+    tokens: Vec<i64>,
+    cells: Vec<Option<String>>,
+    sections: Vec<String>,
+    headers: Vec<String>,
+    texts: Vec<String>,
+}
+
+/// Stores chunks of a version with the terms they are found by.
+pub(in crate::store::postgres) async fn save_chunks(
+    tx: &mut PgConnection,
+    workspace: WorkspaceId,
+    version_key: i64,
+    mut chunks: Vec<NewChunk>,
+) -> Result<(), Fault> {
+    if chunks.is_empty() {
+        return Ok(());
+    }
+    chunks.sort_unstable_by_key(|chunk| chunk.chunk.ordinal);
+    let (mut columns, mut postings) = (Columns::default(), Postings::default());
+    for NewChunk { id, chunk, index_terms, tokens } in chunks {
+        postings.add(chunk.ordinal, &index_terms);
+        columns.ids.push(id.uuid());
+        columns.ordinals.push(chunk.ordinal.into());
+        columns.page_ordinals.push(chunk.page_ordinal.into());
+        columns.starts.push(chunk.char_start.into());
+        columns.ends.push(chunk.char_end.into());
+        columns.are_tables.push(chunk.is_table);
+        columns.tokens.push(tokens.into());
+        columns.cells.push(chunk.cells.map(text));
+        columns.sections.push(text(chunk.section));
+        columns.headers.push(text(chunk.header));
+        columns.texts.push(text(chunk.text));
+    }
+    let stored = sqlx::query(
+        "INSERT INTO chunks (workspace_id, version_key, id, ordinal, page_ordinal, char_start,
+             char_end, is_table, tokens, cells, section, header, text)
+         SELECT $1, $2, n.* FROM unnest($3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[],
+             $7::bigint[], $8::boolean[], $9::bigint[], $10::text[], $11::text[], $12::text[],
+             $13::text[]) n",
+    )
+    .bind(workspace.uuid())
+    .bind(version_key)
+    .bind(columns.ids)
+    .bind(columns.ordinals)
+    .bind(columns.page_ordinals)
+    .bind(columns.starts)
+    .bind(columns.ends)
+    .bind(columns.are_tables)
+    .bind(columns.tokens)
+    .bind(columns.cells)
+    .bind(columns.sections)
+    .bind(columns.headers)
+    .bind(columns.texts)
+    .execute(&mut *tx)
+    .await?;
+    let length = postings.length;
+    save_postings(tx, workspace, version_key, postings).await?;
+    sqlx::query(
+        "UPDATE versions SET indexed_chunks = indexed_chunks + $3,
+             indexed_terms = indexed_terms + $4
+         WHERE workspace_id = $1 AND key = $2",
+    )
+    .bind(workspace.uuid())
+    .bind(version_key)
+    .bind(i64::try_from(stored.rows_affected()).unwrap_or(i64::MAX))
+    .bind(length)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn save_postings(
+    tx: &mut PgConnection,
+    workspace: WorkspaceId,
+    version_key: i64,
+    postings: Postings,
+) -> Result<(), Fault> {
+    let (mut terms, mut counts, mut lists) = (Vec::new(), Vec::new(), Vec::new());
+    for (term, list) in postings.into_rows() {
+        terms.push(term);
+        counts.push(list.chunks);
+        lists.push(list.bytes);
+    }
+    sqlx::query(
+        "INSERT INTO chunk_terms (workspace_id, version_key, term, chunks, postings)
+         SELECT $1, $2, n.* FROM unnest($3::text[], $4::integer[], $5::bytea[]) n",
+    )
+    .bind(workspace.uuid())
+    .bind(version_key)
+    .bind(terms)
+    .bind(counts)
+    .bind(lists)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Takes a version out of full text and vectors. Its passages stay, for the answers
+/// that cite them.
+pub(in crate::store::postgres) async fn forget_version(
+    tx: &mut PgConnection,
+    workspace: WorkspaceId,
+    version_key: i64,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "SELECT forget_searched(key, collection_id) FROM versions
+         WHERE workspace_id = $1 AND key = $2",
+    )
+    .bind(workspace.uuid())
+    .bind(version_key)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "UPDATE versions SET indexed_chunks = 0, indexed_terms = 0
+         WHERE workspace_id = $1 AND key = $2",
+    )
+    .bind(workspace.uuid())
+    .bind(version_key)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A trigger on `versions` removes what is searched of one that goes.
+pub(in crate::store::postgres) async fn version_goes(
+    _tx: &mut PgConnection,
+    _workspace: WorkspaceId,
+    _version_key: i64,
+) -> Result<(), Fault> {
+    Ok(())
+}
+
+/// Stores vectors of the job's own version, as long as it is the one that is searched.
+pub(in crate::store::postgres) async fn save_vectors(
+    tx: &mut PgConnection,
+    workspace: WorkspaceId,
+    job: JobId,
+    generation: GenerationId,
+    vectors: &[(ChunkId, Vec<f32>)],
+) -> Result<(), Fault> {
+    let found = sqlx::query(
+        "SELECT g.key AS generation_key, g.dimensions, v.key AS version_key
+         FROM jobs j
+         JOIN documents d ON d.id = j.subject_id
+         JOIN versions v ON v.key = d.current_key AND v.version = j.subject_version
+         JOIN generations g ON g.collection_id = d.collection_id
+         WHERE j.workspace_id = $1 AND j.id = $2 AND g.workspace_id = $1 AND g.id = $3
+         FOR SHARE OF d",
+    )
+    .bind(workspace.uuid())
+    .bind(job.uuid())
+    .bind(generation.uuid())
+    .fetch_optional(&mut *tx)
+    .await?;
+    // A version that a later one has replaced, or a generation that is gone: nobody
+    // would search these vectors.
+    let Some(row) = found else { return Ok(()) };
+    let dimensions: i64 = row.try_get("dimensions")?;
+    let (mut ids, mut exact) = (Vec::new(), Vec::new());
+    for (chunk, vector) in vectors {
+        if i64::try_from(vector.len()) != Ok(dimensions) {
+            return Err(Fault::Store(StoreError::Failed {
+                action: "store vectors",
+                source: format!(
+                    "a vector has {} dimensions where its generation has {dimensions}",
+                    vector.len()
+                )
+                .into(),
+            }));
+        }
+        ids.push(chunk.uuid());
+        exact.push(Vector::from(vector.clone()));
+    }
+    let generation_key: i64 = row.try_get("generation_key")?;
+    let vectors = vectors_table(generation_key);
+    sqlx::query(AssertSqlSafe(format!(
+        "INSERT INTO {vectors} (workspace_id, generation_key, version_key,
+             chunk_key, chunk_id, embedding, exact)
+         SELECT $1, $2, $3, c.key, c.id, n.exact::halfvec, n.exact
+         FROM unnest($4::uuid[], $5::vector[]) n (id, exact)
+         JOIN chunks c ON c.id = n.id
+         WHERE c.workspace_id = $1 AND c.version_key = $3
+         ON CONFLICT (chunk_key, generation_key) DO NOTHING"
+    )))
+    .bind(workspace.uuid())
+    .bind(generation_key)
+    .bind(row.try_get::<i64, _>("version_key")?)
+    .bind(ids)
+    .bind(exact)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
