@@ -317,7 +317,7 @@ async fn write_script(
             .await
             .expect("a row for pgbench");
     }
-    let kept = (WANTED * 2).clamp(100, 1_000);
+    let kept = (WANTED * 2).clamp(200, 1_000);
     let taken = WANTED + WANTED / 4 + 10;
     let asked = "(SELECT v FROM pgbench_asked WHERE id = :id)";
     let sql = format!(
