@@ -3,11 +3,11 @@
 //! Loads chunks into the empty database that `QUAESTOR_DATABASE_URL` names (100,000, or as
 //! many as the first argument says), with a vocabulary by Zipf's law and vectors in
 //! clusters, builds the index, and prints latency, recall by what the caller may see, and
-//! searches per second. A database that is loaded already is measured again. Scripts for
-//! pgbench with the same statements go to the folder of the second argument:
-//! `pgbench -n -M prepared -c 8 -j 2 -T 20 $(printf -- '-f %s ' FOLDER/*.sql) URL`.
+//! searches per second. A database that is loaded already is measured again. A script for
+//! pgbench with the same statements goes to the file of the second argument, and how to
+//! run it is printed.
 //!
-//! `cargo run --release -p quaestor-backends --example pg_search -- 100000 target/pgbench`
+//! `cargo run --release -p quaestor-backends --example pg_search -- 100000 near.sql`
 
 #![expect(clippy::print_stdout, reason = "a program for people")]
 #![expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "of figures")]
@@ -293,26 +293,60 @@ fn report(name: &str, times: &mut [Duration]) {
     println!("{name:28} p50 {:6.2} ms   p95 {:6.2} ms", at(0.5), at(0.95));
 }
 
-/// What the store sends for a search by meaning without filters, for pgbench.
-async fn write_scripts(folder: &str, loaded: &Loaded, asked: &[Vec<f32>]) {
-    tokio::fs::create_dir_all(folder).await.expect("a folder");
-    let kept = (WANTED * 2).clamp(100, 1_000);
-    let taken = WANTED + WANTED / 4 + 10;
-    for (number, vector) in asked.iter().enumerate() {
-        let vector = Vector::from(vector.clone()).to_vec();
-        let vector = vector.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
-        let sql = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY\\; SET LOCAL quaestor.workspaces = '{{{workspace}}}';\n\
-             WITH settings AS MATERIALIZED (SELECT set_config('hnsw.ef_search', '{kept}', true) AS kept, CASE WHEN (SELECT string_to_array(extversion, '.')::int[] >= '{{0,8}}' FROM pg_extension WHERE extname = 'vector') THEN set_config('hnsw.iterative_scan', 'relaxed_order', true) || set_config('hnsw.max_scan_tuples', '40000', true) END AS walk) SELECT g.key, g.vector_index = 'ready' AND s.kept <> '' AS indexed FROM settings s, generations g WHERE g.workspace_id = '{workspace}' AND g.id = ANY('{{{generation}}}') AND g.dimensions = {DIMENSIONS} AND g.collection_id = ANY('{{{collection}}}');\n\
-             SELECT x.chunk_id, 1 - (x.exact <=> '[{vector}]'::vector) AS similarity FROM (SELECT chunk_id, exact FROM vectors_{key} WHERE workspace_id = '{workspace}' ORDER BY embedding::halfvec({DIMENSIONS}) <=> '[{vector}]'::vector::halfvec({DIMENSIONS}) LIMIT {taken}) x;\n\
-             ROLLBACK;\n",
-            workspace = loaded.workspace,
-            generation = loaded.generation,
-            collection = loaded.collection,
-            key = loaded.generation_key,
-        );
-        tokio::fs::write(format!("{folder}/{number:03}.sql"), sql).await.expect("written");
+/// What the store sends for a search by meaning without filters, for pgbench: the vectors
+/// to a table, the statements to a file.
+async fn write_script(
+    connection: &mut PgConnection,
+    path: &str,
+    loaded: &Loaded,
+    asked: &[Vec<f32>],
+) {
+    sqlx::raw_sql(
+        "DROP TABLE IF EXISTS pgbench_asked;
+         CREATE TABLE pgbench_asked (id integer PRIMARY KEY, v vector);
+         GRANT SELECT ON pgbench_asked TO quaestor_app",
+    )
+    .execute(&mut *connection)
+    .await
+    .expect("a table for pgbench");
+    for (id, vector) in (0_i32..).zip(asked) {
+        sqlx::query("INSERT INTO pgbench_asked VALUES ($1, $2)")
+            .bind(id)
+            .bind(Vector::from(vector.clone()))
+            .execute(&mut *connection)
+            .await
+            .expect("a row for pgbench");
     }
+    let kept = (WANTED * 2).clamp(200, 1_000);
+    let taken = WANTED + WANTED / 4 + 10;
+    let asked = "(SELECT v FROM pgbench_asked WHERE id = :id)";
+    let sql = format!(
+        "\\set id random(0, {last})\n\
+         BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n\
+         WITH settings AS MATERIALIZED (SELECT set_config('hnsw.ef_search', '{kept}', true) AS \
+         kept, CASE WHEN (SELECT string_to_array(extversion, '.')::int[] >= '{{0,8}}' FROM \
+         pg_extension WHERE extname = 'vector') THEN set_config('hnsw.iterative_scan', \
+         'relaxed_order', true) || set_config('hnsw.max_scan_tuples', '40000', true) END AS walk) \
+         SELECT g.key, g.vector_index = 'ready' AND s.kept <> '' AS indexed FROM settings s, \
+         generations g WHERE g.workspace_id = '{workspace}' AND g.id = ANY('{{{generation}}}') \
+         AND g.dimensions = {DIMENSIONS} AND g.collection_id = ANY('{{{collection}}}');\n\
+         SELECT x.chunk_id, 1 - (x.exact <=> {asked}) AS similarity FROM (SELECT chunk_id, exact \
+         FROM vectors_{key} WHERE workspace_id = '{workspace}' ORDER BY \
+         embedding::halfvec({DIMENSIONS}) <=> {asked}::halfvec({DIMENSIONS}) LIMIT {taken}) x;\n\
+         ROLLBACK;\n",
+        last = QUERIES - 1,
+        workspace = loaded.workspace,
+        generation = loaded.generation,
+        collection = loaded.collection,
+        key = loaded.generation_key,
+    );
+    tokio::fs::write(path, sql).await.expect("written");
+    println!(
+        "the same for pgbench: PGOPTIONS='-c role=quaestor_app -c jit=off -c \
+         quaestor.workspaces={{{}}}' pgbench -n -M prepared -c {CALLERS} -j 2 -T 20 -f {path} \
+         \"$QUAESTOR_DATABASE_URL\"",
+        loaded.workspace
+    );
 }
 
 async fn searches_per_second(
@@ -350,7 +384,7 @@ async fn searches_per_second(
 #[tokio::main]
 async fn main() {
     let chunks = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(100_000);
-    let scripts = std::env::args().nth(2).unwrap_or_else(|| "target/pgbench".to_owned());
+    let script = std::env::args().nth(2).unwrap_or_else(|| "target/pg_search.sql".to_owned());
     let url = std::env::var("QUAESTOR_DATABASE_URL").expect("QUAESTOR_DATABASE_URL names a server");
     let url: SecretString = url.into();
     PgStore::migrate(&url, &SystemClock).await.expect("the schema is made");
@@ -381,7 +415,7 @@ async fn main() {
     let mut others = Vectors::new();
     others.random = Random(4_711);
     let asked: Arc<Vec<Vec<f32>>> = Arc::new((0..QUERIES).map(|_| others.next()).collect());
-    write_scripts(&scripts, &loaded, &asked).await;
+    write_script(&mut connection, &script, &loaded, &asked).await;
     let truth = exact(&loaded, chunks, &asked);
     let everything = SearchScope { collections: vec![loaded.collection], ..SearchScope::default() };
     for (level, truth) in LEVELS.iter().zip(&truth) {

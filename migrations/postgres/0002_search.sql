@@ -86,8 +86,6 @@ SELECT protect_table('vectors', 'workspace_id', '{}');
 -- Whether a generation's nearest-neighbour index is there: none, building, ready. Only
 -- `ready` is searched by it.
 ALTER TABLE generations ADD vector_index TEXT NOT NULL DEFAULT 'none';
-CREATE POLICY for_installation_select ON generations FOR SELECT USING ((SELECT for_installation()));
-CREATE POLICY for_installation_update ON generations FOR UPDATE USING ((SELECT for_installation()));
 
 -- With its owner's rights, since the program may make no tables. Made apart and then
 -- attached: searches of the other partitions go on meanwhile.
@@ -158,6 +156,8 @@ BEGIN
     IF NOT for_installation() THEN
         RAISE EXCEPTION 'partitions are dropped for the whole installation: set quaestor.installation';
     END IF;
+    PERFORM set_config('quaestor.workspaces',
+        (SELECT coalesce(array_agg(id), '{}')::text FROM workspaces), true);
     FOR part IN
         SELECT i.inhrelid::regclass FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'vectors'::regclass

@@ -74,6 +74,13 @@ async fn tend(connection: &mut PgConnection) -> Result<u32, Fault> {
     if !turn.try_get::<bool, _>("mine")? {
         return Ok(0);
     }
+    // Generations are seen by workspace, and these are of all of them.
+    sqlx::query(
+        "SELECT set_config('quaestor.workspaces',
+             (SELECT coalesce(array_agg(id), '{}')::text FROM workspaces), false)",
+    )
+    .execute(&mut *connection)
+    .await?;
     drop_partitions(connection).await?;
     let mut built = 0;
     for due in due(connection).await? {
