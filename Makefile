@@ -28,7 +28,7 @@ services: ## start PostgreSQL, RabbitMQ (new and old), Redis and S3 on loopback;
 services-down: ## stop them
 	@scripts/services.sh down
 
-test: ## run every test, with the services running for as long
+test: model ## run every test, on both sets of backends; starts and stops the servers
 	@command -v cargo-nextest >/dev/null || $(CARGO) install --locked cargo-nextest
 	scripts/services.sh with $(CARGO) nextest run --workspace --features quaestor/failpoints --no-fail-fast
 
