@@ -67,14 +67,13 @@ impl Backends {
         let data = &config.data;
         let (store, close) = open_store(config, world).await?;
         let tasks = TaskTracker::new();
-        let (queue, rabbit): (Arc<dyn Queue>, _) =
-            match data.queue().map_err(anyhow::Error::msg)? {
-                QueueChoice::Memory => (Arc::new(MemoryQueue::new(QUEUE_CAPACITY)), None),
-                QueueChoice::RabbitMq => {
-                    let rabbit = Arc::new(open_rabbit(config, world).await?);
-                    (rabbit.clone(), Some(rabbit))
-                }
-            };
+        let (queue, rabbit): (Arc<dyn Queue>, _) = match data.queue().map_err(anyhow::Error::msg)? {
+            QueueChoice::Memory => (Arc::new(MemoryQueue::new(QUEUE_CAPACITY)), None),
+            QueueChoice::RabbitMq => {
+                let rabbit = Arc::new(open_rabbit(config, world).await?);
+                (rabbit.clone(), Some(rabbit))
+            }
+        };
         let (events, limits, tickets): (Arc<dyn EventLog>, Arc<dyn RateLimits>, Arc<dyn Tickets>) =
             match data.events().map_err(anyhow::Error::msg)? {
                 EventsChoice::Memory => (
@@ -162,9 +161,7 @@ async fn open_s3(
         },
         scratch: config.data.dir.join("scratch"),
     };
-    S3Objects::open(options, world.clock.clone(), tasks)
-        .await
-        .context("opening the object store")
+    S3Objects::open(options, world.clock.clone(), tasks).await.context("opening the object store")
 }
 
 fn secret(url: &ServiceUrl) -> SecretString {

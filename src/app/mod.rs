@@ -204,6 +204,7 @@ async fn run_all(parts: Parts, stop: CancellationToken) {
     let workers = TaskTracker::new();
     if role != Role::Front {
         loops.spawn(quaestor_workers::run_sweeps(context.clone(), loops_stop.clone()));
+        loops.spawn(quaestor_workers::run_upkeep(context.clone(), loops_stop.clone()));
         let drain = Drain { begin: stop.clone() };
         workers.spawn(quaestor_workers::run_workers(context, role.steps(), drain));
     }

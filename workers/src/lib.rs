@@ -16,9 +16,11 @@ mod registry;
 mod relay;
 mod run;
 mod sweep;
+mod upkeep;
 
 pub use context::{Context, Settings, Slots};
 pub use parse_process::ParseProcess;
 pub use relay::run_relay;
 pub use run::{Drain, run_workers};
 pub use sweep::run_sweeps;
+pub use upkeep::run_upkeep;

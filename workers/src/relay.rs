@@ -107,13 +107,12 @@ async fn publish_due(context: &Context) -> Result<Progress, BoxError> {
         match published {
             Published::Confirmed => sent.push(id),
             Published::Full | Published::Unconfirmed => unsent.push(id),
-            Published::Unroutable => {
-                error!(
-                    "the queue has no place for message {id}: `quaestor topology check` tells \
-                     what is missing, `quaestor topology apply` makes it"
-                );
-                unsent.push(id);
-            }
+            // It stays held, and is tried again when it no longer is: somebody has to mend
+            // the broker meanwhile.
+            Published::Unroutable => error!(
+                "the queue has no place for message {id}: `quaestor topology check` tells what \
+                 is missing, `quaestor topology apply` makes it"
+            ),
         }
     }
     failpoint::hit("relay.after_publish");

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
@@ -154,6 +155,11 @@ impl Objects for LocalObjects {
             let _ = fs::remove_dir(folder).await;
         }
         Ok(())
+    }
+
+    async fn sweep(&self, _older_than: Duration) -> Result<u64, ObjectError> {
+        // An unfinished file goes with its upload, or when the folder is opened again.
+        Ok(0)
     }
 
     async fn ping(&self) -> Result<(), ObjectError> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -150,6 +151,10 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
 
     /// Removes a file. One that is not there is no error: a delete may be repeated.
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError>;
+
+    /// Removes what uploads have left that were never finished and began longer ago.
+    /// Returns how many.
+    async fn sweep(&self, older_than: Duration) -> Result<u64, ObjectError>;
 
     /// Whether the storage serves.
     async fn ping(&self) -> Result<(), ObjectError>;

@@ -190,6 +190,10 @@ impl Objects for S3Objects {
         }
     }
 
+    async fn sweep(&self, older_than: Duration) -> Result<u64, ObjectError> {
+        Ok(self.abort_stale(older_than).await? as u64)
+    }
+
     async fn ping(&self) -> Result<(), ObjectError> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(PING_TIMEOUT)

@@ -3,6 +3,7 @@
 
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
+use quaestor_core::ports::store::StoreError;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::PgStore;
@@ -110,4 +111,13 @@ pub(super) async fn keep_up(store: &DbStore, now: Time) {
 pub(super) fn is_passing(code: &str) -> bool {
     ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
         || ["25006", "25P03", "55P03"].contains(&code)
+}
+
+/// Indexes over vectors that have grown many, and room that is no longer needed.
+pub(super) async fn upkeep(store: &DbStore) -> Result<(), StoreError> {
+    match store.tend_vectors().await? {
+        0 => {}
+        built => tracing::info!(built, "built the index of {built} generations of vectors"),
+    }
+    Ok(())
 }

@@ -261,6 +261,10 @@ impl Installation for DbStore {
         work.await.map_err(during("forget old idempotency keys"))
     }
 
+    async fn upkeep(&self) -> Result<(), StoreError> {
+        dialect::upkeep(self).await
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         let work = async {
             let mut reader = self.connections.reader(INSTALLATION).await?;

@@ -2,6 +2,7 @@
 
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
+use quaestor_core::ports::store::StoreError;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::SqliteStore;
@@ -82,4 +83,9 @@ pub(super) async fn keep_up(_store: &DbStore, _now: Time) {}
 /// 14 cannot open, 15 locking protocol.
 pub(super) fn is_passing(code: &str) -> bool {
     code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14 | 15))
+}
+
+/// One file needs no upkeep beside what every write does.
+pub(super) async fn upkeep(_store: &DbStore) -> Result<(), StoreError> {
+    Ok(())
 }

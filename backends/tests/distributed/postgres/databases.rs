@@ -66,9 +66,8 @@ impl Drop for Database {
                 run(&mut server, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
             });
         });
-        if dropped.join().is_err() {
-            eprintln!("the database {} was not dropped", self.name);
-        }
+        // One that stays harms nobody: the next test of this name begins by dropping it.
+        let _ = dropped.join();
     }
 }
 

@@ -103,6 +103,10 @@ pub trait Installation: Send + Sync {
     /// Removes up to `limit` idempotency keys made before `before`.
     async fn forget_idempotency_keys(&self, before: Time, limit: u32) -> Result<u64, StoreError>;
 
+    /// Does what the database needs from time to time, such as an index over what has
+    /// grown, which may take minutes. Safe in several processes at once: one works.
+    async fn upkeep(&self) -> Result<(), StoreError>;
+
     /// Whether the store serves.
     async fn ping(&self) -> Result<(), StoreError>;
 }
