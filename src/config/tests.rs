@@ -127,7 +127,7 @@ fn a_wrong_value_is_refused_with_key_source_and_what_was_expected() {
         ("[models]\nchat = \"openai:c\"", &["OPENAI_API_KEY"]),
         ("[models]\nembed = \"minilm:/nowhere\"", &["/nowhere", "config.json", "make model"]),
         ("[data]\nqueue_url = \"kafka://x\"", &["data.queue_url", "amqp://"]),
-        ("[data]\nobjects_url = \"s3://b\"", &["s3.access_key_id", "AWS_ACCESS_KEY_ID"]),
+        ("[data]\nobjects_url = \"s3://files\"", &["s3.access_key_id", "AWS_ACCESS_KEY_ID"]),
         ("[data]\nreplica_url = \"postgres://x\"", &["data.replica_url", "PostgreSQL too"]),
         ("[s3]\nencryption = \"rot13\"", &["s3.encryption", "`AES256`"]),
         ("[workers]\nheartbeat_s = 30", &["workers.heartbeat_s", "quaestor.toml", "runs out"]),
