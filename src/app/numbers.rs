@@ -63,6 +63,8 @@ pub(super) fn front_settings(config: &Config) -> FrontSettings {
     settings.quotas.read = quotas.requests();
     settings.quotas.write = quotas.requests();
     settings.quotas.search = quotas.requests();
+    // A desk's page and its integration open many sockets with one key.
+    settings.quotas.socket = quotas.requests();
     settings.quotas.ask = quotas.asks();
     settings.quotas.upload = quotas.uploads();
     settings
