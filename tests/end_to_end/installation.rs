@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 
 use crate::program::{Process, Program};
+use crate::servers::Servers;
 
 /// The key that every installation is given.
 pub(crate) const KEY: &str = "a-key-for-tests-0123456789";
@@ -34,20 +35,42 @@ impl Installation {
     /// A new installation, not started.
     pub(crate) async fn new(backends: Backends) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let mut environment = vec![
-            ("QUAESTOR_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
-            ("QUAESTOR_DATA_DIR".to_owned(), data.path().display().to_string()),
-            ("QUAESTOR_ADMIN_KEY".to_owned(), KEY.to_owned()),
-            ("QUAESTOR_EMBED".to_owned(), "none".to_owned()),
-        ];
+        let mut environment = Self::basics(data.path());
         let places = match backends {
             Backends::Embedded => None,
             Backends::Distributed => {
-                let places = Places::make().await;
+                let places = Places::make(Servers::of_process()).await;
                 environment.extend(places.environment());
                 Some(places)
             }
         };
+        Self::prepared(data, environment, backends, places)
+    }
+
+    /// A new distributed installation on servers of the test's own.
+    pub(crate) async fn on(servers: Servers) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let places = Places::make(servers).await;
+        let mut environment = Self::basics(data.path());
+        environment.extend(places.environment());
+        Self::prepared(data, environment, Backends::Distributed, Some(places))
+    }
+
+    fn basics(data: &Path) -> Vec<(String, String)> {
+        vec![
+            ("QUAESTOR_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            ("QUAESTOR_DATA_DIR".to_owned(), data.display().to_string()),
+            ("QUAESTOR_ADMIN_KEY".to_owned(), KEY.to_owned()),
+            ("QUAESTOR_EMBED".to_owned(), "none".to_owned()),
+        ]
+    }
+
+    fn prepared(
+        data: TempDir,
+        environment: Vec<(String, String)>,
+        backends: Backends,
+        places: Option<Places>,
+    ) -> Self {
         let installation = Self { data, environment, backends, places };
         if backends == Backends::Distributed {
             installation.run(&["migrate"]);
@@ -109,18 +132,7 @@ impl Drop for Installation {
 /// What an installation has on the servers, all of one name.
 struct Places {
     name: String,
-}
-
-/// A setting of the servers' environment. A test without its server fails: nothing here
-/// is skipped in silence.
-fn setting(name: &str) -> String {
-    match std::env::var(name) {
-        Ok(value) if !value.is_empty() => value,
-        _ => panic!(
-            "{name} is not set: this test needs the real servers; `make test` starts them, or \
-             `make services` and then `set -a; . .dev/env; set +a`"
-        ),
-    }
+    servers: Servers,
 }
 
 /// A URL with another last part of its path.
@@ -130,10 +142,10 @@ fn with_last(url: &str, last: &str) -> String {
 }
 
 impl Places {
-    async fn make() -> Self {
+    async fn make(servers: Servers) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let places = Self { name: format!("qs_e2e_{}_{number}", std::process::id()) };
+        let places = Self { name: format!("qs_e2e_{}_{number}", std::process::id()), servers };
         // A run that was killed may have left them.
         places.remove().await;
         places.sql("CREATE DATABASE").await;
@@ -145,15 +157,19 @@ impl Places {
         let mut environment = vec![
             (
                 "QUAESTOR_DATABASE_URL".to_owned(),
-                with_last(&setting("QUAESTOR_DATABASE_URL"), &self.name),
+                with_last(&self.servers.setting("QUAESTOR_DATABASE_URL"), &self.name),
             ),
             (
                 "QUAESTOR_QUEUE_URL".to_owned(),
-                with_last(&setting("QUAESTOR_QUEUE_URL"), &self.name),
+                with_last(&self.servers.setting("QUAESTOR_QUEUE_URL"), &self.name),
             ),
             (
                 "QUAESTOR_OBJECTS_URL".to_owned(),
-                format!("{}/{}", setting("QUAESTOR_OBJECTS_URL"), self.name.replace('_', "-")),
+                format!(
+                    "{}/{}",
+                    self.servers.setting("QUAESTOR_OBJECTS_URL"),
+                    self.name.replace('_', "-")
+                ),
             ),
             // A killed worker's job is taken up soon.
             ("QUAESTOR_WORKERS__LEASE_S".to_owned(), "3".to_owned()),
@@ -168,20 +184,21 @@ impl Places {
             "AWS_SECRET_ACCESS_KEY",
             "AWS_REGION",
         ] {
-            environment.push((same.to_owned(), setting(same)));
+            environment.push((same.to_owned(), self.servers.setting(same)));
         }
         environment
     }
 
     async fn sql(&self, statement: &str) {
-        let mut server = PgConnection::connect(&setting("QUAESTOR_DATABASE_URL")).await.unwrap();
+        let mut server =
+            PgConnection::connect(&self.servers.setting("QUAESTOR_DATABASE_URL")).await.unwrap();
         let sql = format!("{statement} {}", self.name);
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut server).await.unwrap();
     }
 
     /// Makes or removes the vhost, which the management interface alone can.
     async fn vhost(&self, method: reqwest::Method) {
-        let base = setting("QUAESTOR_QUEUE_MANAGEMENT_URL");
+        let base = self.servers.setting("QUAESTOR_QUEUE_MANAGEMENT_URL");
         let url = format!("{}/api/vhosts/{}", base.trim_end_matches('/'), self.name);
         let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
         let response = client

@@ -8,4 +8,6 @@ mod installation;
 #[cfg(feature = "failpoints")]
 mod kills;
 mod program;
+mod restarts;
 mod resume;
+mod servers;

@@ -1,5 +1,7 @@
 //! A client that loses its WebSocket at every event gets the same text, each event once.
 
+use std::time::Duration;
+
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -127,4 +129,70 @@ async fn a_dropped_socket_resumes_at_every_event(backends: Backends) {
     }
     let stored = program.answer(&conversation, accepted["answer_id"].as_str().unwrap()).await;
     assert_eq!(stored["content"], answer["content"]);
+}
+
+/// One job, watched on whatever sockets it takes.
+pub(crate) struct Watching {
+    url: String,
+    job: String,
+    last: Option<Value>,
+    text: String,
+    /// Whether the log had lost something: the text is then read from the store.
+    gap: bool,
+}
+
+impl Watching {
+    pub(crate) fn of(address: &str, job: &str) -> Self {
+        let url = format!("{}/ws", address.replace("http:", "ws:"));
+        Self { url, job: job.to_owned(), last: None, text: String::new(), gap: false }
+    }
+
+    /// Watches to the terminal event, over as many sockets as it takes. The whole text, or
+    /// none where a gap was told.
+    pub(crate) async fn until_the_end(mut self, patience: Duration) -> Option<String> {
+        let ended = async {
+            while !self.one_socket().await {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(patience, ended).await.expect("the job's end is told");
+        (!self.gap).then_some(self.text)
+    }
+
+    /// True when the end was told; false where the socket could not be had or was lost.
+    async fn one_socket(&mut self) -> bool {
+        let mut request = self.url.as_str().into_client_request().unwrap();
+        let bearer = http::HeaderValue::from_str(&format!("Bearer {KEY}")).unwrap();
+        request.headers_mut().insert("authorization", bearer);
+        let Ok((mut socket, _)) = connect_async(request).await else { return false };
+        let mut subscribe = json!({"type": "subscribe", "job_id": self.job});
+        if let Some(last) = &self.last {
+            subscribe["after"] = last.clone();
+        }
+        if socket.send(Message::text(subscribe.to_string())).await.is_err() {
+            return false;
+        }
+        while let Some(Ok(message)) = socket.next().await {
+            let Message::Text(text) = message else { continue };
+            let frame: Value = serde_json::from_str(&text).unwrap();
+            match frame["type"].as_str() {
+                Some("gap") => self.gap = true,
+                // The database is away: it is asked again on another socket.
+                Some("error") => return false,
+                _ => {}
+            }
+            match frame["event"]["kind"].as_str() {
+                Some("token") => self.text.push_str(frame["event"]["text"].as_str().unwrap()),
+                Some("restarted") => self.text.clear(),
+                _ => {}
+            }
+            if frame["type"] == "event" {
+                self.last = Some(frame["id"].clone());
+            }
+            if is_end(&frame) {
+                return true;
+            }
+        }
+        false
+    }
 }

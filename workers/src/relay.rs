@@ -32,27 +32,42 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Publishes what is due until `stop`. At start, with a queue that forgets with its
 /// process, every unfinished row is due again: this is what makes a crash harmless.
 pub async fn run_relay(context: Context, stop: CancellationToken) {
-    if context.queue.durability() == Durability::Volatile {
-        while !stop.is_cancelled() {
-            match context.store.outbox_restart(context.clock.now()).await {
-                Ok(0) => break,
-                Ok(rows) => {
-                    info!(outbox.rows = rows, "took up {rows} unfinished jobs");
-                    break;
-                }
-                Err(error) => {
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        "could not take up unfinished jobs"
-                    );
-                    context.clock.sleep(POLL).await;
-                }
+    let loops = match context.queue.durability() {
+        Durability::Volatile => {
+            take_up(&context, &stop).await;
+            1
+        }
+        // A broker confirms in milliseconds: meanwhile another loop takes what comes.
+        Durability::Durable => 2,
+    };
+    futures::future::join_all((0..loops).map(|_| relay(&context, &stop))).await;
+}
+
+/// Makes every unfinished job's message due again.
+async fn take_up(context: &Context, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        match context.store.outbox_restart(context.clock.now()).await {
+            Ok(0) => break,
+            Ok(rows) => {
+                info!(outbox.rows = rows, "took up {rows} unfinished jobs");
+                break;
+            }
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not take up unfinished jobs"
+                );
+                context.clock.sleep(POLL).await;
             }
         }
     }
-    loop {
-        let pause = match publish_due(&context).await {
-            Ok(Progress::MoreDue) => continue,
+}
+
+async fn relay(context: &Context, stop: &CancellationToken) {
+    let mut sent = Vec::new();
+    while !stop.is_cancelled() {
+        let pause = match publish_due(context, &mut sent).await {
+            Ok(Progress::Published) => continue,
             Ok(Progress::QueueFull) => Some(PAUSE),
             Ok(Progress::Idle) => None,
             Err(error) => {
@@ -66,30 +81,42 @@ pub async fn run_relay(context: Context, stop: CancellationToken) {
         let wait = async {
             match pause {
                 Some(pause) => context.clock.sleep(pause).await,
-                None => wait_for_work(&context).await,
+                None => wait_for_work(context).await,
             }
         };
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => {}
             () = wait => {}
         }
+    }
+    if let Err(error) = context.store.outbox_sent(&sent, context.clock.now()).await {
+        // They are published once more, and claimed once.
+        warn!(error = &error as &dyn std::error::Error, "could not mark messages as sent");
     }
 }
 
 enum Progress {
-    MoreDue,
+    Published,
     QueueFull,
     Idle,
 }
 
-async fn publish_due(context: &Context) -> Result<Progress, BoxError> {
+/// Publishes what is due. `sent` is what was published before and is not marked yet: that
+/// is done beside the next look, since nobody waits for it.
+async fn publish_due(context: &Context, sent: &mut Vec<OutboxId>) -> Result<Progress, BoxError> {
     let now = context.clock.now();
     let hold_until = now + TimeDelta::from_std(HELD).unwrap_or(TimeDelta::zero());
-    let rows = context.store.outbox_take(now, hold_until, BATCH).await?;
+    let (rows, marked) = tokio::join!(
+        context.store.outbox_take(now, hold_until, BATCH),
+        context.store.outbox_sent(sent, now)
+    );
+    // Where it cannot be marked, it is published again once it is no longer held.
+    sent.clear();
+    marked?;
+    let rows = rows?;
     if rows.is_empty() {
         return Ok(Progress::Idle);
     }
-    let full_batch = rows.len() == BATCH as usize;
     tell_queued(context, &rows).await;
     let ids: Vec<_> = rows.iter().map(|row| row.envelope.outbox_id).collect();
     let messages = rows.into_iter().map(|row| row.envelope).collect();
@@ -100,7 +127,6 @@ async fn publish_due(context: &Context) -> Result<Progress, BoxError> {
             return Err(error.into());
         }
     };
-    let mut sent = Vec::with_capacity(ids.len());
     let mut unsent = Vec::new();
     for (id, published) in ids.into_iter().zip(published) {
         metrics::counter!("quaestor_published_total", "outcome" => published.as_str()).increment(1);
@@ -116,15 +142,12 @@ async fn publish_due(context: &Context) -> Result<Progress, BoxError> {
         }
     }
     failpoint::hit("relay.after_publish");
-    context.store.outbox_sent(&sent, now).await?;
-    Ok(if !unsent.is_empty() {
-        give_back(context, &unsent).await;
-        Progress::QueueFull
-    } else if full_batch {
-        Progress::MoreDue
+    if unsent.is_empty() {
+        Ok(Progress::Published)
     } else {
-        Progress::Idle
-    })
+        give_back(context, &unsent).await;
+        Ok(Progress::QueueFull)
+    }
 }
 
 /// Appends `queued` for jobs that no worker had yet. It stands before the message is
