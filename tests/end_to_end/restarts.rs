@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::Client;
@@ -17,7 +17,7 @@ use crate::resume::Watching;
 use crate::servers::Servers;
 
 /// Clients that ask, each in a conversation of its own.
-const CLIENTS: usize = 6;
+const CLIENTS: usize = 8;
 /// Nothing takes longer, on a machine with other work.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -30,8 +30,28 @@ struct Promised {
     told: Option<String>,
 }
 
+/// How far the clients are.
+#[derive(Default)]
+struct Progress {
+    answered: AtomicUsize,
+    /// Whether every server was restarted.
+    done: AtomicBool,
+}
+
+impl Progress {
+    /// Returns when so many more questions were answered.
+    async fn wait_for(&self, more: usize) {
+        let wanted = self.answered.load(Ordering::Relaxed) + more;
+        let until = Instant::now() + PATIENCE;
+        while self.answered.load(Ordering::Relaxed) < wanted {
+            assert!(Instant::now() < until, "no answer came after a restart");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
 /// Asks until the servers were all restarted, and watches each answer on the other front.
-async fn ask_on(fronts: [String; 2], number: usize, done: Arc<AtomicBool>) -> Vec<Promised> {
+async fn ask_on(fronts: [String; 2], number: usize, progress: Arc<Progress>) -> Vec<Promised> {
     let client = Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
     let (asked_at, watched_at) = (&fronts[number % 2], &fronts[(number + 1) % 2]);
     let made = accepted(&client, &format!("{asked_at}/api/conversations"), &json!({}), None).await;
@@ -51,7 +71,8 @@ async fn ask_on(fronts: [String; 2], number: usize, done: Arc<AtomicBool>) -> Ve
             answer: asked["answer_id"].as_str().unwrap().to_owned(),
             told,
         });
-        if done.load(Ordering::Relaxed) {
+        progress.answered.fetch_add(1, Ordering::Relaxed);
+        if progress.done.load(Ordering::Relaxed) {
             break;
         }
     }
@@ -93,22 +114,23 @@ async fn restarted_servers_lose_nothing_and_repeat_nothing() {
     let upload = program.upload(&collection, "halden.md", long_report(40)).await.unwrap();
     program.wait_for_job(upload["items"][0]["job_id"].as_str().unwrap()).await;
 
-    let done = Arc::new(AtomicBool::new(false));
+    let progress = Arc::new(Progress::default());
     let tasks = TaskTracker::new();
     let asking: Vec<_> = (0..CLIENTS)
-        .map(|number| tasks.spawn(ask_on(addresses.clone(), number, done.clone())))
+        .map(|number| tasks.spawn(ask_on(addresses.clone(), number, progress.clone())))
         .collect();
     for server in ["rabbitmq", "redis", "postgres"] {
         let servers = servers.clone();
         tokio::task::spawn_blocking(move || servers.restart(server)).await.unwrap();
+        progress.wait_for(2 * CLIENTS).await;
     }
-    done.store(true, Ordering::Relaxed);
+    progress.done.store(true, Ordering::Relaxed);
     let mut promised = Vec::new();
     for asked in asking {
         promised.extend(asked.await.unwrap());
     }
 
-    assert!(promised.len() >= 5 * CLIENTS, "too little was asked: {}", promised.len());
+    assert!(promised.len() >= 6 * CLIENTS, "too little was asked: {}", promised.len());
     let jobs: BTreeSet<&str> = promised.iter().map(|promise| promise.job.as_str()).collect();
     assert_eq!(jobs.len(), promised.len(), "a question was accepted twice");
     let mut whole = 0;

@@ -19,6 +19,11 @@ use super::dialect::Reach;
 use super::fault::Fault;
 use super::{PgOptions, opening};
 
+/// Statements find their rows by ids, so one plan is as good as another, and planning one
+/// over partitions takes milliseconds: longer than the statement. Left to itself the server
+/// would plan them anew each time, since it takes a plan for some partitions to be cheaper
+/// than one for all.
+const PLANNED_ONCE: &str = "; SET LOCAL plan_cache_mode = force_generic_plan";
 /// How long searches leave a replica alone that did not answer.
 const REPLICA_REST: Duration = Duration::from_secs(5);
 /// How long a search waits for a connection to the replica before it asks the primary.
@@ -123,11 +128,9 @@ impl Connections {
         Ok(Writer { pool: &self.primary, begin: begin("BEGIN", &reach.into(), commit) })
     }
 
-    /// A transaction to write a group of calls in. Its statements are long and always the
-    /// same, so they are planned once and not anew for each group.
+    /// A transaction to write a group of calls in.
     pub(super) fn group(&self, workspaces: Vec<WorkspaceId>, commit: Commit) -> Writer<'_> {
-        let mut begin = begin("BEGIN", &Reach::Workspaces(workspaces), commit);
-        begin.push_str("; SET LOCAL plan_cache_mode = force_generic_plan");
+        let begin = begin("BEGIN", &Reach::Workspaces(workspaces), commit);
         Writer { pool: &self.primary, begin }
     }
 
@@ -146,10 +149,12 @@ impl Connections {
         &self,
         workspace: WorkspaceId,
     ) -> Result<Transaction<'static, Postgres>, Fault> {
-        let begin = begin(
+        // What a search asks for is planned by its size.
+        let begin = begin_with(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             &workspace.into(),
             Commit::OnDisk,
+            "",
         );
         if let Some(replica) = self.replica.as_ref().filter(|replica| replica.is_up()) {
             match begin_on(&replica.pool, &begin).await {
@@ -198,6 +203,10 @@ impl Replica {
 
 /// The message that begins a transaction. The workspace is an id, so its text is safe.
 fn begin(begin: &str, reach: &Reach, commit: Commit) -> String {
+    begin_with(begin, reach, commit, PLANNED_ONCE)
+}
+
+fn begin_with(begin: &str, reach: &Reach, commit: Commit, planning: &str) -> String {
     let mut sql = begin.to_owned();
     match reach {
         Reach::Workspace(workspace) => name(&mut sql, std::slice::from_ref(workspace)),
@@ -207,6 +216,7 @@ fn begin(begin: &str, reach: &Reach, commit: Commit) -> String {
     if commit == Commit::Soon {
         sql.push_str("; SET LOCAL synchronous_commit = off");
     }
+    sql.push_str(planning);
     sql
 }
 

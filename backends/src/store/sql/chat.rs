@@ -191,13 +191,16 @@ impl ChatStore for DbStore {
     ) -> Result<Vec<JobId>, StoreError> {
         let work = async {
             let mut reader = self.connections.reader(workspace).await?;
+            // The few pending answers first, and their jobs by subject: without statistics
+            // a planner would walk through all jobs of the workspace.
             let found = sqlx::query(
-                "SELECT j.id FROM messages m
-                     JOIN conversations c ON c.id = m.conversation_id
-                     JOIN jobs j ON j.subject_id = m.id
-                 WHERE m.workspace_id = $1 AND c.workspace_id = $1 AND j.workspace_id = $1
-                     AND m.conversation_id = $3 AND m.state = 'pending' AND c.principal_id = $2
-                     AND j.state IN ('queued', 'running', 'waiting')
+                "WITH pending AS MATERIALIZED (
+                     SELECT m.id FROM messages m JOIN conversations c ON c.id = m.conversation_id
+                     WHERE m.conversation_id = $3 AND m.state = 'pending' AND m.workspace_id = $1
+                         AND c.workspace_id = $1 AND c.principal_id = $2
+                 )
+                 SELECT j.id FROM jobs j WHERE j.subject_id IN (SELECT id FROM pending)
+                     AND j.workspace_id = $1 AND j.state IN ('queued', 'running', 'waiting')
                  ORDER BY j.id LIMIT 64",
             )
             .bind(workspace.uuid())
