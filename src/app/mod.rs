@@ -168,7 +168,9 @@ pub async fn start(
 }
 
 /// Makes the database's tables, the first workspace and its key where they are missing.
-/// Returns the key that was made, to be shown once. Several of these at once are safe.
+/// Returns the key that was made, to be shown once. Several of these at once take turns
+/// at the tables; the first one of an installation is run alone, or two would make a
+/// workspace each.
 ///
 /// # Errors
 /// A database that is not there, refuses, or was made by a newer program.

@@ -110,9 +110,11 @@ async fn publish_due(context: &Context, sent: &mut Vec<OutboxId>) -> Result<Prog
         context.store.outbox_take(now, hold_until, BATCH),
         context.store.outbox_sent(sent, now)
     );
-    // Where it cannot be marked, it is published again once it is no longer held.
     sent.clear();
-    marked?;
+    if let Err(error) = marked {
+        // They are published again once they are no longer held. What was taken goes on.
+        warn!(error = &error as &dyn std::error::Error, "could not mark messages as sent");
+    }
     let rows = rows?;
     if rows.is_empty() {
         return Ok(Progress::Idle);
