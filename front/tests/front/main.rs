@@ -8,6 +8,7 @@ mod isolation;
 mod malformed;
 mod replays;
 mod sockets;
+mod stopping;
 mod uploads;
 mod watching;
 mod world;
