@@ -65,7 +65,7 @@ pub(crate) fn build(
     }
     let content = format!("{}\nQuestion: {}", fence(&given), subject.question.content);
     messages.push(PromptMessage { role: PromptRole::User, content });
-    let input_tokens = messages.iter().map(|m| u64::from(tokens::count(&m.content))).sum();
+    let input_tokens = messages.iter().map(|m| u64::from(tokens::estimate(&m.content))).sum();
     Prompt {
         messages,
         question: grounding.standalone_question.clone(),
