@@ -77,6 +77,7 @@ impl Bench {
             answer_id,
             content: "What did the company say about its gross margin this year?".to_owned(),
             job: NewJob {
+                held_until: None,
                 id: self.ids.next(),
                 kind: JobKind::Chat,
                 step: Step::ChatRetrieve,

@@ -180,6 +180,7 @@ async fn main() {
         let name = format!("document {document}");
         let upload = f.upload(collection, &name, &name).await;
         let next = Advance {
+            kept: None,
             step: Step::DocumentsEmbed,
             payload: serde_json::json!({}),
             outbox_id: f.id(),

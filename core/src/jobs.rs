@@ -181,6 +181,9 @@ pub struct NewJob {
     pub outbox_id: OutboxId,
     /// When it was accepted, which is also when the first step is due.
     pub created_at: Time,
+    /// Until when its message is held back, because the relay of the process that accepts
+    /// it has been promised it.
+    pub held_until: Option<Time>,
     /// After this the work is no longer wanted.
     pub deadline: Option<Time>,
     /// W3C trace context.

@@ -10,13 +10,17 @@ use quaestor_core::ports::store::StoreError;
 use quaestor_core::problem::Problem;
 use quaestor_core::retrieval::SearchError;
 
+use crate::following::Next;
+
 /// A handler that did its work. What it stored is committed already.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The job has ended in the store; this event tells the watchers.
-    Ended(Event),
+    /// The job has ended in the store; these events tell the watchers.
+    Ended(Vec<Event>),
     /// The next step stands in the outbox.
     Advanced,
+    /// The next step is this process's own, which goes on with it at once.
+    Followed(Box<Next>),
     /// What the job was about is gone: nothing to do, and nothing went wrong.
     SubjectGone,
 }

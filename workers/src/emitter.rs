@@ -31,7 +31,12 @@ impl Emitter {
 
     /// Appends one event. False if a later attempt has taken over: the caller must stop.
     pub(crate) async fn emit(&self, event: Event) -> bool {
-        match self.events.append(self.workspace, self.job, self.attempt, vec![event]).await {
+        self.emit_all(vec![event]).await
+    }
+
+    /// Appends events that belong together, as [`Emitter::emit`] does one.
+    pub(crate) async fn emit_all(&self, events: Vec<Event>) -> bool {
+        match self.events.append(self.workspace, self.job, self.attempt, events).await {
             Ok(Appended::At(_) | Appended::Ended) => true,
             Ok(Appended::Fenced) => false,
             Err(error) => {

@@ -7,6 +7,7 @@
 mod context;
 mod decision;
 mod emitter;
+mod following;
 mod frame;
 mod grounding;
 mod handlers;

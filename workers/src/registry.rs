@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::decision::{Decision, Outcome};
 use crate::emitter::Emitter;
+use crate::following::{Carried, Following};
 use crate::handlers::{embed, generate, ingest, retrieve};
 
 /// A claimed step, as its handler sees it.
@@ -29,6 +30,10 @@ pub(crate) struct Running {
     pub(crate) emitter: Emitter,
     /// Cancelled when somebody wants the job stopped: end soon, and keep what stands.
     pub(crate) cancel: CancellationToken,
+    /// What the step before has handed on.
+    pub(crate) carried: Carried,
+    /// The steps that may follow at once.
+    pub(crate) following: Following,
 }
 
 /// Runs one step of a kind of job.

@@ -1,18 +1,25 @@
 //! The outbox relay: publishes committed messages that are due.
 //!
-//! The commit that made a row wakes it; it also polls, since a hint can be lost and a
-//! row may become due with time. Several relays are safe: a message that is published
+//! What this process has accepted it is handed in memory, with the rows held back in the
+//! store meanwhile. What others have accepted, what was put off and what a relay left
+//! behind it takes from the store: when a hint comes, when a row becomes due, and every
+//! second, since a hint can be lost. Several relays are safe: a message that is published
 //! twice is claimed once.
+//!
+//! Messages are marked as sent a while after they were, in one go. By then most of them
+//! are done with and have no row any more.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use quaestor_core::clock::Time;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::ids::OutboxId;
 use quaestor_core::jobs::{ChatPayload, Step};
 use quaestor_core::ports::queue::{Durability, Published};
 use quaestor_core::ports::store::OutboxRow;
+use quaestor_core::wake::HELD;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -22,12 +29,14 @@ use crate::decision::BoxError;
 
 /// How many rows are read and published at a time.
 const BATCH: u32 = 256;
-/// How long a relay has for publishing what it took, before another one may.
-const HELD: Duration = Duration::from_secs(15);
 /// The net under lost hints.
 const POLL: Duration = Duration::from_secs(1);
 /// How long a full queue or an unavailable store is left alone.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long after it was published a message is marked as sent: well within [`HELD`].
+const MARK_AFTER: Duration = Duration::from_secs(1);
+/// Messages that wait to be marked; at more they are marked at once.
+const UNMARKED: usize = 4_096;
 
 /// Publishes what is due until `stop`. At start, with a queue that forgets with its
 /// process, every unfinished row is due again: this is what makes a crash harmless.
@@ -40,7 +49,18 @@ pub async fn run_relay(context: Context, stop: CancellationToken) {
         // A broker confirms in milliseconds: meanwhile another loop takes what comes.
         Durability::Durable => 2,
     };
-    futures::future::join_all((0..loops).map(|_| relay(&context, &stop))).await;
+    let open = context.wake.open();
+    futures::future::join_all((0..loops).map(|_| Relay::new(&context).run(&stop))).await;
+    drop(open);
+    // What came too late is for another relay.
+    loop {
+        let left = context.wake.take(BATCH as usize);
+        if left.is_empty() {
+            break;
+        }
+        let ids: Vec<_> = left.iter().map(|row| row.envelope.outbox_id).collect();
+        give_back(&context, &ids, Duration::ZERO).await;
+    }
 }
 
 /// Makes every unfinished job's message due again.
@@ -63,35 +83,132 @@ async fn take_up(context: &Context, stop: &CancellationToken) {
     }
 }
 
-async fn relay(context: &Context, stop: &CancellationToken) {
-    let mut sent = Vec::new();
-    while !stop.is_cancelled() {
-        let pause = match publish_due(context, &mut sent).await {
-            Ok(Progress::Published) => continue,
-            Ok(Progress::QueueFull) => Some(PAUSE),
-            Ok(Progress::Idle) => None,
+/// One loop of the relay.
+struct Relay<'a> {
+    context: &'a Context,
+    /// When the store is looked at next, unless a hint comes before.
+    look_at: Time,
+    /// What was published and is not marked yet, and when the first of it was.
+    sent: Vec<OutboxId>,
+    sent_since: Time,
+}
+
+impl<'a> Relay<'a> {
+    fn new(context: &'a Context) -> Self {
+        let now = context.clock.now();
+        Self { context, look_at: now, sent: Vec::new(), sent_since: now }
+    }
+
+    async fn run(mut self, stop: &CancellationToken) {
+        let clock = &self.context.clock;
+        while !stop.is_cancelled() {
+            let pause = match self.turn().await {
+                Ok(Progress::Published) => continue,
+                Ok(Progress::QueueFull) => Some(PAUSE),
+                Ok(Progress::Idle) => None,
+                Err(error) => {
+                    error!(
+                        error = error.as_ref() as &dyn std::error::Error,
+                        "could not relay the outbox"
+                    );
+                    Some(POLL)
+                }
+            };
+            let wait = async {
+                match pause {
+                    Some(pause) => clock.sleep(pause).await,
+                    None => tokio::select! {
+                        () = self.context.wake.woken() => {}
+                        () = clock.sleep_until(self.next_turn()) => {}
+                    },
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = wait => {}
+            }
+        }
+        self.mark().await;
+    }
+
+    fn next_turn(&self) -> Time {
+        if self.sent.is_empty() { self.look_at } else { self.look_at.min(self.mark_at()) }
+    }
+
+    fn mark_at(&self) -> Time {
+        self.sent_since + delta(MARK_AFTER)
+    }
+
+    async fn turn(&mut self) -> Result<Progress, BoxError> {
+        let now = self.context.clock.now();
+        if self.sent.len() >= UNMARKED || (!self.sent.is_empty() && self.mark_at() <= now) {
+            self.mark().await;
+        }
+        let fresh = self.context.wake.take(BATCH as usize);
+        if !fresh.is_empty() {
+            return self.publish(fresh).await;
+        }
+        if !self.context.wake.take_hint() && self.look_at > now {
+            return Ok(Progress::Idle);
+        }
+        let rows = self.context.store.outbox_take(now, now + delta(HELD), BATCH).await?;
+        if rows.is_empty() {
+            let poll_at = now + delta(POLL);
+            let due_at = self.context.store.outbox_next_due().await?;
+            self.look_at = due_at.map_or(poll_at, |due| due.min(poll_at));
+            return Ok(Progress::Idle);
+        }
+        // There may be more.
+        self.look_at = now;
+        self.publish(rows).await
+    }
+
+    async fn publish(&mut self, rows: Vec<OutboxRow>) -> Result<Progress, BoxError> {
+        let context = self.context;
+        tell_queued(context, &rows).await;
+        let ids: Vec<_> = rows.iter().map(|row| row.envelope.outbox_id).collect();
+        let messages = rows.into_iter().map(|row| row.envelope).collect();
+        let published = match context.queue.publish(messages).await {
+            Ok(published) => published,
             Err(error) => {
-                error!(
-                    error = error.as_ref() as &dyn std::error::Error,
-                    "could not relay the outbox"
-                );
-                Some(POLL)
+                give_back(context, &ids, PAUSE).await;
+                return Err(error.into());
             }
         };
-        let wait = async {
-            match pause {
-                Some(pause) => context.clock.sleep(pause).await,
-                None => wait_for_work(context).await,
+        if self.sent.is_empty() {
+            self.sent_since = context.clock.now();
+        }
+        let mut unsent = Vec::new();
+        for (id, published) in ids.into_iter().zip(published) {
+            metrics::counter!("quaestor_published_total", "outcome" => published.as_str())
+                .increment(1);
+            match published {
+                Published::Confirmed => self.sent.push(id),
+                Published::Full | Published::Unconfirmed => unsent.push(id),
+                // It stays held, and is tried again when it no longer is: somebody has to
+                // mend the broker meanwhile.
+                Published::Unroutable => error!(
+                    "the queue has no place for message {id}: `quaestor topology check` tells \
+                     what is missing, `quaestor topology apply` makes it"
+                ),
             }
-        };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = wait => {}
+        }
+        failpoint::hit("relay.after_publish");
+        if unsent.is_empty() {
+            Ok(Progress::Published)
+        } else {
+            give_back(context, &unsent, PAUSE).await;
+            Ok(Progress::QueueFull)
         }
     }
-    if let Err(error) = context.store.outbox_sent(&sent, context.clock.now()).await {
-        // They are published once more, and claimed once.
-        warn!(error = &error as &dyn std::error::Error, "could not mark messages as sent");
+
+    /// Marks what was published. Where that fails it is published once more when it is no
+    /// longer held, and claimed once.
+    async fn mark(&mut self) {
+        let sent = std::mem::take(&mut self.sent);
+        if let Err(error) = self.context.store.outbox_sent(&sent, self.context.clock.now()).await {
+            warn!(error = &error as &dyn std::error::Error, "could not mark messages as sent");
+        }
     }
 }
 
@@ -101,55 +218,8 @@ enum Progress {
     Idle,
 }
 
-/// Publishes what is due. `sent` is what was published before and is not marked yet: that
-/// is done beside the next look, since nobody waits for it.
-async fn publish_due(context: &Context, sent: &mut Vec<OutboxId>) -> Result<Progress, BoxError> {
-    let now = context.clock.now();
-    let hold_until = now + TimeDelta::from_std(HELD).unwrap_or(TimeDelta::zero());
-    let (rows, marked) = tokio::join!(
-        context.store.outbox_take(now, hold_until, BATCH),
-        context.store.outbox_sent(sent, now)
-    );
-    sent.clear();
-    if let Err(error) = marked {
-        // They are published again once they are no longer held. What was taken goes on.
-        warn!(error = &error as &dyn std::error::Error, "could not mark messages as sent");
-    }
-    let rows = rows?;
-    if rows.is_empty() {
-        return Ok(Progress::Idle);
-    }
-    tell_queued(context, &rows).await;
-    let ids: Vec<_> = rows.iter().map(|row| row.envelope.outbox_id).collect();
-    let messages = rows.into_iter().map(|row| row.envelope).collect();
-    let published = match context.queue.publish(messages).await {
-        Ok(published) => published,
-        Err(error) => {
-            give_back(context, &ids).await;
-            return Err(error.into());
-        }
-    };
-    let mut unsent = Vec::new();
-    for (id, published) in ids.into_iter().zip(published) {
-        metrics::counter!("quaestor_published_total", "outcome" => published.as_str()).increment(1);
-        match published {
-            Published::Confirmed => sent.push(id),
-            Published::Full | Published::Unconfirmed => unsent.push(id),
-            // It stays held, and is tried again when it no longer is: somebody has to mend
-            // the broker meanwhile.
-            Published::Unroutable => error!(
-                "the queue has no place for message {id}: `quaestor topology check` tells what \
-                 is missing, `quaestor topology apply` makes it"
-            ),
-        }
-    }
-    failpoint::hit("relay.after_publish");
-    if unsent.is_empty() {
-        Ok(Progress::Published)
-    } else {
-        give_back(context, &unsent).await;
-        Ok(Progress::QueueFull)
-    }
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::zero())
 }
 
 /// Appends `queued` for jobs that no worker had yet. It stands before the message is
@@ -175,7 +245,9 @@ async fn ring(context: &Context, rows: &[OutboxRow]) {
         .filter(|row| row.attempt == 0 && row.envelope.step == Step::ChatRetrieve)
         .filter_map(|row| {
             let payload = ChatPayload::deserialize(&row.envelope.payload).ok()?;
-            Some(context.events.ring(row.envelope.workspace_id, payload.conversation_id))
+            let OutboxRow { envelope, .. } = row;
+            let (workspace, conversation) = (envelope.workspace_id, payload.conversation_id);
+            Some(context.events.ring(workspace, conversation, envelope.job_id))
         });
     for rung in futures::future::join_all(rings).await {
         if let Err(error) = rung {
@@ -186,25 +258,9 @@ async fn ring(context: &Context, rows: &[OutboxRow]) {
 
 /// What could not be published is due again after a pause. Should this fail, it is due
 /// once it is no longer held.
-async fn give_back(context: &Context, unsent: &[OutboxId]) {
-    let due_at = context.clock.now() + TimeDelta::from_std(PAUSE).unwrap_or(TimeDelta::zero());
+async fn give_back(context: &Context, unsent: &[OutboxId], pause: Duration) {
+    let due_at = context.clock.now() + delta(pause);
     if let Err(error) = context.store.outbox_give_back(unsent, due_at).await {
         warn!(error = &error as &dyn std::error::Error, "could not give messages back");
-    }
-}
-
-async fn wait_for_work(context: &Context) {
-    let poll_at = context.clock.now() + TimeDelta::from_std(POLL).unwrap_or(TimeDelta::zero());
-    let due_at = match context.store.outbox_next_due().await {
-        Ok(Some(due)) => due.min(poll_at),
-        Ok(None) => poll_at,
-        Err(error) => {
-            warn!(error = &error as &dyn std::error::Error, "could not read the next due time");
-            poll_at
-        }
-    };
-    tokio::select! {
-        () = context.wake.notified() => {}
-        () = context.clock.sleep_until(due_at) => {}
     }
 }

@@ -1,5 +1,9 @@
 //! The worker loop: takes messages, claims jobs, runs handlers, settles what came out.
 //!
+//! A step that ends by handing its job on may be followed by the next one at once, in the
+//! same process, where that has a slot for it: no message, no second claim, and what the
+//! first has read need not be read again.
+//!
 //! Stopping has two phases. When `Drain::begin` is cancelled, no more messages are taken
 //! and running jobs go on. When they have not ended within the drain time, they are
 //! handed back: queued again, without harm, for the next worker.
@@ -18,6 +22,7 @@ use quaestor_core::ports::store::{
     Advance, Claim, ClaimOutcome, ClaimRequest, Claimed, Heartbeat, StoreError,
 };
 use quaestor_core::problem::Problem;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span, warn};
@@ -25,6 +30,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::context::Context;
 use crate::decision::{Decision, Outcome, pause_before_retry};
 use crate::emitter::Emitter;
+use crate::following::{Carried, Following, Next};
 use crate::registry::{Registry, Running};
 use crate::sweep::deadline_passed;
 
@@ -35,25 +41,35 @@ pub struct Drain {
     pub begin: CancellationToken,
 }
 
+/// What the tasks of one process share.
+#[derive(Clone)]
+struct Worker {
+    context: Context,
+    registry: Arc<Registry>,
+    following: Following,
+    stop: CancellationToken,
+    /// Cancelled when the drain time is over.
+    hand_back: CancellationToken,
+    running: TaskTracker,
+}
+
 /// Takes and runs the given steps until drained. Returns when no job is running any more.
 pub async fn run_workers(context: Context, steps: Vec<Step>, drain: Drain) {
-    let registry = Arc::new(Registry::of_all());
-    let running = TaskTracker::new();
-    // Cancelled when the drain time is over.
-    let hand_back = CancellationToken::new();
+    let worker = Worker {
+        following: Following::new(&steps, &context.settings.slots, drain.begin.clone()),
+        context,
+        registry: Arc::new(Registry::of_all()),
+        stop: drain.begin,
+        hand_back: CancellationToken::new(),
+        running: TaskTracker::new(),
+    };
     let consumers = TaskTracker::new();
     for step in steps {
-        consumers.spawn(consume(
-            context.clone(),
-            Arc::clone(&registry),
-            step,
-            drain.begin.clone(),
-            hand_back.clone(),
-            running.clone(),
-        ));
+        consumers.spawn(consume(worker.clone(), step));
     }
     consumers.close();
     consumers.wait().await;
+    let Worker { context, hand_back, running, .. } = worker;
     running.close();
     tokio::select! {
         () = running.wait() => return,
@@ -64,22 +80,16 @@ pub async fn run_workers(context: Context, steps: Vec<Step>, drain: Drain) {
     running.wait().await;
 }
 
-async fn consume(
-    context: Context,
-    registry: Arc<Registry>,
-    step: Step,
-    stop: CancellationToken,
-    hand_back: CancellationToken,
-    running: TaskTracker,
-) {
+async fn consume(worker: Worker, step: Step) {
+    let context = &worker.context;
     let slots = context.settings.slots.of(step);
-    'reconnect: while !stop.is_cancelled() {
+    'reconnect: while !worker.stop.is_cancelled() {
         let mut consumer = match context.queue.consume(step, slots).await {
             Ok(consumer) => consumer,
             Err(error) => {
                 error!(job.step = %step, error = &error as &dyn std::error::Error, "could not consume {step}");
                 tokio::select! {
-                    () = stop.cancelled() => break 'reconnect,
+                    () = worker.stop.cancelled() => break 'reconnect,
                     () = context.clock.sleep(std::time::Duration::from_secs(1)) => continue 'reconnect,
                 }
             }
@@ -87,71 +97,167 @@ async fn consume(
         loop {
             let delivery = tokio::select! {
                 biased;
-                () = stop.cancelled() => break 'reconnect,
+                () = worker.stop.cancelled() => break 'reconnect,
                 delivery = consumer.next() => delivery,
             };
             let Some(delivery) = delivery else { continue 'reconnect };
-            let envelope = delivery.envelope.clone();
+            let envelope = &delivery.envelope;
             let span = info_span!(
                 "job",
                 job.id = %envelope.job_id,
                 job.step = %envelope.step,
                 workspace.id = %envelope.workspace_id,
             );
-            let context = context.clone();
-            let registry = Arc::clone(&registry);
-            let hand_back = hand_back.clone();
-            running.spawn(
-                async move { run_delivery(&context, &registry, delivery, hand_back).await }
-                    .instrument(span),
-            );
+            let task = worker.clone();
+            worker.running.spawn(async move { task.run_delivery(delivery).await }.instrument(span));
         }
     }
 }
 
-/// Deals with one message from claim to acknowledgement.
-async fn run_delivery(
-    context: &Context,
-    registry: &Registry,
-    delivery: Delivery,
-    hand_back: CancellationToken,
-) {
-    let envelope = delivery.envelope.clone();
-    let settled = match claim(context, &envelope).await {
-        Ok(ClaimOutcome::Claimed(claimed)) => {
-            failpoint::hit("worker.after_claim");
-            run_claimed(context, registry, &envelope, *claimed, hand_back).await;
-            failpoint::hit("worker.before_ack");
-            true
+impl Worker {
+    /// Deals with one message, and with the steps that follow at once. Wishes to cancel
+    /// are listened to all the while.
+    async fn run_delivery(&self, delivery: Delivery) {
+        let envelope = delivery.envelope.clone();
+        let wish = Notify::new();
+        let listen = async {
+            loop {
+                let (workspace, job) = (envelope.workspace_id, envelope.job_id);
+                self.context.events.cancel_requested(workspace, job).await;
+                wish.notify_one();
+            }
+        };
+        let deal = async {
+            let mut next = self.settle_delivery(delivery, &envelope, &wish).await;
+            while let Some((claimed, follow)) = next {
+                next = self.run_claimed(&envelope, claimed, Some(follow), &wish).await;
+            }
+        };
+        tokio::select! {
+            () = deal => {}
+            () = listen => {}
         }
-        Ok(ClaimOutcome::Ended { job }) => {
-            // A worker died between its commit and its event: tell the watchers now.
-            tell_end(context, &envelope, &job).await;
-            true
+    }
+
+    /// Deals with one message from claim to acknowledgement. Returns what follows.
+    async fn settle_delivery(
+        &self,
+        delivery: Delivery,
+        envelope: &Envelope,
+        wish: &Notify,
+    ) -> Option<(Claimed, Next)> {
+        let context = &self.context;
+        let mut next = None;
+        let settled = match claim(context, envelope).await {
+            Ok(ClaimOutcome::Claimed(claimed)) => {
+                failpoint::hit("worker.after_claim");
+                next = self.run_claimed(envelope, *claimed, None, wish).await;
+                failpoint::hit("worker.before_ack");
+                true
+            }
+            Ok(ClaimOutcome::Ended { job }) => {
+                // A worker died between its commit and its event: tell the watchers now.
+                tell_end(context, envelope, &job).await;
+                true
+            }
+            Ok(ClaimOutcome::Cancelled { attempt }) => {
+                emitter(context, envelope, attempt).emit(Event::Cancelled).await;
+                true
+            }
+            Ok(ClaimOutcome::Stale) => true,
+            Ok(ClaimOutcome::Held { until }) => {
+                info!(job.held_until = %until, "job {} is held by another worker", envelope.job_id);
+                // The sweep queues it again should that worker be gone when its lease ends.
+                true
+            }
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not claim job {}", envelope.job_id
+                );
+                context.clock.sleep(pause_before_retry(1)).await;
+                false
+            }
+        };
+        let result = if settled { delivery.ack().await } else { delivery.give_back().await };
+        if let Err(error) = result {
+            // The message comes again, and the claim will say that there is nothing to do.
+            warn!(error = &error as &dyn std::error::Error, "could not settle a message");
         }
-        Ok(ClaimOutcome::Cancelled { attempt }) => {
-            emitter(context, &envelope, attempt).emit(Event::Cancelled).await;
-            true
-        }
-        Ok(ClaimOutcome::Stale) => true,
-        Ok(ClaimOutcome::Held { until }) => {
-            info!(job.held_until = %until, "job {} is held by another worker", envelope.job_id);
-            // The sweep queues it again should that worker be gone when its lease ends.
-            true
-        }
-        Err(error) => {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "could not claim job {}", envelope.job_id
-            );
-            context.clock.sleep(pause_before_retry(1)).await;
-            false
-        }
-    };
-    let result = if settled { delivery.ack().await } else { delivery.give_back().await };
-    if let Err(error) = result {
-        // The message comes again, and the claim will say that there is nothing to do.
-        warn!(error = &error as &dyn std::error::Error, "could not settle a message");
+        next
+    }
+
+    /// Runs a claimed step and settles it. Returns the step that follows at once.
+    async fn run_claimed(
+        &self,
+        envelope: &Envelope,
+        claimed: Claimed,
+        follows: Option<Next>,
+        wish: &Notify,
+    ) -> Option<(Claimed, Next)> {
+        let context = &self.context;
+        let started_at = context.clock.now();
+        let claim = claimed.claim.clone();
+        // The slot is held until the step has ended.
+        let (_slot, cancel, carried) = match follows {
+            Some(Next { slot, cancel, carried, .. }) => (Some(slot), cancel, carried),
+            None => (None, CancellationToken::new(), Carried::Nothing),
+        };
+        let job = Running {
+            workspace: envelope.workspace_id,
+            claim: claim.clone(),
+            emitter: emitter(context, envelope, claim.attempt),
+            cancel,
+            carried,
+            following: self.following.clone(),
+        };
+        let first = if claimed.restarted {
+            Event::Restarted { attempt: claim.attempt }
+        } else {
+            Event::Started { attempt: claim.attempt }
+        };
+        job.emitter.emit(first).await;
+
+        let result = if claimed.step_attempt > context.settings.max_step_attempts {
+            Err(Decision::Fail(too_many_attempts(claimed.step_attempt - 1)))
+        } else if claimed.deadline.is_some_and(|deadline| deadline <= started_at) {
+            Err(Decision::Fail(deadline_passed()))
+        } else {
+            match self.registry.of(claim.step) {
+                Some(handler) => {
+                    tokio::select! {
+                        // The result first: work that is done is not thrown away.
+                        biased;
+                        result = handler(context, &job, claimed.payload.clone()) => result,
+                        () = watch_over(context, &job, wish) => Err(Decision::Fenced),
+                        () = self.hand_back.cancelled() => {
+                            give_step_back(context, &job, &claimed).await;
+                            return None;
+                        }
+                    }
+                }
+                None => Err(Decision::Fail(Problem::new(
+                    "unknown_step",
+                    "No worker knows this step",
+                    format!("this version has no handler for {}", claim.step),
+                ))),
+            }
+        };
+        let mut next: Option<Next> = None;
+        let outcome = match result {
+            Ok(Outcome::Followed(follow)) => {
+                next = Some(*follow);
+                "followed"
+            }
+            result => settle(context, &job, &claimed, result).await,
+        };
+        let seconds = (context.clock.now() - started_at).num_microseconds().unwrap_or(0);
+        #[expect(clippy::cast_precision_loss, reason = "a duration for a histogram")]
+        metrics::histogram!("quaestor_step_seconds", "step" => claim.step.as_str())
+            .record(seconds as f64 / 1e6);
+        metrics::counter!("quaestor_steps_total", "step" => claim.step.as_str(), "outcome" => outcome)
+            .increment(1);
+        next.map(|next| (next.claimed(&claimed), next))
     }
 }
 
@@ -190,76 +296,13 @@ async fn tell_end(context: &Context, envelope: &Envelope, job: &Job) {
     emitter(context, envelope, job.attempt).emit(event).await;
 }
 
-/// Runs a claimed step and settles it.
-async fn run_claimed(
-    context: &Context,
-    registry: &Registry,
-    envelope: &Envelope,
-    claimed: Claimed,
-    hand_back: CancellationToken,
-) {
-    let started_at = context.clock.now();
-    let claim = claimed.claim.clone();
-    let job = Running {
-        workspace: envelope.workspace_id,
-        claim: claim.clone(),
-        emitter: emitter(context, envelope, claim.attempt),
-        cancel: CancellationToken::new(),
-    };
-    let first = if claimed.restarted {
-        Event::Restarted { attempt: claim.attempt }
-    } else {
-        Event::Started { attempt: claim.attempt }
-    };
-    job.emitter.emit(first).await;
-
-    let result = if claimed.step_attempt > context.settings.max_step_attempts {
-        Err(Decision::Fail(too_many_attempts(claimed.step_attempt - 1)))
-    } else if claimed.deadline.is_some_and(|deadline| deadline <= started_at) {
-        Err(Decision::Fail(deadline_passed()))
-    } else {
-        match registry.of(claim.step) {
-            Some(handler) => {
-                tokio::select! {
-                    // The result first: work that is done is not thrown away.
-                    biased;
-                    result = handler(context, &job, claimed.payload.clone()) => result,
-                    () = watch_over(context, &job) => Err(Decision::Fenced),
-                    () = hand_back.cancelled() => {
-                        give_step_back(context, &job, &claimed).await;
-                        return;
-                    }
-                }
-            }
-            None => Err(Decision::Fail(Problem::new(
-                "unknown_step",
-                "No worker knows this step",
-                format!("this version has no handler for {}", claim.step),
-            ))),
-        }
-    };
-    let outcome = settle(context, &job, &claimed, result).await;
-    let seconds = (context.clock.now() - started_at).num_microseconds().unwrap_or(0);
-    #[expect(clippy::cast_precision_loss, reason = "a duration for a histogram")]
-    metrics::histogram!("quaestor_step_seconds", "step" => claim.step.as_str())
-        .record(seconds as f64 / 1e6);
-    metrics::counter!("quaestor_steps_total", "step" => claim.step.as_str(), "outcome" => outcome)
-        .increment(1);
-}
-
 /// Keeps the lease while the handler runs, and passes a wish to cancel on to it. Returns
 /// only when the job is no longer ours.
-async fn watch_over(context: &Context, job: &Running) {
+async fn watch_over(context: &Context, job: &Running, wish: &Notify) {
     loop {
-        let cancel_wish = async {
-            if job.cancel.is_cancelled() {
-                std::future::pending::<()>().await;
-            }
-            context.events.cancel_requested(job.workspace, job.claim.job_id).await;
-        };
         tokio::select! {
             () = context.clock.sleep(context.settings.heartbeat) => {}
-            () = cancel_wish => {}
+            () = wish.notified() => {}
         }
         let until = lease_until(context, context.clock.now());
         match context.store.heartbeat(job.workspace, &job.claim, until).await {
@@ -289,6 +332,7 @@ fn same_step(context: &Context, job: &Running, claimed: &Claimed, due_at: Time) 
         payload: claimed.payload.clone(),
         outbox_id: context.ids.next::<OutboxId>(),
         due_at,
+        kept: None,
     }
 }
 
@@ -332,15 +376,16 @@ async fn try_settle(
     let Claim { job_id, .. } = job.claim;
     let now = context.clock.now();
     match result {
-        Ok(Outcome::Ended(event)) => {
+        Ok(Outcome::Ended(events)) => {
             failpoint::hit("worker.after_save");
-            job.emitter.emit(event).await;
+            job.emitter.emit_all(events).await;
             Ok("done")
         }
         Ok(Outcome::Advanced) => {
             context.wake.notify();
             Ok("advanced")
         }
+        Ok(Outcome::Followed(_)) => Ok("followed"),
         Ok(Outcome::SubjectGone) => {
             warn!("what job {job_id} was about was deleted before it ran");
             context.store.finish_without_subject(job.workspace, &job.claim, now).await?;

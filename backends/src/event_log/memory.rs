@@ -11,8 +11,9 @@ use futures::stream::{self, BoxStream, StreamExt};
 use quaestor_core::clock::{Clock, Time};
 use quaestor_core::events::{Event, EventId};
 use quaestor_core::ids::{ConversationId, JobId, WorkspaceId};
-use quaestor_core::ports::event_log::{Appended, EventLog, EventLogError, Watched};
-use tokio::sync::{Notify, watch};
+use quaestor_core::ports::event_log::{Appended, EventLog, EventLogError, Rung, Watched};
+use tokio::sync::{Notify, broadcast};
+use tokio_stream::wrappers::BroadcastStream;
 
 use super::job_log::{JobLog, Look};
 
@@ -45,6 +46,10 @@ impl Default for Bounds {
 }
 
 type Key = (WorkspaceId, JobId);
+type Bells = HashMap<(WorkspaceId, ConversationId), broadcast::Sender<JobId>>;
+
+/// Rings that wait for a follower; one who is slower is told to look.
+const RINGS: usize = 64;
 
 /// An event log in memory. Whoever watches keeps a position, never a buffer.
 #[derive(Clone)]
@@ -58,7 +63,7 @@ pub struct MemoryEventLog {
 struct Shared {
     logs: Mutex<Logs>,
     cancels: Mutex<HashMap<Key, Arc<Notify>>>,
-    bells: Mutex<HashMap<(WorkspaceId, ConversationId), watch::Sender<u64>>>,
+    bells: Mutex<Bells>,
 }
 
 #[derive(Default)]
@@ -93,7 +98,7 @@ impl Shared {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bells(&self) -> MutexGuard<'_, HashMap<(WorkspaceId, ConversationId), watch::Sender<u64>>> {
+    fn bells(&self) -> MutexGuard<'_, Bells> {
         self.bells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -219,9 +224,11 @@ impl EventLog for MemoryEventLog {
         &self,
         workspace: WorkspaceId,
         conversation: ConversationId,
+        job: JobId,
     ) -> Result<(), EventLogError> {
         if let Some(bell) = self.shared.bells().get(&(workspace, conversation)) {
-            bell.send_modify(|rung| *rung = rung.wrapping_add(1));
+            // An error says that nobody listens any more.
+            drop(bell.send(job));
         }
         Ok(())
     }
@@ -230,14 +237,17 @@ impl EventLog for MemoryEventLog {
         &self,
         workspace: WorkspaceId,
         conversation: ConversationId,
-    ) -> Result<BoxStream<'static, ()>, EventLogError> {
+    ) -> Result<BoxStream<'static, Rung>, EventLogError> {
         let mut bells = self.shared.bells();
         // Bells that nobody hears any more go here, so that there are never more than
         // followers.
         bells.retain(|_, bell| bell.receiver_count() > 0);
-        let heard = bells.entry((workspace, conversation)).or_default().subscribe();
+        let bell =
+            bells.entry((workspace, conversation)).or_insert_with(|| broadcast::Sender::new(RINGS));
+        let heard =
+            BroadcastStream::new(bell.subscribe()).map(|rung| rung.map_or(Rung::Look, Rung::Job));
         drop(bells);
-        Ok(tokio_stream::wrappers::WatchStream::new(heard).map(|_| ()).boxed())
+        Ok(stream::iter([Rung::Look]).chain(heard).boxed())
     }
 
     async fn ping(&self) -> Result<(), EventLogError> {

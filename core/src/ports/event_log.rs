@@ -26,6 +26,16 @@ pub enum Watched {
     Gap,
 }
 
+/// What those who follow a conversation hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rung {
+    /// A question was accepted; its job.
+    Job(JobId),
+    /// It is listened to from now on, or rings may have been missed: the store knows the
+    /// conversation's jobs.
+    Look,
+}
+
 /// Why the event log could not serve.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {action} the event log")]
@@ -82,16 +92,16 @@ pub trait EventLog: Send + Sync + std::fmt::Debug {
         &self,
         workspace: WorkspaceId,
         conversation: ConversationId,
+        job: JobId,
     ) -> Result<(), EventLogError>;
 
-    /// Follows a conversation: an item as soon as it is listened to, then one for every
-    /// ring, or fewer where they come together, and one whenever rings may have been
-    /// missed. Each says no more than "look": the store knows the jobs.
+    /// Follows a conversation: `Look` as soon as it is listened to and whenever rings may
+    /// have been missed, and `Job` for every ring.
     async fn rings(
         &self,
         workspace: WorkspaceId,
         conversation: ConversationId,
-    ) -> Result<BoxStream<'static, ()>, EventLogError>;
+    ) -> Result<BoxStream<'static, Rung>, EventLogError>;
 
     /// Whether the log serves.
     async fn ping(&self) -> Result<(), EventLogError>;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::future::{try_join, try_join_all};
+use futures::future::try_join;
 
 use super::question::Question;
 use super::rank::{Candidate, rank};
@@ -89,12 +89,10 @@ impl Searcher {
         if question.terms.is_empty() {
             return Ok((TermStats::default(), Vec::new()));
         }
-        let stats = self.store.term_stats(workspace, &question.terms).await?;
         let searches = question.searches();
         let limit = TEXT_CANDIDATES.max(limit * 2) / searches.len().max(1) as u32;
-        let found =
-            searches.iter().map(|terms| self.store.search_text(workspace, scope, terms, limit));
-        let hits = try_join_all(found).await?;
+        let (stats, hits) =
+            self.store.search_words(workspace, scope, &question.terms, &searches, limit).await?;
         Ok((stats, hits.into_iter().flatten().map(|hit| hit.chunk_id).collect()))
     }
 

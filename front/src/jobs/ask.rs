@@ -4,7 +4,8 @@
 use quaestor_core::ids::{ConversationId, JobId, MessageId};
 use quaestor_core::jobs::{ChatPayload, JobKind, NewJob, Step};
 use quaestor_core::model::Caller;
-use quaestor_core::ports::store::{AcceptQuestion, AcceptedQuestion, StoreError};
+use quaestor_core::ports::store::{AcceptQuestion, AcceptedQuestion, OutboxRow, StoreError};
+use quaestor_core::wake;
 
 use super::replay::{Accepted, remember, replay};
 use crate::app::App;
@@ -31,42 +32,48 @@ pub(crate) async fn accept_question(
         let parts: [&[u8]; 3] = [b"ask", conversation.as_bytes(), content.as_bytes()];
         remember(app, caller, key, &parts)
     });
-    if let Some(known) = replay(app, caller, key.as_ref()).await? {
-        return Ok(known);
+    // A key that is taken is found out by the acceptance itself: most are new.
+    if let Err(overloaded) = app.admit_work().await {
+        return replay(app, caller, key.as_ref()).await?.ok_or(overloaded);
     }
-
-    app.admit_work().await?;
     let front = &app.front;
     let (message_id, answer_id): (MessageId, MessageId) = (front.ids.next(), front.ids.next());
     let job_id: JobId = front.ids.next();
     let now = front.clock.now();
     let payload = ChatPayload { conversation_id, message_id, answer_id };
     let payload = serde_json::to_value(payload).map_err(|error| ApiError::internal(&error))?;
+    let promise = front.wake.promise();
+    let job = NewJob {
+        id: job_id,
+        kind: JobKind::Chat,
+        step: Step::ChatRetrieve,
+        principal_id: caller.principal_id,
+        payload,
+        batch_id: None,
+        outbox_id: front.ids.next(),
+        created_at: now,
+        held_until: promise.as_ref().map(|_| now + wake::HELD),
+        deadline: Some(now + front.settings.chat_deadline),
+        traceparent,
+    };
+    let row = OutboxRow::of(caller.workspace_id, &job);
     let question = AcceptQuestion {
         conversation_id,
         principal_id: caller.principal_id,
         message_id,
         answer_id,
         content,
-        job: NewJob {
-            id: job_id,
-            kind: JobKind::Chat,
-            step: Step::ChatRetrieve,
-            principal_id: caller.principal_id,
-            payload,
-            batch_id: None,
-            outbox_id: front.ids.next(),
-            created_at: now,
-            deadline: Some(now + front.settings.chat_deadline),
-            traceparent,
-        },
+        job,
         idempotency: key.clone(),
         audit: app.audit(caller, "question.ask", message_id),
     };
     match front.store.accept_question(caller.workspace_id, question).await {
         Ok(Some(answer)) => {
             // The relay tells `queued` and publishes.
-            front.wake.notify();
+            match promise {
+                Some(promise) => promise.keep(row),
+                None => front.wake.notify(),
+            }
             metrics::counter!("quaestor_jobs_accepted_total", "kind" => JobKind::Chat.as_str())
                 .increment(1);
             Ok(Accepted { answer, replayed: false })

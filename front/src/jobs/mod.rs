@@ -11,7 +11,7 @@ use quaestor_core::model::Caller;
 pub(crate) use ask::{Question, accept_question};
 pub(crate) use cancel::cancel_job;
 pub(crate) use replay::{Accepted, remember, replay};
-pub(crate) use watch::{WatchItem, watch_job};
+pub(crate) use watch::{WatchItem, watch_job, watch_new_job};
 
 /// Whose jobs a caller sees: its own, or everybody's for those who audit.
 pub(crate) fn visible_to(caller: &Caller) -> Option<PrincipalId> {

@@ -37,6 +37,26 @@ pub(crate) async fn watch_job(
 ) -> Result<BoxStream<'static, WatchItem>, ApiError> {
     let job = app.front.store.job(caller.workspace_id, visible_to(caller), job_id).await?;
     let job = job.ok_or_else(|| ApiError::missing("job", job_id))?;
+    let pause = if job.state.is_terminal() { GRACE } else { app.front.settings.watch_poll };
+    Ok(watch(app, caller, job_id, after, pause).await)
+}
+
+/// Watches a job of the caller's that has just been accepted, from its beginning on.
+pub(crate) async fn watch_new_job(
+    app: &App,
+    caller: &Caller,
+    job_id: JobId,
+) -> BoxStream<'static, WatchItem> {
+    watch(app, caller, job_id, None, app.front.settings.watch_poll).await
+}
+
+async fn watch(
+    app: &App,
+    caller: &Caller,
+    job_id: JobId,
+    after: Option<EventId>,
+    pause: Duration,
+) -> BoxStream<'static, WatchItem> {
     let mut watch = Watch {
         app: app.clone(),
         caller: *caller,
@@ -45,15 +65,15 @@ pub(crate) async fn watch_job(
         resumed: after.is_some(),
         log: None,
         in_gap: false,
-        pause: if job.state.is_terminal() { GRACE } else { app.front.settings.watch_poll },
+        pause,
         ended: false,
     };
     watch.open().await;
-    Ok(stream::unfold(watch, |mut watch| async move {
+    stream::unfold(watch, |mut watch| async move {
         let item = watch.next().await?;
         Some((item, watch))
     })
-    .boxed())
+    .boxed()
 }
 
 struct Watch {

@@ -10,6 +10,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{ConversationId, JobId};
+use quaestor_core::ports::event_log::Rung;
 use serde_json::Value;
 use tokio_stream::StreamMap;
 
@@ -18,7 +19,7 @@ use crate::app::App;
 use crate::auth::{Who, in_force};
 use crate::http::guard::forbidden;
 use crate::http::route::RateClass;
-use crate::jobs::{Question, WatchItem, accept_question, cancel_job, watch_job};
+use crate::jobs::{Question, WatchItem, accept_question, cancel_job, watch_job, watch_new_job};
 use crate::problem::{ApiError, Code};
 
 /// A reason must fit a control frame of 125 bytes.
@@ -42,7 +43,7 @@ pub(super) struct Session {
     who: Who,
     jobs: StreamMap<JobId, BoxStream<'static, WatchItem>>,
     /// Conversations whose questions are watched as they come, and whether that was told.
-    followed: StreamMap<ConversationId, BoxStream<'static, ()>>,
+    followed: StreamMap<ConversationId, BoxStream<'static, Rung>>,
     told_followed: HashSet<ConversationId>,
     /// Jobs whose end was told on this socket a moment ago: asking for them again tells
     /// nothing twice. Bounded by the number of subscriptions.
@@ -119,8 +120,11 @@ impl Session {
                 }
                 None => Flow::Break(None),
             },
-            Some((conversation_id, ())) = self.followed.next(), if !self.followed.is_empty() => {
-                self.look(socket, conversation_id).await
+            Some((conversation_id, rung)) = self.followed.next(), if !self.followed.is_empty() => {
+                match rung {
+                    Rung::Look => self.look(socket, conversation_id).await,
+                    Rung::Job(job_id) => self.watch_new(socket, job_id).await,
+                }
             }
             Some((job_id, item)) = self.jobs.next(), if !self.jobs.is_empty() => {
                 let frame = match &item {
@@ -241,15 +245,8 @@ impl Session {
                     Question { conversation_id, content, idempotency_key: None, traceparent: None };
                 let answer = accept_question(&self.app, &caller, question).await?.answer;
                 // Who asks here watches here.
-                match watch_job(&self.app, &caller, answer.job_id, None).await {
-                    Ok(items) => {
-                        self.jobs.insert(answer.job_id, items);
-                    }
-                    Err(error) => tracing::warn!(
-                        job.id = %answer.job_id,
-                        "an accepted question is not watched: {}", error.detail
-                    ),
-                }
+                let items = watch_new_job(&self.app, &caller, answer.job_id).await;
+                self.jobs.insert(answer.job_id, items);
                 Ok(Some(frames::accepted(request_id, &answer)))
             }
         }
@@ -266,6 +263,20 @@ impl Session {
         } else {
             Flow::Continue(())
         }
+    }
+
+    /// Watches a job that a followed conversation has just begun: it is whose the
+    /// conversation is, which was looked at when it was followed.
+    async fn watch_new(&mut self, socket: &mut WebSocket, job_id: JobId) -> Flow {
+        if self.jobs.contains_key(&job_id) || self.told.contains(&job_id) {
+            return Flow::Continue(());
+        }
+        if let Err(error) = self.room() {
+            return self.say(socket, &frames::error(None, &error)).await;
+        }
+        let items = watch_new_job(&self.app, &self.who.caller, job_id).await;
+        self.jobs.insert(job_id, items);
+        Flow::Continue(())
     }
 
     async fn watch_unfinished(&mut self, conversation_id: ConversationId) -> Result<(), ApiError> {

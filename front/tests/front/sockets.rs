@@ -139,8 +139,8 @@ async fn who_follows_a_conversation_gets_the_events_of_all_its_questions() {
     // One that is asked elsewhere is watched once the relay rings.
     let asked = world.ask(who, &things.conversation).await;
     let conversation = things.conversation.parse().unwrap();
-    world.front.events.ring(who.workspace, conversation).await.unwrap();
     let job = text(&asked, "job_id");
+    world.front.events.ring(who.workspace, conversation, job.parse().unwrap()).await.unwrap();
     assert_eq!(client.hear().await["job_id"], job.as_str());
     world.append(who, &job, answer_events()).await;
     let events = client.events(&job).await;
@@ -148,8 +148,8 @@ async fn who_follows_a_conversation_gets_the_events_of_all_its_questions() {
     // Following twice repeats nothing; what is no longer followed is not watched.
     assert_eq!(client.call(follow).await["type"], "following");
     client.say(json!({ "type": "unfollow", "conversation_id": things.conversation })).await;
-    world.ask(who, &things.conversation).await;
-    world.front.events.ring(who.workspace, conversation).await.unwrap();
+    let unheard = text(&world.ask(who, &things.conversation).await, "job_id");
+    world.front.events.ring(who.workspace, conversation, unheard.parse().unwrap()).await.unwrap();
     assert_eq!(client.call(json!({ "type": "ping" })).await["type"], "pong");
 }
 

@@ -4,7 +4,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use quaestor_core::events::{Event, EventId};
 use quaestor_core::ids::{ConversationId, JobId, WorkspaceId};
-use quaestor_core::ports::event_log::{Appended, EventLog, Watched};
+use quaestor_core::ports::event_log::{Appended, EventLog, Rung, Watched};
 use uuid::Uuid;
 
 /// Makes one test of each case. The factory is an async function that gives an empty
@@ -32,6 +32,7 @@ macro_rules! event_log_contract {
                 a_cancel_reaches_whoever_waits_for_it,
                 a_cancel_of_another_job_is_not_heard,
                 who_follows_a_conversation_hears_every_ring,
+                who_is_slow_to_hear_rings_is_told_to_look,
             ]
         );
     };
@@ -246,13 +247,44 @@ pub async fn who_follows_a_conversation_hears_every_ring(log: &dyn EventLog) {
     let mut second = log.rings(WORKSPACE, conversation).await.unwrap();
     let mut elsewhere = log.rings(WorkspaceId(Uuid::from_u128(9)), conversation).await.unwrap();
     for stream in [&mut first, &mut second, &mut elsewhere] {
-        assert_eq!(stream.next().await, Some(()), "it is listened to");
+        assert_eq!(stream.next().await, Some(Rung::Look), "it is listened to");
     }
-    for _ in 0..3 {
-        log.ring(WORKSPACE, other).await.unwrap();
-        log.ring(WORKSPACE, conversation).await.unwrap();
-        assert_eq!(first.next().await, Some(()));
-        assert_eq!(second.next().await, Some(()));
+    for number in 0..3 {
+        let (rung, unheard) = (JobId(Uuid::from_u128(100 + number)), JobId(Uuid::from_u128(99)));
+        log.ring(WORKSPACE, other, unheard).await.unwrap();
+        log.ring(WORKSPACE, conversation, rung).await.unwrap();
+        assert_eq!(first.next().await, Some(Rung::Job(rung)));
+        assert_eq!(second.next().await, Some(Rung::Job(rung)));
     }
     assert!(elsewhere.next().now_or_never().is_none(), "another workspace's is not heard");
+}
+
+/// Who was too slow for all rings is told to look, and hears those that come after.
+pub async fn who_is_slow_to_hear_rings_is_told_to_look(log: &dyn EventLog) {
+    let conversation = ConversationId(Uuid::from_u128(7));
+    let mut slow = log.rings(WORKSPACE, conversation).await.unwrap();
+    assert_eq!(slow.next().await, Some(Rung::Look));
+    for number in 0..1_000 {
+        log.ring(WORKSPACE, conversation, JobId(Uuid::from_u128(number))).await.unwrap();
+    }
+    let last = JobId(Uuid::from_u128(999));
+    let mut looked = false;
+    loop {
+        match slow.next().await {
+            Some(Rung::Look) => looked = true,
+            Some(Rung::Job(job)) if job == last => break,
+            Some(Rung::Job(_)) => {}
+            None => panic!("the rings ended"),
+        }
+        if looked && slow.next().now_or_never().is_none() {
+            break;
+        }
+    }
+    assert!(looked);
+    log.ring(WORKSPACE, conversation, JobId(Uuid::from_u128(5_000))).await.unwrap();
+    loop {
+        if slow.next().await == Some(Rung::Job(JobId(Uuid::from_u128(5_000)))) {
+            break;
+        }
+    }
 }

@@ -46,7 +46,7 @@ impl Handler for Embed {
                 .store
                 .finish_embed(job.workspace, &job.claim, document_id, version, now)
                 .await?;
-            return Ok(Outcome::Ended(Event::Done { usage: None }));
+            return Ok(Outcome::Ended(vec![Event::Done { usage: None }]));
         };
         loop {
             if job.cancel.is_cancelled() {
@@ -86,6 +86,6 @@ impl Handler for Embed {
         }
         let now = context.clock.now();
         context.store.finish_embed(job.workspace, &job.claim, document_id, version, now).await?;
-        Ok(Outcome::Ended(Event::Done { usage: None }))
+        Ok(Outcome::Ended(vec![Event::Done { usage: None }]))
     }
 }

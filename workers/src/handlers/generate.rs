@@ -10,13 +10,14 @@ use quaestor_core::failpoint;
 use quaestor_core::jobs::{ChatPayload, Step};
 use quaestor_core::model::{MessageState, Usage};
 use quaestor_core::ports::chat_model::{ChatDelta, ChatRequest, FinishReason, ModelError};
-use quaestor_core::ports::store::{Answer, NewUsage, UnfinishedAnswer};
+use quaestor_core::ports::store::{Answer, Grounding, NewUsage, QuestionContext, UnfinishedAnswer};
 use quaestor_core::problem::Problem;
 use quaestor_documents::tokens;
 use tracing::info;
 
 use crate::context::Context;
 use crate::decision::{Decision, Outcome};
+use crate::following::Carried;
 use crate::frame::Frame;
 use crate::grounding::{CitationWriter, build_citations, check_figures};
 use crate::prompt::{self, Prompt};
@@ -43,24 +44,21 @@ impl Handler for Generate {
         job: &Running,
         payload: ChatPayload,
     ) -> Result<Outcome, Decision> {
-        let (store, workspace) = (&context.store, job.workspace);
-        let earlier = context.settings.earlier_messages;
-        let Some(subject) = store
-            .question_context(workspace, payload.message_id, payload.answer_id, earlier)
-            .await?
-        else {
-            return Ok(Outcome::SubjectGone);
-        };
-        if subject.answer_state != MessageState::Pending {
-            return Ok(Outcome::SubjectGone);
-        }
-        let Some(grounding) = store.grounding(workspace, payload.answer_id).await? else {
-            return Ok(Outcome::SubjectGone);
+        let read;
+        let (subject, grounding) = match &job.carried {
+            Carried::Question(carried) => (&carried.0, &carried.1),
+            Carried::Nothing => {
+                let Some(found) = read_question(context, job, &payload).await? else {
+                    return Ok(Outcome::SubjectGone);
+                };
+                read = found;
+                (&read.0, &read.1)
+            }
         };
         if grounding.passages.is_empty() {
             return save_nothing_found(context, job, &payload).await;
         }
-        let prompt = prompt::build(&subject, &grounding, context.settings.passage_tokens);
+        let prompt = prompt::build(subject, grounding, context.settings.passage_tokens);
         let mut attempt = Writing {
             context,
             job,
@@ -75,6 +73,26 @@ impl Handler for Generate {
             Err(decision) => Err(decision),
         }
     }
+}
+
+/// The question and what was found for it; none where the answer is no longer awaited.
+async fn read_question(
+    context: &Context,
+    job: &Running,
+    payload: &ChatPayload,
+) -> Result<Option<(QuestionContext, Grounding)>, Decision> {
+    let (store, workspace) = (&context.store, job.workspace);
+    let earlier = context.settings.earlier_messages;
+    let Some(subject) =
+        store.question_context(workspace, payload.message_id, payload.answer_id, earlier).await?
+    else {
+        return Ok(None);
+    };
+    if subject.answer_state != MessageState::Pending {
+        return Ok(None);
+    }
+    let grounding = store.grounding(workspace, payload.answer_id).await?;
+    Ok(grounding.map(|grounding| (subject, grounding)))
 }
 
 enum Ended {
@@ -170,7 +188,7 @@ impl Writing<'_> {
     fn estimate(&self) -> Usage {
         Usage {
             input_tokens: self.input_tokens,
-            output_tokens: u64::from(tokens::count(self.writer.text())),
+            output_tokens: u64::from(tokens::estimate(self.writer.text())),
             cost_micros: 0,
         }
     }
@@ -201,18 +219,18 @@ impl Writing<'_> {
             .store
             .save_answer(workspace, &self.job.claim, self.payload.answer_id, answer, now)
             .await?;
-        self.job.emitter.emit(Event::Citations { citations, figures }).await;
-        Ok(Outcome::Ended(Event::Done { usage: Some(usage) }))
+        let cited = Event::Citations { citations, figures };
+        Ok(Outcome::Ended(vec![cited, Event::Done { usage: Some(usage) }]))
     }
 
     async fn end_cancelled(self) -> Result<Outcome, Decision> {
         self.end(None).await?;
-        Ok(Outcome::Ended(Event::Cancelled))
+        Ok(Outcome::Ended(vec![Event::Cancelled]))
     }
 
     async fn end_failed(self, problem: Problem) -> Result<Outcome, Decision> {
         self.end(Some(problem.clone())).await?;
-        Ok(Outcome::Ended(Event::Failed { problem }))
+        Ok(Outcome::Ended(vec![Event::Failed { problem }]))
     }
 
     async fn end(self, problem: Option<Problem>) -> Result<(), Decision> {
@@ -248,6 +266,6 @@ async fn save_nothing_found(
     };
     let now = context.clock.now();
     context.store.save_answer(job.workspace, &job.claim, payload.answer_id, answer, now).await?;
-    job.emitter.emit(Event::Citations { citations: Vec::new(), figures: Vec::new() }).await;
-    Ok(Outcome::Ended(Event::Done { usage: Some(Usage::default()) }))
+    let cited = Event::Citations { citations: Vec::new(), figures: Vec::new() };
+    Ok(Outcome::Ended(vec![cited, Event::Done { usage: Some(Usage::default()) }]))
 }

@@ -56,7 +56,7 @@ impl Handler for Ingest {
                     .store
                     .fail_ingest(job.workspace, &job.claim, &subject, problem.clone(), now)
                     .await?;
-                Ok(Outcome::Ended(Event::Failed { problem }))
+                Ok(Outcome::Ended(vec![Event::Failed { problem }]))
             }
             Err(decision) => Err(decision),
         }
@@ -274,7 +274,7 @@ async fn finish(
     let next = next_step(context, job, payload, &summary).await?;
     let advanced = next.is_some();
     context.store.finish_ingest(job.workspace, &job.claim, subject, summary, next, now).await?;
-    Ok(if advanced { Outcome::Advanced } else { Outcome::Ended(Event::Done { usage: None }) })
+    Ok(if advanced { Outcome::Advanced } else { Outcome::Ended(vec![Event::Done { usage: None }]) })
 }
 
 /// `documents.embed`, where there is a model and the collection's vectors are its own.
@@ -313,5 +313,5 @@ async fn next_step(
         Decision::Fail(Problem::new("bad_payload", "The job cannot go on", error.to_string()))
     })?;
     let outbox_id = context.ids.next::<OutboxId>();
-    Ok(Some(Advance { step: Step::DocumentsEmbed, payload, outbox_id, due_at: now }))
+    Ok(Some(Advance { step: Step::DocumentsEmbed, payload, outbox_id, due_at: now, kept: None }))
 }

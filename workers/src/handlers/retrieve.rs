@@ -5,12 +5,13 @@ use quaestor_core::events::Event;
 use quaestor_core::ids::OutboxId;
 use quaestor_core::jobs::{ChatPayload, Step};
 use quaestor_core::model::MessageState;
-use quaestor_core::ports::store::{Advance, RetrievedPassage, ScopeFilter, SearchScope};
+use quaestor_core::ports::store::{Advance, Grounding, RetrievedPassage, ScopeFilter, SearchScope};
 use quaestor_core::problem::Problem;
 use quaestor_core::retrieval::{SearchQuery, standalone_question};
 
 use crate::context::Context;
 use crate::decision::{Decision, Outcome};
+use crate::following::{self, Carried, Next};
 use crate::registry::{Handler, Running};
 
 /// The handler of `chat.retrieve`.
@@ -44,12 +45,15 @@ impl Handler for Retrieve {
         let query = SearchQuery {
             text: question.clone(),
             scope: SearchScope {
-                collections: subject.collection_ids,
+                collections: subject.collection_ids.clone(),
                 filter: ScopeFilter::default(),
             },
             limit: context.settings.passages_per_question,
         };
         let found = context.searcher.search(job.workspace, &query).await?;
+        if job.cancel.is_cancelled() {
+            return Err(Decision::Cancelled);
+        }
         let passages: Vec<RetrievedPassage> = found
             .passages
             .iter()
@@ -58,12 +62,15 @@ impl Handler for Retrieve {
         let next_payload = serde_json::to_value(&payload).map_err(|error| {
             Decision::Fail(Problem::new("bad_payload", "The job cannot go on", error.to_string()))
         })?;
+        let slot = job.following.slot(Step::ChatGenerate);
         let next = Advance {
             step: Step::ChatGenerate,
-            payload: next_payload,
+            payload: next_payload.clone(),
             outbox_id: context.ids.next::<OutboxId>(),
             due_at: context.clock.now(),
+            kept: slot.as_ref().map(|_| following::kept(context)),
         };
+        let outbox_id = next.outbox_id;
         let count = u32::try_from(passages.len()).unwrap_or(u32::MAX);
         context
             .store
@@ -77,6 +84,16 @@ impl Handler for Retrieve {
             )
             .await?;
         job.emitter.emit(Event::Retrieved { passages: count }).await;
-        Ok(Outcome::Advanced)
+        let Some(slot) = slot else { return Ok(Outcome::Advanced) };
+        let passages = found.passages.into_iter().map(|hit| (hit.passage, hit.score)).collect();
+        let grounding = Grounding { standalone_question: question, passages };
+        Ok(Outcome::Followed(Box::new(Next {
+            slot,
+            step: Step::ChatGenerate,
+            payload: next_payload,
+            outbox_id,
+            cancel: job.cancel.clone(),
+            carried: Carried::Question(Box::new((subject, grounding))),
+        })))
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use quaestor_core::ids::{JobId, WorkspaceId};
 use redis::{FromRedisValue, PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 
@@ -12,14 +13,26 @@ use super::entry::{Entry, announced};
 /// Announcements that wait for a watcher; at one more it reads from the log instead.
 const WAITING: usize = 64;
 
+/// How a message begins that names a job: the sender's mark, the workspace and the job.
+const NAMED: &str = "job ";
+
 /// What a listener finds.
 pub(super) enum Found {
     /// Something may stand in the log that was not announced to it.
     Reread,
     /// The next announcement.
     Announced(Arc<[Entry]>),
+    /// A job that was named: one that is to be cancelled, or a followed conversation's.
+    Named(WorkspaceId, JobId),
     /// Nothing yet.
     Nothing,
+}
+
+/// What was announced.
+#[derive(Clone)]
+enum Announcement {
+    Entries(Arc<[Entry]>),
+    Named(WorkspaceId, JobId),
 }
 
 /// Where one listener gets its announcements.
@@ -31,7 +44,7 @@ pub(super) struct Place {
 }
 
 struct PlaceState {
-    waiting: VecDeque<Arc<[Entry]>>,
+    waiting: VecDeque<Announcement>,
     reread: bool,
     bound: usize,
 }
@@ -63,7 +76,7 @@ impl Place {
         self.woken.notify_one();
     }
 
-    fn announce(&self, entries: &Arc<[Entry]>) {
+    fn announce(&self, announcement: Announcement) {
         let mut state = self.state();
         if state.reread {
             return;
@@ -72,7 +85,7 @@ impl Place {
             state.reread = true;
             state.waiting.clear();
         } else {
-            state.waiting.push_back(Arc::clone(entries));
+            state.waiting.push_back(announcement);
         }
         drop(state);
         self.woken.notify_one();
@@ -84,7 +97,8 @@ impl Place {
             return Found::Reread;
         }
         match state.waiting.pop_front() {
-            Some(entries) => Found::Announced(entries),
+            Some(Announcement::Entries(entries)) => Found::Announced(entries),
+            Some(Announcement::Named(workspace, job)) => Found::Named(workspace, job),
             None => Found::Nothing,
         }
     }
@@ -93,6 +107,14 @@ impl Place {
     pub(super) async fn woken(&self) {
         self.woken.notified().await;
     }
+}
+
+/// The sender of a message that names a job, the workspace, and the job.
+fn named(payload: &Value) -> Option<(&str, WorkspaceId, JobId)> {
+    let Value::BulkString(bytes) = payload else { return None };
+    let mut words = std::str::from_utf8(bytes).ok()?.strip_prefix(NAMED)?.split(' ');
+    let (sender, workspace, job) = (words.next()?, words.next()?, words.next()?);
+    Some((sender, WorkspaceId(workspace.parse().ok()?), JobId(job.parse().ok()?)))
 }
 
 struct Channel {
@@ -128,11 +150,6 @@ impl Hub {
 
     fn changed(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The mark of this process's own messages.
-    pub(super) fn own(&self) -> &str {
-        &self.own
     }
 
     /// Listens to a channel. The place is told to read from the log as soon as the
@@ -178,29 +195,31 @@ impl Hub {
         }
         let [channel, payload] = push.data.as_slice() else { return };
         let Ok(channel) = String::from_redis_value_ref(channel) else { return };
-        if matches!(payload, Value::BulkString(bytes) if bytes == self.own.as_bytes()) {
-            return;
-        }
-        self.announce(&channel, payload);
+        let announcement = match named(payload) {
+            // The listeners here have it already.
+            Some((sender, ..)) if sender == self.own => return,
+            Some((_, workspace, job)) => Some(Announcement::Named(workspace, job)),
+            None => announced(payload).map(|entries| Announcement::Entries(entries.into())),
+        };
+        self.announce(&channel, announcement);
     }
 
-    fn announce(&self, channel: &str, payload: &Value) {
+    fn announce(&self, channel: &str, announcement: Option<Announcement>) {
         let mut channels = self.channels();
         let Some(channel) = channels.get_mut(channel) else { return };
-        match announced(payload) {
-            Some(entries) => {
-                let entries: Arc<[Entry]> = entries.into();
-                channel.places.iter().for_each(|place| place.announce(&entries));
+        for place in &channel.places {
+            match &announcement {
+                Some(announcement) => place.announce(announcement.clone()),
+                None => place.reread(),
             }
-            None => channel.places.iter().for_each(|place| place.reread()),
         }
     }
 
-    /// Wakes the listeners of a channel that are in this process.
-    pub(super) fn wake_listeners(&self, channel: &str) {
-        if let Some(channel) = self.channels().get(channel) {
-            channel.places.iter().for_each(|place| place.reread());
-        }
+    /// Names a job to the listeners of a channel that are in this process. Returns what
+    /// tells the others.
+    pub(super) fn name_job(&self, channel: &str, workspace: WorkspaceId, job: JobId) -> String {
+        self.announce(channel, Some(Announcement::Named(workspace, job)));
+        format!("{NAMED}{} {} {}", self.own, workspace.uuid().simple(), job.uuid().simple())
     }
 
     /// Returns when a channel was entered or left.

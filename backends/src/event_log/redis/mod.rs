@@ -24,7 +24,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use quaestor_core::entropy::Entropy;
 use quaestor_core::events::{Event, EventId};
 use quaestor_core::ids::{ConversationId, JobId, WorkspaceId};
-use quaestor_core::ports::event_log::{Appended, EventLog, EventLogError, Watched};
+use quaestor_core::ports::event_log::{Appended, EventLog, EventLogError, Rung, Watched};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::append::{Part, Scripts};
@@ -57,6 +57,11 @@ pub struct RedisEventLog {
     scripts: Scripts,
     numbers: Numbers,
     hub: Arc<Hub>,
+    /// The channel on which every process hears which jobs are to be cancelled: cancels
+    /// are rare, and a channel for each job that runs would be two commands for each.
+    cancels: String,
+    /// Keeps that channel subscribed to while no job runs.
+    _hears_cancels: Listening,
     _subscriber: AbortOnDropHandle<()>,
 }
 
@@ -85,7 +90,10 @@ impl RedisEventLog {
         let subscriber = Subscriber { server: server.clone(), hub: Arc::clone(&hub) };
         let ears = subscriber.connect().await.map_err(|fault| failed("subscribe to", fault))?;
         let task = TaskTracker::new().spawn(subscriber.run(ears));
+        let cancels = server.name(format_args!("cancels"));
         Ok(Self {
+            _hears_cancels: hub.listen_for_signal(&cancels),
+            cancels,
             server,
             bounds,
             scripts: Scripts::default(),
@@ -106,6 +114,17 @@ impl RedisEventLog {
     fn bell(&self, workspace: WorkspaceId, conversation: ConversationId) -> String {
         let (workspace, conversation) = (workspace.uuid().simple(), conversation.uuid().simple());
         self.server.name(format_args!("{{{workspace}:{conversation}}}:bell"))
+    }
+
+    async fn send(
+        &self,
+        channel: &str,
+        message: &str,
+        action: &'static str,
+    ) -> Result<(), EventLogError> {
+        let mut command = redis::cmd(self.publish());
+        command.arg(channel).arg(message);
+        self.server.query(&command).await.map(drop).map_err(|fault| failed(action, fault))
     }
 
     fn publish(&self) -> &'static str {
@@ -168,22 +187,23 @@ impl EventLog for RedisEventLog {
         workspace: WorkspaceId,
         job: JobId,
     ) -> Result<(), EventLogError> {
-        let channel = self.name(workspace, job, "cancel");
         // Listeners of this process hear it whether or not Redis does.
-        self.hub.wake_listeners(&channel);
-        let mut command = redis::cmd(self.publish());
-        command.arg(&channel).arg(self.hub.own());
-        let sent = self.server.query(&command).await;
-        sent.map(drop).map_err(|fault| failed("tell a cancel to", fault))
+        let named = self.hub.name_job(&self.cancels, workspace, job);
+        self.send(&self.cancels, &named, "tell a cancel to").await
     }
 
     async fn cancel_requested(&self, workspace: WorkspaceId, job: JobId) {
-        // A request that overtakes the subscription of a call that has just begun is not
-        // heard; the store has the wish, and the next heartbeat of the job finds it.
-        let channel = self.name(workspace, job, "cancel");
-        let listening = self.hub.listen_for_signal(&channel);
-        while matches!(listening.place.take(), Found::Nothing) {
-            listening.place.woken().await;
+        // A request that overtakes the subscription is not heard; the store has the wish,
+        // and the next heartbeat of the job finds it.
+        let listening = self.hub.listen_for_signal(&self.cancels);
+        loop {
+            match listening.place.take() {
+                // So many came that it may have been among them: whoever waits looks.
+                Found::Reread => return,
+                Found::Named(of, named) if (of, named) == (workspace, job) => return,
+                Found::Named(..) | Found::Announced(_) => {}
+                Found::Nothing => listening.place.woken().await,
+            }
         }
     }
 
@@ -191,27 +211,29 @@ impl EventLog for RedisEventLog {
         &self,
         workspace: WorkspaceId,
         conversation: ConversationId,
+        job: JobId,
     ) -> Result<(), EventLogError> {
         let channel = self.bell(workspace, conversation);
         // Followers of this process hear it whether or not Redis does.
-        self.hub.wake_listeners(&channel);
-        let mut command = redis::cmd(self.publish());
-        command.arg(&channel).arg(self.hub.own());
-        let sent = self.server.query(&command).await;
-        sent.map(drop).map_err(|fault| failed("ring over", fault))
+        let named = self.hub.name_job(&channel, workspace, job);
+        self.send(&channel, &named, "ring over").await
     }
 
     async fn rings(
         &self,
         workspace: WorkspaceId,
         conversation: ConversationId,
-    ) -> Result<BoxStream<'static, ()>, EventLogError> {
+    ) -> Result<BoxStream<'static, Rung>, EventLogError> {
         let listening = self.hub.listen(&self.bell(workspace, conversation));
         let next = |listening: Listening| async move {
-            while matches!(listening.place.take(), Found::Nothing) {
-                listening.place.woken().await;
-            }
-            Some(((), listening))
+            let rung = loop {
+                match listening.place.take() {
+                    Found::Named(_, job) => break Rung::Job(job),
+                    Found::Reread | Found::Announced(_) => break Rung::Look,
+                    Found::Nothing => listening.place.woken().await,
+                }
+            };
+            Some((rung, listening))
         };
         Ok(stream::unfold(listening, next).boxed())
     }

@@ -91,7 +91,8 @@ impl Watcher {
             }
             match self.listening.place.take() {
                 Found::Announced(entries) => self.announced(&entries),
-                Found::Reread => self.reread().await,
+                // Jobs are named on channels of their own.
+                Found::Reread | Found::Named(..) => self.reread().await,
                 Found::Nothing => self.wait().await,
             }
         }

@@ -255,24 +255,18 @@ async fn context(
     let asked = sqlx::query(concat!(
         "SELECT ",
         message_columns!(),
-        ", c.collection_ids FROM messages m JOIN conversations c ON c.id = m.conversation_id
+        ", c.collection_ids, a.state AS answer_state
+          FROM messages m JOIN conversations c ON c.id = m.conversation_id
+          JOIN messages a ON a.id = $3 AND a.workspace_id = $1 AND a.question_id = m.id
           WHERE m.workspace_id = $1 AND m.id = $2 AND m.role = 'user'"
     ))
     .bind(workspace.uuid())
     .bind(question.uuid())
+    .bind(answer.uuid())
     .fetch_optional(&mut *connection)
     .await?;
     let Some(asked) = asked else { return Ok(None) };
-    let answered = sqlx::query(
-        "SELECT state FROM messages WHERE workspace_id = $1 AND id = $2 AND question_id = $3",
-    )
-    .bind(workspace.uuid())
-    .bind(answer.uuid())
-    .bind(question.uuid())
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(answered) = answered else { return Ok(None) };
-    let answer_state: MessageState = rows::message_state(&answered)?;
+    let answer_state: MessageState = rows::message_state(&asked, "answer_state")?;
     let question = rows::message(&asked)?;
 
     // A turn is a question and its finished answer.

@@ -231,8 +231,9 @@ pub(super) fn message_state_name(state: MessageState) -> &'static str {
     }
 }
 
-pub(super) fn message_state(row: &DbRow) -> Result<MessageState, Fault> {
-    let state: String = row.try_get("state")?;
+/// The state of a message, from the column of this name.
+pub(super) fn message_state(row: &DbRow, column: &str) -> Result<MessageState, Fault> {
+    let state: String = row.try_get(column)?;
     [MessageState::Pending, MessageState::Done, MessageState::Failed, MessageState::Cancelled]
         .into_iter()
         .find(|known| message_state_name(*known) == state)
@@ -266,7 +267,7 @@ pub(super) fn message(row: &DbRow) -> Result<Message, Fault> {
             "assistant" => MessageRole::Assistant,
             _ => return Err(corrupt("message", role)),
         },
-        state: message_state(row)?,
+        state: message_state(row, "state")?,
         content: row.try_get("content")?,
         citations: from_json(row, "citations")?,
         figures: from_json(row, "figures")?,

@@ -6,7 +6,7 @@ use quaestor_core::ports::store::{Advance, Claim, StoreError};
 
 use super::dialect::DbConnection;
 use super::fault::Fault;
-use super::{outbox, rows};
+use super::{outbox, relay, rows};
 
 /// Ends the claim and makes the job wait for the due time of `next`, with the reason.
 pub(super) async fn put_off(
@@ -41,24 +41,37 @@ async fn go_on(
 ) -> Result<(), Fault> {
     let moved = sqlx::query(
         "UPDATE jobs SET state = $5, step = $6, payload = $7, reason = $8, until = $9,
-             step_attempt = CASE WHEN step = $6 THEN step_attempt ELSE 0 END,
-             lease_until = NULL, worker_id = NULL, updated_at = $10
+             attempt = attempt + $11,
+             step_attempt = CASE WHEN step = $6 THEN step_attempt ELSE 0 END + $11,
+             lease_until = $12, worker_id = $13, updated_at = $10
          WHERE workspace_id = $1 AND id = $2 AND attempt = $3 AND step = $4 AND state = 'running'",
     )
     .bind(workspace.uuid())
     .bind(claim.job_id.uuid())
     .bind(i64::from(claim.attempt))
     .bind(claim.step.as_str())
-    .bind(if reason.is_some() { "waiting" } else { "queued" })
+    .bind(match (reason, next.kept) {
+        (Some(_), _) => "waiting",
+        (None, Some(_)) => "running",
+        (None, None) => "queued",
+    })
     .bind(next.step.as_str())
     .bind(rows::to_json(&next.payload)?)
     .bind(reason.map(str::to_owned))
     .bind(reason.map(|_| rows::micros(next.due_at)))
     .bind(rows::micros(now))
+    .bind(i64::from(next.kept.is_some()))
+    .bind(next.kept.map(|kept| rows::micros(kept.lease_until)))
+    .bind(next.kept.map(|kept| kept.worker.uuid()))
     .execute(&mut *tx)
     .await?;
     if moved.rows_affected() == 0 {
         return Err(StoreError::Fenced.into());
     }
-    outbox::put(tx, workspace, claim.job_id, next.outbox_id, now, next.due_at).await
+    outbox::put(tx, workspace, claim.job_id, next.outbox_id, now, next.due_at).await?;
+    if next.kept.is_some() {
+        // Nobody waits for its message.
+        relay::mark_sent(tx, &[next.outbox_id], now).await?;
+    }
+    Ok(())
 }

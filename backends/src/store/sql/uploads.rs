@@ -160,5 +160,6 @@ pub(super) async fn add_job(
     .bind(rows::micros(job.created_at))
     .execute(&mut *tx)
     .await?;
-    outbox::put(tx, workspace, job.id, job.outbox_id, job.created_at, job.created_at).await
+    let due_at = job.held_until.unwrap_or(job.created_at);
+    outbox::put(tx, workspace, job.id, job.outbox_id, job.created_at, due_at).await
 }

@@ -12,7 +12,7 @@ use quaestor_contracts::event_log_contract;
 use quaestor_core::clock::{Clock, SystemClock};
 use quaestor_core::events::{Event, EventId};
 use quaestor_core::ids::{ConversationId, JobId, WorkspaceId};
-use quaestor_core::ports::event_log::{Appended, EventLog, EventLogError, Watched};
+use quaestor_core::ports::event_log::{Appended, EventLog, EventLogError, Rung, Watched};
 use tokio::time::timeout;
 
 use super::own_server::OwnServer;
@@ -84,15 +84,16 @@ impl EventLog for OnCluster {
         &self,
         workspace: WorkspaceId,
         conversation: ConversationId,
+        job: JobId,
     ) -> Result<(), EventLogError> {
-        self.log.ring(workspace, conversation).await
+        self.log.ring(workspace, conversation, job).await
     }
 
     async fn rings(
         &self,
         workspace: WorkspaceId,
         conversation: ConversationId,
-    ) -> Result<BoxStream<'static, ()>, EventLogError> {
+    ) -> Result<BoxStream<'static, Rung>, EventLogError> {
         self.log.rings(workspace, conversation).await
     }
 
@@ -109,7 +110,8 @@ async fn the_channels_are_sharded_and_a_cut_connection_loses_nothing() {
     let mut watcher = log.watch(WORKSPACE, JOB, None).await.unwrap();
     log.append(WORKSPACE, JOB, 0, vec![Event::Queued]).await.unwrap();
     watcher.next().await;
-    assert_eq!(node.admin::<Vec<String>>("PUBSUB SHARDCHANNELS").await.len(), 1);
+    // The job's, and the one of cancels.
+    assert_eq!(node.admin::<Vec<String>>("PUBSUB SHARDCHANNELS").await.len(), 2);
     assert_eq!(node.admin::<Vec<String>>("PUBSUB CHANNELS").await.len(), 0);
     let writing = async {
         for number in 0..300 {

@@ -37,10 +37,11 @@ async fn a_thousand_watchers_share_one_subscription() {
     let listening: String = own.admin("CLIENT LIST TYPE pubsub").await;
     assert_eq!(listening.lines().count(), 1, "{listening}");
     let channels: Vec<String> = own.admin("PUBSUB CHANNELS").await;
-    assert_eq!(channels.len(), 500);
+    // And the one of cancels, which is always listened to.
+    assert_eq!(channels.len(), 501);
     drop(watchers);
     let left = async {
-        while !own.admin::<Vec<String>>("PUBSUB CHANNELS").await.is_empty() {
+        while own.admin::<Vec<String>>("PUBSUB CHANNELS").await.len() > 1 {
             SystemClock.sleep(Duration::from_millis(5)).await;
         }
     };

@@ -147,7 +147,8 @@ pub trait ChatStore: Send + Sync {
         earlier: u32,
     ) -> Result<Option<QuestionContext>, StoreError>;
 
-    /// Keeps what was retrieved and advances the job, in one transaction.
+    /// Keeps what was retrieved and advances the job, in one transaction. Where the next
+    /// step is kept, the claim that holds from then on is the next attempt's.
     async fn save_retrieved(
         &self,
         workspace: WorkspaceId,

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::clock::Time;
 use crate::ids::{JobId, OutboxId, WorkspaceId};
-use crate::jobs::{Envelope, Step};
+use crate::jobs::{ENVELOPE_VERSION, Envelope, NewJob, Step};
 use crate::model::{JobState, StoredKey};
 
 /// A workspace to be made.
@@ -26,6 +26,26 @@ pub struct OutboxRow {
     pub envelope: Envelope,
     /// The attempts its job has had; 0 if no worker ever took it.
     pub attempt: u32,
+}
+
+impl OutboxRow {
+    /// The message of a job's first step, as the store gives it once the job is accepted.
+    #[must_use]
+    pub fn of(workspace: WorkspaceId, job: &NewJob) -> Self {
+        let envelope = Envelope {
+            v: ENVELOPE_VERSION,
+            outbox_id: job.outbox_id,
+            job_id: job.id,
+            step: job.step,
+            workspace_id: workspace,
+            principal_id: job.principal_id,
+            payload: job.payload.clone(),
+            traceparent: job.traceparent.clone(),
+            enqueued_at: job.created_at,
+            deadline: job.deadline,
+        };
+        Self { envelope, attempt: 0 }
+    }
 }
 
 /// A job that a sweep has ended.

@@ -98,6 +98,19 @@ pub struct Advance {
     pub outbox_id: OutboxId,
     /// When it is due: now, for a step that need not wait.
     pub due_at: Time,
+    /// Who goes on with it at once; none where whoever takes its message does.
+    pub kept: Option<Kept>,
+}
+
+/// The worker that ran one step goes on with the next, which then needs no message: the
+/// job stays claimed, by the attempt after the one that ended. Should the worker die, its
+/// lease runs out, and the step is queued like any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Who goes on.
+    pub worker: WorkerId,
+    /// When the claim lapses unless it is extended.
+    pub lease_until: Time,
 }
 
 /// The answer to a heartbeat.

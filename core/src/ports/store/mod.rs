@@ -39,6 +39,7 @@ pub use ingest::{EmbedBatch, IngestStore, IngestSubject, NewChunk, NewPage, Pars
 pub use installation::{Installation, NewWorkspace, OutboxRow, Swept};
 pub use jobs::{
     Advance, CancelOutcome, Claim, ClaimOutcome, ClaimRequest, Claimed, Heartbeat, JobFilter, Jobs,
+    Kept,
 };
 pub use keys::{Keys, NewKey};
 pub use search::{ScopeFilter, Search, SearchScope, TermStats, TextHit, VectorHit};

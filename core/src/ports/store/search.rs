@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
+use futures::future::try_join_all;
 
 use super::StoreError;
 use crate::ids::{ChunkId, CollectionId, DocumentId, GenerationId, WorkspaceId};
@@ -77,6 +78,21 @@ pub trait Search: Send + Sync {
         terms: &[String],
         limit: u32,
     ) -> Result<Vec<TextHit>, StoreError>;
+
+    /// Both at once: how common `terms` are, and the best chunks for each of `searches`,
+    /// at most `limit` for each.
+    async fn search_words(
+        &self,
+        workspace: WorkspaceId,
+        scope: &SearchScope,
+        terms: &[String],
+        searches: &[Vec<String>],
+        limit: u32,
+    ) -> Result<(TermStats, Vec<Vec<TextHit>>), StoreError> {
+        let stats = self.term_stats(workspace, terms).await?;
+        let found = searches.iter().map(|terms| self.search_text(workspace, scope, terms, limit));
+        Ok((stats, try_join_all(found).await?))
+    }
 
     /// The current generations of the scope's collections.
     async fn generations(

@@ -150,6 +150,7 @@ fn new_file(
         sha256: file.stored.sha256,
         object_key: file.key.as_str().to_owned(),
         job: NewJob {
+            held_until: None,
             id: job_id,
             kind: JobKind::Documents,
             step: Step::DocumentsIngest,

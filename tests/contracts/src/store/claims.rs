@@ -9,7 +9,7 @@ use quaestor_core::ids::PrincipalId;
 use quaestor_core::jobs::{JobKind, Step};
 use quaestor_core::model::{DocumentStatus, Job, JobState, MessageState, PageRequest};
 use quaestor_core::ports::store::{
-    CancelOutcome, Claim, ClaimOutcome, Heartbeat, JobFilter, StoreError,
+    CancelOutcome, Claim, ClaimOutcome, Heartbeat, JobFilter, Kept, StoreError,
 };
 use quaestor_core::problem::Problem;
 
@@ -86,6 +86,39 @@ pub async fn every_claim_raises_the_attempt_and_a_next_step_counts_anew(f: Fixtu
     assert_eq!(second.claim.step, Step::ChatGenerate);
     assert_eq!((second.claim.attempt, second.step_attempt, second.restarted), (2, 1, false));
     assert_eq!(second.payload, serde_json::json!({"step": 2}));
+}
+
+pub async fn a_kept_step_needs_no_message(f: Fixture) {
+    let conversation = f.conversation().await;
+    let asked = f.ask(conversation, "why?").await;
+    let first = f.claim(asked.job_id).await.claim;
+    let until: Time = f.now() + LEASE;
+    let mut next = f.advance(Step::ChatGenerate, serde_json::json!({"step": 2}));
+    next.kept = Some(Kept { worker: f.id(), lease_until: until });
+    let kept = Claim {
+        step: Step::ChatGenerate,
+        attempt: first.attempt + 1,
+        outbox_id: next.outbox_id,
+        ..first.clone()
+    };
+    let again = next.clone();
+    let save = |next| f.store.save_retrieved(f.workspace, &first, asked.answer_id, "?", &[], next);
+    save(next).await.expect("saved");
+    assert!(matches!(save(again).await, Err(StoreError::Fenced)), "the claim went on");
+    let running = job_of(&f, &kept).await;
+    assert_eq!((running.state, running.step), (JobState::Running, Step::ChatGenerate));
+    assert_eq!(running.attempt, 2);
+    assert!(f.message_of(asked.job_id).await.is_none(), "nobody waits for its message");
+    let beat = f.store.heartbeat(f.workspace, &kept, until).await.expect("answered");
+    assert_eq!(beat, Heartbeat::Held);
+    // A worker that dies leaves it to the next.
+    f.pass(LEASE);
+    assert_eq!(f.store.requeue_expired(f.now(), 9).await.expect("swept"), 1);
+    let taken = f.claim(asked.job_id).await;
+    assert_eq!((taken.claim.attempt, taken.step_attempt, taken.restarted), (3, 2, true));
+    assert_eq!(taken.payload, serde_json::json!({"step": 2}));
+    let beat = f.store.heartbeat(f.workspace, &kept, until).await.expect("answered");
+    assert_eq!(beat, Heartbeat::Lost);
 }
 
 pub async fn a_heartbeat_extends_a_held_claim_alone(f: Fixture) {

@@ -136,6 +136,7 @@ impl Fixture {
     /// A job to be accepted.
     pub fn job(&self, kind: JobKind, step: Step) -> NewJob {
         NewJob {
+            held_until: None,
             id: self.id(),
             kind,
             step,
@@ -237,7 +238,7 @@ impl Fixture {
 
     /// The next step of a job.
     pub fn advance(&self, step: Step, payload: serde_json::Value) -> Advance {
-        Advance { step, payload, outbox_id: self.id(), due_at: self.now() }
+        Advance { step, payload, outbox_id: self.id(), due_at: self.now(), kept: None }
     }
 
     /// A chunk of a version; its text and its terms are the same.

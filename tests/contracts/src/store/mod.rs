@@ -78,6 +78,7 @@ macro_rules! store_contract {
             filters_narrow_what_is_found,
             a_narrow_scope_still_gives_as_many_as_were_asked_for,
             terms_are_counted_over_current_versions,
+            several_searches_at_once_find_what_each_finds_alone,
             scores_are_bm25_over_all_terms,
             equal_scores_come_in_the_order_of_ids,
             a_term_of_any_length_is_found,
@@ -115,6 +116,7 @@ macro_rules! store_contract {
             a_message_of_a_past_step_is_stale,
             an_ended_job_says_how_it_ended,
             every_claim_raises_the_attempt_and_a_next_step_counts_anew,
+            a_kept_step_needs_no_message,
             a_heartbeat_extends_a_held_claim_alone,
             a_job_put_off_waits_with_its_reason,
             a_step_handed_back_is_due_at_once,
@@ -131,6 +133,7 @@ macro_rules! store_contract {
         $crate::store_contract!(@cases $make, sweeps:
             messages_are_due_until_they_are_sent,
             a_message_that_was_taken_is_not_given_twice,
+            a_promised_message_is_held_back,
             messages_that_a_queue_lost_are_due_again,
             a_later_message_is_not_due_yet,
             after_a_restart_every_unfinished_job_is_due,

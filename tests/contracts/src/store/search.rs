@@ -158,6 +158,24 @@ pub async fn terms_are_counted_over_current_versions(f: Fixture) {
     assert_eq!((counted.chunks, counted.chunks_with), (0, vec![0]));
 }
 
+pub async fn several_searches_at_once_find_what_each_finds_alone(f: Fixture) {
+    let filings = f.collection("filings").await;
+    f.ingest(filings, "a.txt", &["alpha beta", "alpha alpha", "gamma", "beta delta"]).await;
+    let own = |terms: &[&str]| terms.iter().map(|term| (*term).to_owned()).collect::<Vec<_>>();
+    let terms = own(&["alpha", "beta", "absent"]);
+    let searches = [terms.clone(), own(&["beta"]), own(&["delta", "gamma"]), Vec::new()];
+    for scope in [f.scope(&[filings]), f.scope(&[])] {
+        let together = f.store.search_words(f.workspace, &scope, &terms, &searches, 3).await;
+        let (stats, together) = together.expect("answered");
+        assert_eq!(stats, f.store.term_stats(f.workspace, &terms).await.expect("answered"));
+        assert_eq!(together.len(), searches.len());
+        for (found, terms) in together.iter().zip(&searches) {
+            let alone = f.store.search_text(f.workspace, &scope, terms, 3).await;
+            assert_eq!(found, &alone.expect("answered"), "{terms:?}");
+        }
+    }
+}
+
 pub async fn scores_are_bm25_over_all_terms(f: Fixture) {
     let filings = f.collection("filings").await;
     let mut texts = vec!["plain words of no interest"; 8];

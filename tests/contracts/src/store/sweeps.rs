@@ -7,7 +7,7 @@ use std::time::Duration;
 use quaestor_core::jobs::Step;
 use quaestor_core::model::{DocumentStatus, JobState, MessageState, PageRequest};
 use quaestor_core::ports::store::{
-    DocumentFilter, Heartbeat, IdempotencyKey, JobFilter, StoreError,
+    DocumentFilter, Heartbeat, IdempotencyKey, JobFilter, OutboxRow, StoreError,
 };
 
 use super::Fixture;
@@ -60,6 +60,25 @@ pub async fn a_message_that_was_taken_is_not_given_twice(f: Fixture) {
     assert_eq!(f.due(f.now(), 99).await.len(), 2, "what was sent stays sent");
     f.pass(LEASE);
     assert_eq!(f.due(f.now(), 99).await.len(), 15, "a relay that died loses nothing");
+}
+
+pub async fn a_promised_message_is_held_back(f: Fixture) {
+    let conversation = f.conversation().await;
+    let held = f.now() + LEASE;
+    let mut question = f.question(conversation, "why?");
+    question.job.held_until = Some(held);
+    let row = OutboxRow::of(f.workspace, &question.job);
+    f.store.accept_question(f.workspace, question).await.expect("accepted").expect("there");
+    let filings = f.collection("filings").await;
+    let mut upload = f.upload_of(filings, vec![f.file("a.txt", "a")]);
+    upload.files[0].job.held_until = Some(held);
+    f.store.accept_upload(f.workspace, upload).await.expect("accepted");
+    assert!(f.due(f.now(), 9).await.is_empty());
+    assert_eq!(f.store.outbox_next_due().await.expect("read"), Some(held));
+    f.pass(LEASE);
+    let due = f.due(f.now(), 9).await;
+    assert_eq!(due.len(), 2);
+    assert!(due.contains(&row), "it is what was promised");
 }
 
 pub async fn messages_that_a_queue_lost_are_due_again(f: Fixture) {

@@ -1,0 +1,99 @@
+//! Steps that follow at once on the one before, in the same process.
+//!
+//! Between two steps of a job a message costs more than the step's own writing: a publish
+//! with its confirm, a delivery, a claim, and reading again what was at hand. So a process
+//! that runs both steps goes on by itself while it has a slot. It has as many slots for
+//! this as it takes messages of the step, and where they are full, or where the step is
+//! not this process's, the step is queued.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use quaestor_core::ids::OutboxId;
+use quaestor_core::jobs::Step;
+use quaestor_core::ports::store::{Claim, Claimed, Grounding, Kept, QuestionContext};
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::{Context, Slots};
+
+/// The steps that this process goes on with, and their slots.
+#[derive(Clone, Debug)]
+pub(crate) struct Following {
+    slots: Arc<HashMap<Step, Arc<Semaphore>>>,
+    stop: CancellationToken,
+}
+
+impl Following {
+    /// Slots for each of the steps, until `stop`: then others shall go on.
+    pub(crate) fn new(steps: &[Step], slots: &Slots, stop: CancellationToken) -> Self {
+        let slots = steps
+            .iter()
+            .map(|step| (*step, Arc::new(Semaphore::new(usize::from(slots.of(*step))))))
+            .collect();
+        Self { slots: Arc::new(slots), stop }
+    }
+
+    /// A slot for the step, if it may follow at once.
+    pub(crate) fn slot(&self, step: Step) -> Option<OwnedSemaphorePermit> {
+        if self.stop.is_cancelled() {
+            return None;
+        }
+        Arc::clone(self.slots.get(&step)?).try_acquire_owned().ok()
+    }
+}
+
+/// The claim of a worker that goes on by itself.
+pub(crate) fn kept(context: &Context) -> Kept {
+    let lease = TimeDelta::from_std(context.settings.lease).unwrap_or(TimeDelta::seconds(30));
+    Kept { worker: context.worker_id, lease_until: context.clock.now() + lease }
+}
+
+/// A step that follows, whose claim the store has kept.
+#[derive(Debug)]
+pub(crate) struct Next {
+    /// Given back when the step has ended.
+    pub(crate) slot: OwnedSemaphorePermit,
+    /// The step.
+    pub(crate) step: Step,
+    /// Its payload.
+    pub(crate) payload: Value,
+    /// Its outbox row.
+    pub(crate) outbox_id: OutboxId,
+    /// The job's wish to be cancelled, which may have come by now.
+    pub(crate) cancel: CancellationToken,
+    /// What need not be read again.
+    pub(crate) carried: Carried,
+}
+
+impl Next {
+    /// The claim under which the step runs.
+    pub(crate) fn claimed(&self, before: &Claimed) -> Claimed {
+        Claimed {
+            claim: Claim {
+                job_id: before.claim.job_id,
+                step: self.step,
+                attempt: before.claim.attempt + 1,
+                outbox_id: self.outbox_id,
+            },
+            restarted: false,
+            step_attempt: 1,
+            payload: self.payload.clone(),
+            principal_id: before.principal_id,
+            deadline: before.deadline,
+            created_at: before.created_at,
+        }
+    }
+}
+
+/// What a step hands to the one that follows at once. A step that was queued finds
+/// nothing, and reads it from the store.
+#[derive(Debug)]
+pub(crate) enum Carried {
+    /// Nothing.
+    Nothing,
+    /// A question and what was found for it.
+    Question(Box<(QuestionContext, Grounding)>),
+}
