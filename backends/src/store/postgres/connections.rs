@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use quaestor_core::clock::Clock;
+use quaestor_core::clock::{Clock, Time};
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::store::StoreError;
 use secrecy::SecretString;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
@@ -23,7 +24,11 @@ use super::{PgOptions, opening};
 /// over partitions takes milliseconds: longer than the statement. Left to itself the server
 /// would plan them anew each time, since it takes a plan for some partitions to be cheaper
 /// than one for all.
-const PLANNED_ONCE: &str = "; SET LOCAL plan_cache_mode = force_generic_plan";
+const PLANNED_ONCE: (&str, &str) = ("plan_cache_mode", "force_generic_plan");
+/// What a search asks for is planned by its size.
+const PLANNED_EACH_TIME: &str = "; SET LOCAL plan_cache_mode = auto";
+/// A pool of fewer connections than this has none to spare for groups of calls.
+const ROOM_FOR_LANES: u32 = 12;
 /// How long searches leave a replica alone that did not answer.
 const REPLICA_REST: Duration = Duration::from_secs(5);
 /// How long a search waits for a connection to the replica before it asks the primary.
@@ -44,6 +49,7 @@ pub(super) enum Commit {
 pub(super) struct Connections {
     primary: PgPool,
     replica: Option<Replica>,
+    clock: Arc<dyn Clock>,
 }
 
 struct Replica {
@@ -83,7 +89,7 @@ async fn begin_on(
 }
 
 /// Whether the connection is dead: broken, or ended by the server as it shut down.
-fn has_died(error: &sqlx::Error) -> bool {
+pub(super) fn has_died(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,
         sqlx::Error::Database(cause) => {
@@ -113,10 +119,10 @@ impl Connections {
             Some(url) => Some(Replica {
                 pool: pool(url, options.acquire_timeout.min(REPLICA_PATIENCE))?,
                 rests_until: AtomicI64::new(0),
-                clock,
+                clock: Arc::clone(&clock),
             }),
         };
-        Ok(Self { primary, replica })
+        Ok(Self { primary, replica, clock })
     }
 
     /// A transaction to write in.
@@ -128,10 +134,23 @@ impl Connections {
         Ok(Writer { pool: &self.primary, begin: begin("BEGIN", &reach.into(), commit) })
     }
 
-    /// A transaction to write a group of calls in.
-    pub(super) fn group(&self, workspaces: Vec<WorkspaceId>, commit: Commit) -> Writer<'_> {
-        let begin = begin("BEGIN", &Reach::Workspaces(workspaces), commit);
-        Writer { pool: &self.primary, begin }
+    /// A connection on which functions are called that name the workspaces themselves.
+    pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, Fault> {
+        Ok(self.primary.acquire().await?)
+    }
+
+    /// Whether kinds of groups may keep a connection each.
+    pub(super) fn may_keep(&self) -> bool {
+        self.most() >= ROOM_FOR_LANES && !self.primary.is_closed()
+    }
+
+    /// Connections to the primary, at most.
+    pub(super) fn most(&self) -> u32 {
+        self.primary.options().get_max_connections()
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.clock.now()
     }
 
     /// A transaction that can only read.
@@ -149,13 +168,12 @@ impl Connections {
         &self,
         workspace: WorkspaceId,
     ) -> Result<Transaction<'static, Postgres>, Fault> {
-        // What a search asks for is planned by its size.
-        let begin = begin_with(
+        let mut begin = begin(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             &workspace.into(),
             Commit::OnDisk,
-            "",
         );
+        begin.push_str(PLANNED_EACH_TIME);
         if let Some(replica) = self.replica.as_ref().filter(|replica| replica.is_up()) {
             match begin_on(&replica.pool, &begin).await {
                 Ok(tx) => return Ok(tx),
@@ -203,30 +221,21 @@ impl Replica {
 
 /// The message that begins a transaction. The workspace is an id, so its text is safe.
 fn begin(begin: &str, reach: &Reach, commit: Commit) -> String {
-    begin_with(begin, reach, commit, PLANNED_ONCE)
-}
-
-fn begin_with(begin: &str, reach: &Reach, commit: Commit, planning: &str) -> String {
     let mut sql = begin.to_owned();
     match reach {
-        Reach::Workspace(workspace) => name(&mut sql, std::slice::from_ref(workspace)),
-        Reach::Workspaces(workspaces) => name(&mut sql, workspaces),
+        Reach::Workspace(workspace) => name(&mut sql, *workspace),
         Reach::Installation => sql.push_str("; SET LOCAL quaestor.installation = 'on'"),
     }
     if commit == Commit::Soon {
         sql.push_str("; SET LOCAL synchronous_commit = off");
     }
-    sql.push_str(planning);
     sql
 }
 
-fn name(sql: &mut String, workspaces: &[WorkspaceId]) {
-    sql.push_str("; SET LOCAL quaestor.workspaces = '");
-    for (place, workspace) in workspaces.iter().enumerate() {
-        sql.push(if place == 0 { '{' } else { ',' });
-        let mut buffer = uuid::Uuid::encode_buffer();
-        sql.push_str(workspace.uuid().hyphenated().encode_lower(&mut buffer));
-    }
+fn name(sql: &mut String, workspace: WorkspaceId) {
+    let mut buffer = uuid::Uuid::encode_buffer();
+    sql.push_str("; SET LOCAL quaestor.workspaces = '{");
+    sql.push_str(workspace.uuid().hyphenated().encode_lower(&mut buffer));
     sql.push_str("}'");
 }
 
@@ -236,7 +245,7 @@ fn settings(connect: PgConnectOptions, options: &PgOptions) -> PgConnectOptions 
     connect
         .application_name("quaestor")
         .statement_cache_capacity(256)
-        .options([("role", opening::ROLE), ("jit", "off")])
+        .options([("role", opening::ROLE), ("jit", "off"), PLANNED_ONCE])
         .options([
             ("statement_timeout", options.statement_timeout.as_millis()),
             ("lock_timeout", options.lock_timeout.as_millis()),

@@ -18,8 +18,6 @@ pub(super) type DbRow = PgRow;
 pub(super) enum Reach {
     /// One workspace's.
     Workspace(WorkspaceId),
-    /// Those of a group of calls.
-    Workspaces(Vec<WorkspaceId>),
     /// Of the tables that sweeps and relays need, everybody's.
     Installation,
 }

@@ -8,17 +8,22 @@
 //!
 //! The group is written by a task of its own. A caller that goes away takes its call out
 //! of the queue, or, where it is being written, changes nothing: all of it is written.
+//!
+//! Each kind keeps a connection for itself, on which its one statement stays prepared:
+//! taking one from the pool and giving it back would be a round trip more.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quaestor_core::ports::store::StoreError;
+use sqlx::postgres::PgConnection;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use super::connections::Connections;
 use super::fault::{Fault, is_passing};
+use super::lane::{Kept, Lane};
 
 /// Calls in one transaction, at most: enough to share a commit among, and few enough that
 /// nobody waits long for the others' rows.
@@ -33,9 +38,9 @@ pub(super) trait Call: Clone + Send + Sync + 'static {
     /// What it is answered.
     type Answer: Send + 'static;
 
-    /// Writes the calls in one transaction, and answers them in their order.
+    /// Writes the calls in one statement, and answers them in their order.
     fn write(
-        connections: &Connections,
+        connection: &mut PgConnection,
         calls: Vec<Self>,
     ) -> impl Future<Output = Result<Vec<Result<Self::Answer, Fault>>, Fault>> + Send;
 }
@@ -53,7 +58,7 @@ struct Queue<C: Call> {
 /// The calls of one kind.
 pub(super) struct Group<C: Call> {
     queue: Arc<Mutex<Queue<C>>>,
-    connections: Arc<Connections>,
+    lane: Arc<Lane>,
     tasks: TaskTracker,
 }
 
@@ -67,9 +72,14 @@ impl<C: Call> Group<C> {
     pub(super) fn new(connections: &Arc<Connections>, tasks: &TaskTracker) -> Self {
         Self {
             queue: Arc::new(Mutex::new(Queue { waiting: VecDeque::new(), writers: 0 })),
-            connections: Arc::clone(connections),
+            lane: Arc::new(Lane::new(Arc::clone(connections))),
             tasks: tasks.clone(),
         }
+    }
+
+    /// Gives back the connection that is kept.
+    pub(super) fn let_go(&self) {
+        drop(self.lane.take());
     }
 
     /// Has the call written, with others or alone.
@@ -84,8 +94,8 @@ impl<C: Call> Group<C> {
             if queue.writers < WRITERS {
                 queue.writers += 1;
                 let writer = Writer { queue: Arc::clone(&self.queue), counted: true };
-                let connections = Arc::clone(&self.connections);
-                self.tasks.spawn(async move { writer.run(&connections).await });
+                let lane = Arc::clone(&self.lane);
+                self.tasks.spawn(async move { writer.run(&lane).await });
             }
         }
         // No answer: the writer fell over, which ends with its transaction undone.
@@ -100,19 +110,21 @@ struct Writer<C: Call> {
 }
 
 impl<C: Call> Writer<C> {
-    async fn run(mut self, connections: &Connections) {
+    async fn run(mut self, lane: &Lane) {
+        let mut connection = None;
         while let Some(group) = self.next() {
             let calls: Vec<C> = group.iter().map(|waiting| waiting.call.clone()).collect();
-            match C::write(connections, calls).await {
+            match lane.write(&mut connection, calls).await {
                 Ok(answers) => {
                     for (waiting, answer) in group.into_iter().zip(answers) {
                         // An error here is a caller that has gone away.
                         drop(waiting.caller.send(answer));
                     }
                 }
-                Err(fault) => one_by_one(connections, group, fault).await,
+                Err(fault) => one_by_one(lane, &mut connection, group, fault).await,
             }
         }
+        lane.keep(connection);
     }
 
     /// The next calls whose callers still wait; none where nobody waits. The writer is then
@@ -147,7 +159,12 @@ impl<C: Call> Drop for Writer<C> {
 /// Writes each call of a group that failed for itself: it is one of them, and each shall
 /// be told its own. Where the server is away, all are told so at once: asking it again for
 /// each of them would take too long.
-async fn one_by_one<C: Call>(connections: &Connections, group: Vec<Waiting<C>>, fault: Fault) {
+async fn one_by_one<C: Call>(
+    lane: &Lane,
+    connection: &mut Option<Kept>,
+    group: Vec<Waiting<C>>,
+    fault: Fault,
+) {
     let alone = group.len() == 1;
     let away = away(&fault);
     let mut fault = Some(fault);
@@ -158,7 +175,7 @@ async fn one_by_one<C: Call>(connections: &Connections, group: Vec<Waiting<C>>, 
                 action: "write a group of calls",
                 source: cause.clone().into(),
             })),
-            (None, _) => match C::write(connections, vec![waiting.call]).await {
+            (None, _) => match lane.write(connection, vec![waiting.call]).await {
                 Ok(mut answers) => answers.pop().unwrap_or(Err(Fault::Busy)),
                 Err(fault) => Err(fault),
             },

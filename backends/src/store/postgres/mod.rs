@@ -9,6 +9,7 @@ mod connections;
 mod dialect;
 mod groups;
 mod hot;
+mod lane;
 mod migrations;
 mod opening;
 mod relay;
@@ -194,6 +195,7 @@ impl PgStore {
     pub async fn close(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+        self.groups.let_go();
         self.connections.close().await;
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::store::{AcceptQuestion, AcceptedQuestion, StoreError};
 use sqlx::Row;
+use sqlx::postgres::PgConnection;
 
 use super::super::chat::title_of;
-use super::super::connections::{Commit, Connections};
 use super::super::fault::Fault;
 use super::super::groups::Call;
 use super::super::{dialect, rows};
@@ -44,80 +44,17 @@ impl Accept {
     }
 }
 
-/// A part of the statement is run whether it is looked at or not. `asked` are the
-/// questions in conversations of their own principal, which it locks; `kept` are the keys
-/// that were free; `accepted` is what is left.
 const ACCEPT: &str = "
-WITH input AS MATERIALIZED (
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
-        $7::text[], $8::bigint[], $9::uuid[], $10::uuid[], $11::text[], $12::text[], $13::text[],
-        $14::uuid[], $15::uuid[], $16::bigint[], $17::text[], $18::uuid[], $19::uuid[],
-        $20::text[], $21::text[], $22::bigint[], $23::uuid[], $24::text[], $25::bytea[],
-        $26::bigint[], $27::text[])
-    WITH ORDINALITY AS t(workspace_id, conversation_id, principal_id, message_id, answer_id,
-        content, title, asked_at, job_id, job_principal, kind, step, payload, batch_id, outbox_id,
-        deadline, traceparent, audit_id, audit_principal, action, subject, audit_at,
-        key_principal, key, request_sha256, key_at, response, place)
-), asked AS MATERIALIZED (
-    SELECT i.place FROM input i
-    JOIN conversations c ON c.id = i.conversation_id AND c.workspace_id = i.workspace_id
-        AND c.principal_id = i.principal_id
-    ORDER BY c.id FOR NO KEY UPDATE OF c
-), kept AS (
-    INSERT INTO idempotency_keys
-        (workspace_id, principal_id, key, request_sha256, response, created_at)
-    SELECT i.workspace_id, i.key_principal, i.key, i.request_sha256, i.response, i.key_at
-    FROM input i JOIN asked USING (place) WHERE i.key IS NOT NULL
-    ORDER BY i.workspace_id, i.key_principal, i.key
-    ON CONFLICT DO NOTHING RETURNING response
-), accepted AS MATERIALIZED (
-    SELECT i.* FROM input i JOIN asked USING (place)
-    WHERE i.key IS NULL OR i.response IN (SELECT response FROM kept)
-), touched AS (
-    UPDATE conversations c SET title = coalesce(c.title, t.title),
-        updated_at = greatest(c.updated_at, t.asked_at)
-    FROM (SELECT conversation_id, (array_agg(title ORDER BY place))[1] AS title,
-              max(asked_at) AS asked_at
-          FROM accepted GROUP BY conversation_id) t
-    WHERE c.id = t.conversation_id
-), said AS (
-    INSERT INTO messages
-        (id, workspace_id, conversation_id, role, state, content, question_id, created_at)
-    SELECT message_id, workspace_id, conversation_id, 'user', 'done', content, NULL::uuid, asked_at
-    FROM accepted
-    UNION ALL
-    SELECT answer_id, workspace_id, conversation_id, 'assistant', 'pending', '', message_id,
-        asked_at
-    FROM accepted
-), queued AS (
-    INSERT INTO jobs (id, workspace_id, principal_id, kind, step, state, payload, subject_id,
-        batch_id, outbox_id, deadline, traceparent, created_at, updated_at)
-    SELECT job_id, workspace_id, job_principal, kind, step, 'queued', payload, answer_id, batch_id,
-        outbox_id, deadline, traceparent, asked_at, asked_at
-    FROM accepted
-), sent AS (
-    INSERT INTO outbox (id, workspace_id, job_id, enqueued_at, due_at)
-    SELECT outbox_id, workspace_id, job_id, asked_at, asked_at FROM accepted
-), noted AS (
-    INSERT INTO audit_log (id, workspace_id, principal_id, action, subject, at)
-    SELECT audit_id, workspace_id, audit_principal, action, subject, audit_at FROM accepted
-)
-SELECT i.place, a.place IS NOT NULL AS accepted,
-    asked.place IS NOT NULL OR (i.key IS NOT NULL AND EXISTS (
-        SELECT FROM idempotency_keys k WHERE k.workspace_id = i.workspace_id
-            AND k.principal_id = i.key_principal AND k.key = i.key)) AS known
-FROM input i LEFT JOIN asked USING (place) LEFT JOIN accepted a USING (place)";
+SELECT * FROM accept_questions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+    $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
 
 impl Call for Accept {
     type Answer = Option<AcceptedQuestion>;
 
     async fn write(
-        connections: &Connections,
+        connection: &mut PgConnection,
         calls: Vec<Self>,
     ) -> Result<Vec<Result<Self::Answer, Fault>>, Fault> {
-        let named = workspaces(&calls, |call| call.workspace);
-        let mut writer = connections.group(named, Commit::OnDisk);
-        let mut tx = writer.begin().await?;
         let key = |call: &'_ Self| call.question.idempotency.clone();
         let found = sqlx::query(ACCEPT)
             .bind(column(&calls, |call| call.workspace.uuid()))
@@ -147,7 +84,12 @@ impl Call for Accept {
             .bind(column(&calls, |call| key(call).map(|key| key.request_sha256.to_vec())))
             .bind(column(&calls, |call| key(call).map(|key| rows::micros(key.created_at))))
             .bind(column(&calls, |call| &*call.response))
-            .fetch_all(&mut *tx)
+            .bind(column(&calls, |call| {
+                let job = &call.question.job;
+                rows::micros(job.held_until.unwrap_or(job.created_at))
+            }))
+            .bind(workspaces(&calls, |call| call.workspace))
+            .fetch_all(connection)
             .await?;
         let mut answers: Vec<Result<Self::Answer, Fault>> =
             calls.iter().map(|_| Ok(None)).collect();
@@ -164,7 +106,6 @@ impl Call for Accept {
                 (false, false) => Ok(None),
             };
         }
-        tx.commit().await?;
         Ok(answers)
     }
 }

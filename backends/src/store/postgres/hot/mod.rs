@@ -1,12 +1,5 @@
-//! What the system's figures hang on, in one statement for a whole group of calls.
-//!
-//! A group costs three round trips: the beginning, which names the workspaces; the
-//! statement; the commit. Every statement takes its calls as arrays, and each of its parts
-//! sees only the calls that the part before has let through. So a foreign conversation, a
-//! key that is taken and a stale claim each fail alone.
-//!
-//! Rows are locked in the order job, message, and the jobs of a group in the order of
-//! their ids: groups that meet wait for each other, and do not lock each other out.
+//! What the system's figures hang on, in one round trip for a whole group of calls: the
+//! functions of `migrations/postgres/0003_hot_paths.sql`, which take the calls as arrays.
 
 mod accept;
 mod advance;
@@ -25,6 +18,7 @@ use quaestor_core::ports::store::{
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use super::connections::{Commit, Connections};
 use super::dialect::INSTALLATION;
@@ -51,6 +45,15 @@ impl Groups {
             answers: Group::new(connections, tasks),
             ends: Group::new(connections, tasks),
         }
+    }
+
+    /// Gives back the connections that are kept.
+    pub(super) fn let_go(&self) {
+        self.accepts.let_go();
+        self.claims.let_go();
+        self.advances.let_go();
+        self.answers.let_go();
+        self.ends.let_go();
     }
 }
 
@@ -146,8 +149,8 @@ fn column<'a, C, T>(calls: &'a [C], of: impl Fn(&'a C) -> T) -> Vec<T> {
 }
 
 /// The workspaces of a group, each once.
-fn workspaces<C>(calls: &[C], of: impl Fn(&C) -> WorkspaceId) -> Vec<WorkspaceId> {
-    let mut named: Vec<WorkspaceId> = calls.iter().map(of).collect();
+fn workspaces<C>(calls: &[C], of: impl Fn(&C) -> WorkspaceId) -> Vec<Uuid> {
+    let mut named: Vec<Uuid> = calls.iter().map(|call| of(call).uuid()).collect();
     named.sort_unstable();
     named.dedup();
     named

@@ -141,6 +141,20 @@ impl TermCounts {
     }
 }
 
+/// The counts of some of the terms that were counted; none if one of them was not.
+pub(super) fn those_of(
+    wanted: &[String],
+    terms: &[String],
+    stats: &TermStats,
+) -> Option<TermStats> {
+    let count = |wanted: &String| {
+        let place = terms.iter().position(|term| term == wanted)?;
+        stats.chunks_with.get(place).copied()
+    };
+    let chunks_with = wanted.iter().map(count).collect::<Option<Vec<u64>>>()?;
+    Some(TermStats { chunks: stats.chunks, chunks_with })
+}
+
 async fn count_all(connection: &mut PgConnection, workspace: WorkspaceId) -> Result<Totals, Fault> {
     let row = sqlx::query(
         "SELECT coalesce(sum(v.indexed_chunks), 0)::bigint AS chunks,

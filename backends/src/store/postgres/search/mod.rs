@@ -12,6 +12,7 @@ mod writing;
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use futures::future::try_join_all;
 use quaestor_core::ids::{ChunkId, CollectionId, GenerationId, WorkspaceId};
 use quaestor_core::model::{Document, Generation, Passage};
 use quaestor_core::ports::store::{Search, SearchScope, StoreError, TermStats, TextHit, VectorHit};
@@ -29,6 +30,10 @@ use super::fault::{Fault, during};
 use super::rows::passage_columns;
 use super::{PgStore, rows};
 use scope::Scope;
+
+/// Beyond this many chunks searches run on connections of their own: below, a transaction
+/// for each costs more than the search.
+const SIDE_BY_SIDE: u64 = 20_000;
 
 /// The passages of these chunks, in the order asked for.
 pub(super) async fn passages(
@@ -83,6 +88,41 @@ impl Search for PgStore {
             let mut reader = self.connections.searcher(workspace).await?;
             let (totals, stats) = self.term_counts.of(&mut reader, workspace, terms).await?;
             text::search(&mut reader, &scope, terms, totals, &stats, limit).await
+        };
+        work.await.map_err(during("search the text"))
+    }
+
+    async fn search_words(
+        &self,
+        workspace: WorkspaceId,
+        scope: &SearchScope,
+        terms: &[String],
+        searches: &[Vec<String>],
+        limit: u32,
+    ) -> Result<(TermStats, Vec<Vec<TextHit>>), StoreError> {
+        let work = async {
+            let mut reader = self.connections.searcher(workspace).await?;
+            let (totals, stats) = self.term_counts.of(&mut reader, workspace, terms).await?;
+            let Some(within) = Scope::of(workspace, scope) else {
+                return Ok((stats, vec![Vec::new(); searches.len()]));
+            };
+            if totals.chunks > SIDE_BY_SIDE {
+                drop(reader);
+                let found =
+                    searches.iter().map(|terms| self.search_text(workspace, scope, terms, limit));
+                return Ok((stats, try_join_all(found).await?));
+            }
+            let mut found = Vec::with_capacity(searches.len());
+            for wanted in searches {
+                let counted = match counts::those_of(wanted, terms, &stats) {
+                    Some(counted) => counted,
+                    None => self.term_counts.of(&mut reader, workspace, wanted).await?.1,
+                };
+                let hits =
+                    text::search(&mut reader, &within, wanted, totals, &counted, limit).await?;
+                found.push(hits);
+            }
+            Ok((stats, found))
         };
         work.await.map_err(during("search the text"))
     }
