@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Measures the release build as BENCHMARKS.md tells. Standard library only.
 
-usage: benches/run.py [--bin PATH] [--shared DIR] [start|pdf|ingest|ask|upload|robust]...
+usage: benches/run.py [--bin PATH] [--shared DIR] [start|pdf|ingest|upload|robust|sockets|both]...
+       scripts/services.sh with benches/run.py sockets both
 
 Every figure is printed as one JSON line; medians are over the repetitions named there.
 Servers are started on free loopback ports and scratch folders, and stopped by pid.
 """
 
 import argparse
+import asyncio
 import csv
 import glob
 import http.client
@@ -22,6 +24,9 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
 
 KEY = "a-key-for-benches-0123456789"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -34,6 +39,8 @@ def say(name, **figures):
 class Server:
     """The program on a scratch folder, with its memory watched."""
 
+    command = "serve"
+
     def __init__(self, binary, data, **environment):
         env = {
             "PATH": os.environ["PATH"],
@@ -45,7 +52,7 @@ class Server:
         }
         began = time.monotonic()
         self.process = subprocess.Popen(
-            [binary, "serve"], env=env, cwd=data, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [binary, self.command], env=env, cwd=data, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         self.address = None
         for line in self.process.stderr:
@@ -85,6 +92,10 @@ class Server:
                 if line.startswith("VmRSS"):
                     return int(line.split()[1]) / 1024
         return 0.0
+
+    def pss_kb(self):
+        with open(f"/proc/{self.process.pid}/smaps_rollup") as rollup:
+            return next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
 
     def peak_mb(self):
         with open(f"/proc/{self.process.pid}/status") as status:
@@ -139,6 +150,52 @@ class Server:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=60)
+
+
+class Front(Server):
+    """A front and a worker on a new installation on the servers that run."""
+
+    command = "front"
+
+    def __init__(self, binary, data, **environment):
+        database, vhost = "quaestor_bench_run", "quaestor_bench_run"
+        named = lambda url: url.rsplit("/", 1)[0] + "/" + vhost
+        for sql in (f"DROP DATABASE IF EXISTS {database} WITH (FORCE)", f"CREATE DATABASE {database}"):
+            subprocess.run(["psql", "-q", os.environ["QUAESTOR_DATABASE_URL"], "-c", sql], check=True)
+        management(vhost, "DELETE")
+        management(vhost, "PUT")
+        settings = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(("QUAESTOR_QUEUE", "QUAESTOR_EVENTS", "QUAESTOR_OBJECTS", "AWS_"))
+        }
+        settings["QUAESTOR_DATABASE_URL"] = named(os.environ["QUAESTOR_DATABASE_URL"])
+        settings["QUAESTOR_QUEUE_URL"] = named(os.environ["QUAESTOR_QUEUE_URL"])
+        settings.update(environment)
+        env = {**os.environ, **settings, "QUAESTOR_DATA_DIR": data, "QUAESTOR_ADMIN_KEY": KEY}
+        subprocess.run([binary, "migrate"], env=env, check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([binary, "topology", "apply"], env=env, check=True, stdout=subprocess.DEVNULL)
+        self.worker = subprocess.Popen([binary, "worker"], env=env, stderr=subprocess.DEVNULL)
+        super().__init__(binary, data, **settings)
+
+    def stop(self):
+        self.worker.send_signal(signal.SIGTERM)
+        super().stop()
+        self.worker.wait(timeout=60)
+
+
+def management(vhost, method):
+    base = urllib.parse.urlsplit(os.environ["QUAESTOR_QUEUE_MANAGEMENT_URL"])
+    url = f"{base.scheme}://{base.hostname}:{base.port}/api/vhosts/{vhost}"
+    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    passwords.add_password(None, url, base.username, base.password)
+    opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords))
+    request = urllib.request.Request(url, method=method, headers={"content-type": "application/json"})
+    try:
+        opener.open(request, timeout=30)
+    except urllib.error.HTTPError as error:
+        if error.code != 404:
+            raise
 
 
 def scratch():
@@ -239,6 +296,111 @@ def bench_ingest(arguments):
         say("memory", embed=embed, after_questions_mb=round(server.rss_mb(), 1), peak_mb=round(server.peak_mb(), 1))
         server.stop()
         shutil.rmtree(data)
+
+
+def answers(server, questions):
+    """Each question's answer with its citations, as a reader sees them."""
+    found = {}
+    for question in questions:
+        conversation = server.call("POST", "/api/conversations", {})[1]["id"]
+        asked = server.call("POST", f"/api/conversations/{conversation}/messages", {"content": question["question"]})[1]
+        server.wait_until_ended([asked["job_id"]], 60)
+        messages = server.call("GET", f"/api/conversations/{conversation}/messages")[1]["items"]
+        answer = next(message for message in messages if message["id"] == asked["answer_id"])
+        citations = [(c["ordinal"], c["filename"], c["page"], c["quote"]) for c in answer["citations"]]
+        found[question["id"]] = (answer["content"], citations)
+    return found
+
+
+def bench_both(arguments):
+    """The same files and questions, embedded and on services: the same answers?"""
+    if "QUAESTOR_DATABASE_URL" not in os.environ:
+        return say("both", skipped="no servers: run it as `scripts/services.sh with benches/run.py both`")
+    questions = []
+    for path in arguments.questions:
+        with open(path) as lines:
+            questions += [json.loads(line) for line in lines if line.strip()]
+    files = files_under(os.path.join(arguments.shared, "data/filings"))
+    for embed in arguments.embed or ("none", "auto"):
+        given = {}
+        for kind in (Server, Front):
+            data = scratch()
+            server = kind(arguments.bin, data, QUAESTOR_EMBED=embed)
+            items = server.upload(server.collection("filings"), files)[1]["items"]
+            _, waiting = server.wait_until_ended([item["job_id"] for item in items])
+            if waiting:
+                sys.exit(f"{len(waiting)} files were not ingested")
+            given[kind] = answers(server, questions)
+            server.stop()
+            shutil.rmtree(data)
+        embedded, services = given[Server], given[Front]
+        say(
+            "both",
+            embed=embed,
+            questions=len(questions),
+            same_citations=sum(embedded[q][1] == services[q][1] for q in embedded),
+            same_answer=sum(embedded[q] == services[q] for q in embedded),
+            different=[q for q in embedded if embedded[q] != services[q]],
+        )
+
+
+def bench_sockets(arguments):
+    """What an open WebSocket costs that says nothing."""
+    kind = Front if "QUAESTOR_DATABASE_URL" in os.environ else Server
+    count = 10_000
+    # A limit on files for the server, which inherits it, and for this program's own sockets.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 2_000, max(count + 2_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+    data = scratch()
+    server = kind(
+        arguments.bin,
+        data,
+        QUAESTOR_EMBED="none",
+        QUAESTOR_SERVER__MAX_CONNECTIONS=str(count + 1_000),
+        QUAESTOR_SERVER__QUOTAS__REQUESTS_BURST="1000000",
+        QUAESTOR_SERVER__QUOTAS__REQUESTS_PER_MINUTE="1000000",
+    )
+    host, port = server.address.split(":")
+    hello = (
+        f"GET /ws HTTP/1.1\r\nHost: {server.address}\r\nAuthorization: Bearer {KEY}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ).encode()
+
+    async def connect(limit):
+        async with limit:
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(hello)
+            head = await reader.readuntil(b"\r\n\r\n")
+            if b" 101 " not in head.split(b"\r\n")[0]:
+                sys.exit(f"a socket was refused: {head[:200]}")
+            return reader, writer
+
+    async def open_all():
+        limit = asyncio.Semaphore(64)
+        # Some first, so that what is made once is not counted.
+        first = await asyncio.gather(*(connect(limit) for _ in range(100)))
+        await asyncio.sleep(1)
+        before, began = server.pss_kb(), time.monotonic()
+        rest = await asyncio.gather(*(connect(limit) for _ in range(count - 100)))
+        took = time.monotonic() - began
+        await asyncio.sleep(5)
+        after, cpu = server.pss_kb(), sum(server.cpu_s())
+        await asyncio.sleep(20)
+        idle = sum(server.cpu_s()) - cpu
+        say(
+            "sockets",
+            on="services" if kind is Front else "embedded",
+            sockets=count,
+            kib_each=round((after - before) / (count - 100), 2),
+            server_mib=round(after / 1024, 1),
+            opened_per_s=round((count - 100) / took),
+            idle_cpu_percent=round(idle / 20 * 100, 2),
+        )
+        for _, writer in first + rest:
+            writer.close()
+
+    asyncio.run(open_all())
+    server.stop()
+    shutil.rmtree(data)
 
 
 def digits(text):
@@ -405,6 +567,8 @@ BENCHES = {
     "ingest": bench_ingest,
     "upload": bench_upload,
     "robust": bench_robust,
+    "sockets": bench_sockets,
+    "both": bench_both,
 }
 
 
@@ -414,6 +578,7 @@ def main():
     parser.add_argument("--bin", default=os.path.join(target, "release/quaestor"))
     parser.add_argument("--shared", default=os.environ.get("QUAESTOR_SHARED", os.path.join(ROOT, "../shared")))
     parser.add_argument("--questions", action="append", default=[])
+    parser.add_argument("--embed", action="append", default=[])
     parser.add_argument("which", nargs="*", default=[])
     arguments = parser.parse_args()
     if not arguments.questions:
@@ -421,7 +586,7 @@ def main():
         arguments.questions += sorted(glob.glob(os.path.join(ROOT, "benches/retrieval/questions/*.jsonl")))
     has_shared = os.path.isdir(os.path.join(arguments.shared, "data"))
     for name in arguments.which or BENCHES:
-        if name in ("pdf", "ingest", "robust") and not has_shared:
+        if name in ("pdf", "ingest", "robust", "both") and not has_shared:
             say(name, skipped="the folder of real documents (--shared) is not here")
             continue
         BENCHES[name](arguments)

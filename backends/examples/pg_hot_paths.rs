@@ -1,8 +1,10 @@
 //! How many questions a second the PostgreSQL store accepts, and how many jobs it claims
-//! and finishes.
+//! and finishes; and, where a queue is named, whole jobs: delivered, claimed, finished and
+//! acknowledged.
 //!
 //! `cargo run --release -p quaestor-backends --example pg_hot_paths -- URL [SECONDS]`,
-//! where URL names an empty database, which is left full.
+//! where URL names an empty database, which is left full. A queue is named by
+//! QUAESTOR_QUEUE_URL and QUAESTOR_QUEUE_MANAGEMENT_URL; a virtual host is made there.
 
 #![expect(clippy::print_stdout, reason = "it is run to be read")]
 
@@ -11,15 +13,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use quaestor_backends::entropy::OsEntropy;
+use quaestor_backends::queue::rabbitmq::management::Management;
+use quaestor_backends::queue::rabbitmq::topology::Topology;
+use quaestor_backends::queue::rabbitmq::{BrokerAddress, RabbitOptions, RabbitQueue};
 use quaestor_backends::store::postgres::{PgOptions, PgStore};
 use quaestor_core::clock::{Clock, SystemClock};
-use quaestor_core::ids::{ConversationId, IdSource, PrincipalId, WorkspaceId};
-use quaestor_core::jobs::{JobKind, NewJob, Step};
+use quaestor_core::ids::{ConversationId, IdSource, JobId, OutboxId, PrincipalId, WorkspaceId};
+use quaestor_core::jobs::{Envelope, JobKind, NewJob, Step};
+use quaestor_core::ports::queue::{Published, Queue};
 use quaestor_core::ports::store::{
     AcceptQuestion, Claim, ClaimOutcome, ClaimRequest, IdempotencyKey, NewAuditEntry,
-    NewConversation, NewWorkspace, Store,
+    NewConversation, NewWorkspace, OutboxRow, Store,
 };
 use secrecy::SecretString;
 
@@ -160,7 +168,7 @@ impl Bench {
                 let mut latencies = Vec::new();
                 while let Some(question) = questions.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let begun = Instant::now();
-                    let claim = self.claim(question).await?;
+                    let claim = self.claim(question.job.id, question.job.outbox_id).await?;
                     let now = SystemClock.now();
                     self.store.finish_without_subject(self.workspace, &claim, now).await?;
                     latencies.push(begun.elapsed());
@@ -180,12 +188,12 @@ impl Bench {
         Ok(())
     }
 
-    async fn claim(&self, question: &AcceptQuestion) -> Result<Claim, Failure> {
+    async fn claim(&self, job_id: JobId, outbox_id: OutboxId) -> Result<Claim, Failure> {
         let now = SystemClock.now();
         let request = ClaimRequest {
-            job_id: question.job.id,
-            step: question.job.step,
-            outbox_id: question.job.outbox_id,
+            job_id,
+            step: Step::ChatRetrieve,
+            outbox_id,
             worker: self.ids.next(),
             now,
             lease_until: now + Duration::from_secs(30),
@@ -194,6 +202,63 @@ impl Bench {
             ClaimOutcome::Claimed(claimed) => Ok(claimed.claim),
             other => Err(format!("not claimed: {other:?}").into()),
         }
+    }
+
+    /// Publishes the jobs' messages, and then delivers, claims, finishes and acknowledges
+    /// them, timed from a fifth to nine tenths of them, as the peers are.
+    async fn whole(
+        &self,
+        queue: &RabbitQueue,
+        questions: &[AcceptQuestion],
+    ) -> Result<(), Failure> {
+        let step = Step::ChatRetrieve;
+        for questions in questions.chunks(256) {
+            let row = |question: &AcceptQuestion| OutboxRow::of(self.workspace, &question.job);
+            let mut left: Vec<_> = questions.iter().map(|q| row(q).envelope).collect();
+            while !left.is_empty() {
+                let mut outcomes = queue.publish(left.clone()).await?.into_iter();
+                left.retain(|_| outcomes.next() != Some(Published::Confirmed));
+            }
+        }
+        let mut consumer = queue.consume(step, 256).await?;
+        let (from, to) = (questions.len() / 5, questions.len() * 9 / 10);
+        let (mut started, mut cpu) = (Instant::now(), 0.0);
+        let mut running = FuturesUnordered::new();
+        let (mut taken, mut done) = (0, 0);
+        while done < to {
+            tokio::select! {
+                delivery = consumer.next(), if taken < questions.len() => {
+                    let delivery = delivery.ok_or("the queue is closed")?;
+                    taken += 1;
+                    running.push(async move {
+                        let Envelope { job_id, outbox_id, .. } = delivery.envelope;
+                        let claim = self.claim(job_id, outbox_id).await?;
+                        let now = SystemClock.now();
+                        self.store.finish_without_subject(self.workspace, &claim, now).await?;
+                        delivery.ack().await?;
+                        Ok::<_, Failure>(())
+                    });
+                }
+                Some(ended) = running.next() => {
+                    ended?;
+                    done += 1;
+                    if done == from {
+                        (started, cpu) = (Instant::now(), cpu_seconds()?);
+                    }
+                }
+            }
+        }
+        let (time, cpu) = (started.elapsed(), cpu_seconds()? - cpu);
+        #[expect(clippy::cast_precision_loss, reason = "a mean needs no more digits")]
+        let each = cpu * 1e6 / (to - from) as f64;
+        println!(
+            "    whole jobs       {:>7.0}/s  {each:.0} µs of our CPU each",
+            rate(to - from, time)
+        );
+        while let Some(ended) = running.next().await {
+            ended?;
+        }
+        Ok(())
     }
 
     /// Takes what is due and marks it as sent, a hundred at a time.
@@ -226,6 +291,29 @@ fn spread(latencies: &mut [Duration]) -> String {
     format!("p50 {:?}, p95 {:?}", at(50), at(95))
 }
 
+/// Processor time of this process; Linux counts it in hundredths of a second.
+fn cpu_seconds() -> Result<f64, Failure> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = stat.rsplit_once(')').ok_or("no fields")?;
+    let times: Result<Vec<f64>, _> =
+        fields.split_whitespace().skip(11).take(2).map(str::parse).collect();
+    Ok(times?.iter().sum::<f64>() / 100.0)
+}
+
+/// The queue that the environment names, on a virtual host of its own.
+async fn queue() -> Result<Option<(RabbitQueue, Management, String)>, Failure> {
+    let Ok(url) = std::env::var("QUAESTOR_QUEUE_URL") else { return Ok(None) };
+    let management = std::env::var("QUAESTOR_QUEUE_MANAGEMENT_URL")?;
+    let management = Management::new(&SecretString::from(management))?;
+    let vhost = format!("bench-{}", std::process::id());
+    let (server, _) = url.rsplit_once('/').ok_or("the queue's URL has no virtual host")?;
+    let address: BrokerAddress = format!("{server}/{vhost}").parse()?;
+    Topology::new(&management, &address).await?.apply().await?;
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+    let options = RabbitOptions { address, name: "bench".to_owned(), clock, entropy };
+    Ok(Some((RabbitQueue::connect(options).await?, management, vhost)))
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
@@ -239,5 +327,14 @@ async fn main() -> Result<(), Failure> {
         bench.relay().await?;
         bench.finish(64, &questions).await?;
     }
-    bench.finish(1, &few).await
+    bench.finish(1, &few).await?;
+    if let Some((queue, management, vhost)) = queue().await? {
+        for _ in 0..3 {
+            let (questions, _) = bench.accept(64, Duration::from_secs(seconds)).await?;
+            bench.whole(&queue, &questions).await?;
+        }
+        queue.close().await;
+        management.delete(&["vhosts", &vhost]).await?;
+    }
+    Ok(())
 }
