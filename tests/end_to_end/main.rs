@@ -7,6 +7,8 @@ mod answers;
 mod installation;
 #[cfg(feature = "failpoints")]
 mod kills;
+mod leaving;
+mod model;
 mod program;
 mod restarts;
 mod resume;

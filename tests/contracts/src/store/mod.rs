@@ -118,6 +118,7 @@ macro_rules! store_contract {
             a_heartbeat_extends_a_held_claim_alone,
             a_job_put_off_waits_with_its_reason,
             a_step_handed_back_is_due_at_once,
+            a_step_handed_back_often_is_not_given_up,
             a_settled_claim_is_fenced,
             a_failed_job_ends_with_its_document,
             a_cancelled_job_ends_with_its_answer,
