@@ -140,8 +140,9 @@ impl Queue for RabbitQueue {
             Ok(ready(&live, &self.around, queue_of(step)).await?)
         };
         match measured.await {
-            // AMQP does not tell what is unsettled.
-            Ok(ready) => Ok(Depth { ready, unsettled: 0 }),
+            // AMQP does not tell what is unsettled, and the management API only what it was
+            // some seconds ago.
+            Ok(ready) => Ok(Depth { ready, unsettled: None }),
             Err(source) => Err(failed("measure", queue_of(step), source)),
         }
     }
