@@ -32,6 +32,7 @@ mod models;
 mod numbers;
 
 use backends::Backends;
+pub(crate) use backends::open_bucket;
 
 /// How often the metrics recorder folds what it gathered, or histograms would grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by it")]
 
 mod answers;
+mod doctor;
 mod first_starts;
 mod installation;
 #[cfg(feature = "failpoints")]

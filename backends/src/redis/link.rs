@@ -52,6 +52,11 @@ impl Dial {
         self.client.get_connection_info().addr().to_string()
     }
 
+    /// How to connect to the one node that the URL names.
+    pub(super) fn of_node(&self) -> Self {
+        Self { client: self.client.clone(), cluster: false }
+    }
+
     pub(super) fn is_cluster(&self) -> bool {
         self.cluster
     }
