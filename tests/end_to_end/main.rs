@@ -15,3 +15,5 @@ mod program;
 mod restarts;
 mod resume;
 mod servers;
+mod tls;
+mod tls_servers;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use redis::{
-    Client, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion,
-    RedisError, ServerErrorKind, Value,
+    Client, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
+    ProtocolVersion, RedisError, ServerErrorKind, Value,
 };
 use secrecy::ExposeSecret;
 use tokio::sync::Notify;
@@ -28,7 +28,7 @@ pub enum RedisOpenError {
     /// The namespace would break the keys.
     #[error("the namespace of the keys in Redis must not be empty or hold braces")]
     BadNamespace,
-    /// Nobody is there, or TLS failed.
+    /// Nobody is there.
     #[error("no Redis answers at {address}: start it there, or correct events_url")]
     Unreachable {
         /// Host and port.
@@ -36,6 +36,14 @@ pub enum RedisOpenError {
         /// What the connection said.
         #[source]
         source: RedisError,
+    },
+    /// TLS failed.
+    #[error("TLS with Redis at {address} fails: {trouble}")]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// What is wrong, and what mends it.
+        trouble: String,
     },
     /// The user or the password is wrong or missing.
     #[error("Redis at {address} refused the user or the password: correct them in events_url")]
@@ -94,8 +102,9 @@ pub(super) async fn open(settings: &RedisSettings) -> Result<Opened, RedisOpenEr
     let client = client(settings.url.expose_secret()).map_err(|_| RedisOpenError::BadUrl)?;
     let address = client.get_connection_info().addr().to_string();
     let lost = Arc::new(Notify::new());
+    let tls = matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
     let mut dial = Dial { client, cluster: false };
-    let explain = |source| explain(source, &address, &settings.namespace);
+    let explain = |source| explain(source, &address, &settings.namespace, tls);
     let mut connection = dial.try_connect(Some(notify_of_loss(&lost))).await.map_err(explain)?;
     let greeting = connection.query(&redis::cmd("HELLO")).await.map_err(explain)?;
     let version = field(&greeting, "version").unwrap_or_default();
@@ -154,8 +163,18 @@ async fn try_out(
     Ok(())
 }
 
-fn explain(source: RedisError, address: &str, namespace: &str) -> RedisOpenError {
+fn explain(source: RedisError, address: &str, namespace: &str, tls: bool) -> RedisOpenError {
     let address = address.to_owned();
+    if let Some(trouble) = crate::tls::trouble(&source) {
+        return RedisOpenError::Tls { address, trouble };
+    }
+    if tls && source.is_timeout() {
+        // A Redis without TLS waits for the rest of what it takes for a command.
+        let trouble = "it does not answer in time, as one does that speaks no TLS: correct the \
+                       port or the scheme of the address"
+            .to_owned();
+        return RedisOpenError::Tls { address, trouble };
+    }
     match source.kind() {
         ErrorKind::AuthenticationFailed => RedisOpenError::Refused { address, source },
         ErrorKind::RESP3NotSupported => {

@@ -160,6 +160,9 @@ fn is_new_enough(version: &str) -> bool {
 }
 
 fn not_let_in(options: &PgConnectOptions, place: &str, error: &sqlx::Error) -> StoreError {
+    if let Some(trouble) = crate::tls::trouble(error) {
+        return refuse(format!("TLS with PostgreSQL at {place} fails: {trouble}"));
+    }
     let code = match error {
         sqlx::Error::Database(cause) => cause.code().unwrap_or_default().into_owned(),
         _ => String::new(),
