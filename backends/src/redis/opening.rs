@@ -1,6 +1,7 @@
 //! The first connection: whether the server is there, lets us in, is new enough, and
 //! allows what is needed. Each has a sentence of its own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use redis::{
@@ -101,9 +102,9 @@ pub(super) async fn open(settings: &RedisSettings) -> Result<Opened, RedisOpenEr
     }
     let client = client(settings.url.expose_secret()).map_err(|_| RedisOpenError::BadUrl)?;
     let address = client.get_connection_info().addr().to_string();
-    let lost = Arc::new(Notify::new());
+    let mut lost = Arc::new(Notify::new());
     let tls = matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
-    let mut dial = Dial { client, cluster: false };
+    let mut dial = Dial { client, nodes: None };
     let explain = |source| explain(source, &address, &settings.namespace, tls);
     let mut connection = dial.try_connect(Some(notify_of_loss(&lost))).await.map_err(explain)?;
     let greeting = connection.query(&redis::cmd("HELLO")).await.map_err(explain)?;
@@ -112,10 +113,13 @@ pub(super) async fn open(settings: &RedisSettings) -> Result<Opened, RedisOpenEr
         return Err(RedisOpenError::TooOld { address, version });
     }
     if field(&greeting, "mode").as_deref() == Some("cluster") {
-        dial.cluster = true;
+        let slots = connection.query(redis::cmd("CLUSTER").arg("SLOTS")).await.map_err(explain)?;
+        dial.nodes = Some(nodes(&slots, dial.client.get_connection_info()));
         connection = dial.try_connect(None).await.map_err(explain)?;
+        // The end of the first connection is not that of this one.
+        lost = Arc::new(Notify::new());
     }
-    try_out(&mut connection, &settings.namespace, dial.cluster).await.map_err(explain)?;
+    try_out(&mut connection, &settings.namespace, dial.is_cluster()).await.map_err(explain)?;
     Ok(Opened { dial, connection, lost })
 }
 
@@ -161,6 +165,38 @@ async fn try_out(
         connection.query(&command).await?;
     }
     Ok(())
+}
+
+/// The nodes of a cluster as it names them (`CLUSTER SLOTS`), each reached as the one that
+/// was asked.
+fn nodes(slots: &Value, asked: &ConnectionInfo) -> Vec<ConnectionInfo> {
+    let parts = |value: &Value| match value {
+        Value::Array(parts) => parts.clone(),
+        _ => Vec::new(),
+    };
+    let mut found = BTreeSet::new();
+    for range in parts(slots) {
+        // Its first and last slot, then its nodes.
+        for node in parts(&range).iter().skip(2).map(parts) {
+            let [host, port, ..] = node.as_slice() else { continue };
+            let host = String::from_redis_value_ref(host).unwrap_or_default();
+            if let (false, Ok(port)) = (host.is_empty(), u16::from_redis_value_ref(port)) {
+                found.insert((host, port));
+            }
+        }
+    }
+    let reached = |(host, port): (String, u16)| {
+        let mut addr = asked.addr().clone();
+        match &mut addr {
+            ConnectionAddr::Tcp(of_host, of_port) => (*of_host, *of_port) = (host, port),
+            ConnectionAddr::TcpTls { host: of_host, port: of_port, .. } => {
+                (*of_host, *of_port) = (host, port);
+            }
+            _ => return None,
+        }
+        Some(asked.clone().set_addr(addr))
+    };
+    found.into_iter().filter_map(reached).collect()
 }
 
 fn explain(source: RedisError, address: &str, namespace: &str, tls: bool) -> RedisOpenError {

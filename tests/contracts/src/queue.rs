@@ -10,10 +10,10 @@ use uuid::Uuid;
 /// queue for at least a hundred messages, as anything that is a `Queue`.
 #[macro_export]
 macro_rules! queue_contract {
-    ($factory:expr) => {
+    ($($factory:tt)+) => {
         $crate::contract_cases!(
             queue,
-            $factory,
+            {$($factory)+},
             [
                 a_confirmed_message_is_delivered_as_it_was,
                 each_step_has_a_queue_of_its_own,

@@ -1,7 +1,7 @@
 //! Who in this process listens to which channel. What the server pushes is handed to
 //! bounded places; nobody who is slow holds up the others.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redis::{FromRedisValue, PushInfo, PushKind, Value};
@@ -95,6 +95,15 @@ impl Place {
     }
 }
 
+/// What became of a channel.
+pub(super) struct Change {
+    pub(super) channel: Arc<str>,
+    /// Whether somebody listens to it now.
+    pub(super) wanted: bool,
+    /// Whether the server has ended the subscription.
+    pub(super) ended: bool,
+}
+
 struct Channel {
     places: Vec<Arc<Place>>,
     /// Whether the server has confirmed the subscription.
@@ -104,7 +113,9 @@ struct Channel {
 /// The channels that somebody in this process listens to.
 pub(super) struct Hub {
     channels: Mutex<HashMap<Arc<str>, Channel>>,
-    changed: Mutex<HashSet<Arc<str>>>,
+    /// What became of channels since the last look, and whether the server has ended the
+    /// subscription meanwhile.
+    changed: Mutex<HashMap<Arc<str>, bool>>,
     wake: Notify,
     /// Marks what this process itself sends to its own listeners at once.
     own: String,
@@ -126,7 +137,7 @@ impl Hub {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn changed(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+    fn changed(&self) -> MutexGuard<'_, HashMap<Arc<str>, bool>> {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -167,21 +178,46 @@ impl Hub {
     }
 
     fn change(&self, channel: &Arc<str>) {
-        self.changed().insert(Arc::clone(channel));
+        self.changed().entry(Arc::clone(channel)).or_insert(false);
         self.wake.notify_one();
     }
 
     /// What the server sent. Called on the connection's own task.
     pub(super) fn pushed(&self, push: &PushInfo) {
-        if !matches!(push.kind, PushKind::Message | PushKind::SMessage) {
-            return;
-        }
         let [channel, payload] = push.data.as_slice() else { return };
         let Ok(channel) = String::from_redis_value_ref(channel) else { return };
+        match push.kind {
+            PushKind::Message | PushKind::SMessage => {}
+            PushKind::SUnsubscribe => return self.ended(&channel),
+            PushKind::SSubscribe => return self.again_by_itself(&channel),
+            _ => return,
+        }
         if matches!(payload, Value::BulkString(bytes) if bytes == self.own.as_bytes()) {
             return;
         }
         self.announce(&channel, payload);
+    }
+
+    /// The server has ended a subscription: in a cluster the channel moved to another node.
+    /// Where it is still wanted it is subscribed to anew.
+    fn ended(&self, channel: &str) {
+        let mut channels = self.channels();
+        let Some((name, _)) = channels.get_key_value(channel) else { return };
+        let name = Arc::clone(name);
+        if let Some(channel) = channels.get_mut(channel) {
+            channel.live = false;
+        }
+        drop(channels);
+        self.changed().insert(name, true);
+        self.wake.notify_one();
+    }
+
+    /// A subscription stands that already stood: the driver has made it anew on another
+    /// node, and what came meanwhile was told to nobody.
+    fn again_by_itself(&self, channel: &str) {
+        if let Some(channel) = self.channels().get(channel).filter(|channel| channel.live) {
+            channel.places.iter().for_each(|place| place.subscribed());
+        }
     }
 
     fn announce(&self, channel: &str, payload: &Value) {
@@ -208,16 +244,15 @@ impl Hub {
         self.wake.notified().await;
     }
 
-    /// The channels that were entered or left since the last time, and whether somebody
-    /// listens to them now.
-    pub(super) fn changes(&self) -> Vec<(Arc<str>, bool)> {
+    /// The channels that were entered or left since the last time.
+    pub(super) fn changes(&self) -> Vec<Change> {
         let changed = std::mem::take(&mut *self.changed());
         let channels = self.channels();
         changed
             .into_iter()
-            .map(|channel| {
+            .map(|(channel, ended)| {
                 let wanted = channels.contains_key(&channel);
-                (channel, wanted)
+                Change { channel, wanted, ended }
             })
             .collect()
     }
@@ -236,14 +271,14 @@ impl Hub {
         for channel in channels.values_mut() {
             channel.live = false;
         }
-        let all: HashSet<Arc<str>> = channels.keys().cloned().collect();
+        let all = channels.keys().map(|channel| (Arc::clone(channel), false)).collect();
         drop(channels);
         *self.changed() = all;
     }
 
     /// Tries a channel again at the next turn.
     pub(super) fn again(&self, channel: &Arc<str>) {
-        self.changed().insert(Arc::clone(channel));
+        self.changed().entry(Arc::clone(channel)).or_insert(false);
     }
 
     fn leave(&self, channel: &Arc<str>, place: &Arc<Place>) {
