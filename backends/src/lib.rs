@@ -9,3 +9,4 @@ pub mod queue;
 pub mod redis;
 pub mod store;
 pub mod tickets;
+mod tls;

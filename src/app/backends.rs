@@ -17,6 +17,7 @@ use quaestor_backends::store::postgres::{PgOptions, PgStore};
 use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
 use quaestor_backends::tickets::memory::MemoryTickets;
 use quaestor_backends::tickets::redis::RedisTickets;
+use quaestor_core::clock::Clock;
 use quaestor_core::ports::event_log::EventLog;
 use quaestor_core::ports::limits::RateLimits;
 use quaestor_core::ports::objects::Objects;
@@ -105,7 +106,7 @@ impl Backends {
                 Arc::new(local)
             }
             ObjectsChoice::S3(place) => {
-                Arc::new(open_s3(config, place, world, tasks.clone()).await?)
+                Arc::new(open_s3(config, place, world.clock.clone(), tasks.clone()).await?)
             }
         };
         Ok(Self { store, queue, events, limits, tickets, objects, rabbit, tasks, close })
@@ -134,10 +135,24 @@ async fn open_rabbit(config: &Config, world: &World) -> anyhow::Result<RabbitQue
     RabbitQueue::connect(options).await.context("opening the queue")
 }
 
+/// The object store, where it is a bucket.
+pub(crate) async fn open_bucket(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    tasks: TaskTracker,
+) -> anyhow::Result<S3Objects> {
+    match config.data.objects().map_err(anyhow::Error::msg)? {
+        ObjectsChoice::S3(place) => open_s3(config, place, clock, tasks).await,
+        ObjectsChoice::Local(folder) => {
+            anyhow::bail!("data.objects_url names the folder {}, no bucket", folder.display())
+        }
+    }
+}
+
 async fn open_s3(
     config: &Config,
     place: S3Place,
-    world: &World,
+    clock: Arc<dyn Clock>,
     tasks: TaskTracker,
 ) -> anyhow::Result<S3Objects> {
     let s3 = &config.s3;
@@ -161,7 +176,7 @@ async fn open_s3(
         },
         scratch: config.data.dir.join("scratch"),
     };
-    S3Objects::open(options, world.clock.clone(), tasks).await.context("opening the object store")
+    S3Objects::open(options, clock, tasks).await.context("opening the object store")
 }
 
 fn secret(url: &ServiceUrl) -> SecretString {

@@ -11,10 +11,13 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{Role, World};
 use crate::config::{Config, check_exposure};
 
+/// What the operator's own key is called in the list of keys.
+const ADMIN_KEY: &str = "admin key of the configuration";
+
 /// Sees to it that the installation has a workspace, and a key for whoever listens to
 /// others. A single process makes what is missing, since it may be somebody's first
-/// start; of several processes none does, or two would make two: `quaestor migrate` does
-/// it for them.
+/// start; for several processes `quaestor migrate` does it, which shows the key to whoever
+/// runs it.
 pub(super) async fn prepare(
     config: &Config,
     role: &Role,
@@ -40,71 +43,64 @@ pub(super) async fn prepare(
     }
 }
 
-/// Makes the first workspace where there is none. The operator's own key
-/// (`QUAESTOR_ADMIN_KEY`) becomes its first one; without it, one is made and returned, to
-/// be shown once.
+/// Makes the first workspace where there is none, with the operator's own key
+/// (`QUAESTOR_ADMIN_KEY`). Without that one, a key is made where the installation has none,
+/// and returned, to be shown once. Any number of these at once make one workspace, and show
+/// one key.
 pub(super) async fn first_key(
     config: &Config,
     store: &dyn Store,
     world: &World,
 ) -> anyhow::Result<Option<SecretString>> {
-    let found = store.first_workspace().await.context("looking for a workspace")?;
-    let workspace = match found {
-        Some(workspace) => workspace,
-        None => {
-            let id: WorkspaceId = world.ids.next();
-            let now = world.clock.now();
-            let new = NewWorkspace { id, name: "default".to_owned(), created_at: now };
-            store.create_workspace(new).await.context("making the first workspace")?;
-            id
-        }
+    let given = config.server.admin_key.clone();
+    let token = given.clone().unwrap_or_else(|| api_key::generate(&*world.entropy).token);
+    let name = if given.is_some() { ADMIN_KEY } else { "first key" };
+    let (key, audit) = new_key(world, name, token.expose_secret())?;
+    let workspace = NewWorkspace {
+        id: world.ids.next(),
+        name: "default".to_owned(),
+        created_at: world.clock.now(),
     };
-    if keep_admin_key(config, store, world, workspace).await? {
-        return Ok(None);
+    let begun = match store.begin(workspace, key, audit).await {
+        Ok(begun) => begun,
+        // Another workspace has the operator's key.
+        Err(StoreError::Conflict { .. }) => return Ok(None),
+        Err(error) => return Err(error).context("making the first workspace and its key"),
+    };
+    if given.is_some() && !begun.key_made {
+        keep_admin_key(config, store, world, begun.workspace_id).await?;
     }
-    let has_key = !store
-        .list_keys(workspace, quaestor_core::model::PageRequest::default())
-        .await
-        .context("looking for keys")?
-        .items
-        .is_empty();
-    if has_key {
-        return Ok(None);
-    }
-    let made = api_key::generate(&*world.entropy);
-    keep(store, world, workspace, "first key", made.token.expose_secret()).await?;
-    Ok(Some(made.token))
+    Ok((given.is_none() && begun.key_made).then_some(token))
 }
 
-/// Adds the operator's key to the oldest workspace where the installation does not know
-/// it; one that was revoked stays revoked. False where the operator named none.
+/// Adds the operator's key, where there is one, to the oldest workspace unless the
+/// installation knows it; one that was revoked stays revoked.
 async fn keep_admin_key(
     config: &Config,
     store: &dyn Store,
     world: &World,
     workspace: WorkspaceId,
-) -> anyhow::Result<bool> {
-    let Some(key) = &config.server.admin_key else { return Ok(false) };
+) -> anyhow::Result<()> {
+    let Some(key) = &config.server.admin_key else { return Ok(()) };
     let token = key.expose_secret();
-    let parsed = read(token)?;
-    let known = store.find_key(&parsed.prefix).await.context("looking for the admin key")?;
-    if known.is_none() {
-        keep(store, world, workspace, "admin key of the configuration", token).await?;
+    let known = store.find_key(&read(token)?.prefix).await.context("looking for the admin key")?;
+    if known.is_some() {
+        return Ok(());
     }
-    Ok(true)
+    let (key, audit) = new_key(world, ADMIN_KEY, token)?;
+    match store.create_key(workspace, key, audit).await {
+        // Another process that started at the same moment has kept it.
+        Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error).context("keeping the admin key"),
+    }
 }
 
 fn read(token: &str) -> anyhow::Result<api_key::PresentedKey> {
     api_key::parse(token).context("the admin key is too short to be one")
 }
 
-async fn keep(
-    store: &dyn Store,
-    world: &World,
-    workspace: WorkspaceId,
-    name: &str,
-    token: &str,
-) -> anyhow::Result<()> {
+/// A key of an administrator, and the audit log's entry for it.
+fn new_key(world: &World, name: &str, token: &str) -> anyhow::Result<(NewKey, NewAuditEntry)> {
     let parsed = read(token)?;
     let principal_id: PrincipalId = world.ids.next();
     let key = NewKey {
@@ -123,9 +119,5 @@ async fn keep(
         subject: key.id.to_string(),
         at: world.clock.now(),
     };
-    match store.create_key(workspace, key, audit).await {
-        // Another process that started at the same moment has kept it.
-        Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
-        Err(error) => Err(error).context("keeping the first key"),
-    }
+    Ok((key, audit))
 }

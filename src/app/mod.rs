@@ -32,6 +32,7 @@ mod models;
 mod numbers;
 
 use backends::Backends;
+pub(crate) use backends::open_bucket;
 
 /// How often the metrics recorder folds what it gathered, or histograms would grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -168,9 +169,8 @@ pub async fn start(
 }
 
 /// Makes the database's tables, the first workspace and its key where they are missing.
-/// Returns the key that was made, to be shown once. Several of these at once take turns
-/// at the tables; the first one of an installation is run alone, or two would make a
-/// workspace each.
+/// Returns the key that was made, to be shown once. Any number of these at once take turns:
+/// one of them makes what is missing.
 ///
 /// # Errors
 /// A database that is not there, refuses, or was made by a newer program.

@@ -19,6 +19,7 @@ mod topology;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use quaestor_core::clock::SystemClock;
@@ -33,6 +34,9 @@ pub use terminal::{Style, Terminal, plain, size, wrap};
 use crate::app::Role;
 use crate::config::{Environment, Settings, Sources, load};
 use quaestor_backends::entropy::OsEntropy;
+
+/// How long what a command leaves behind may take to end.
+const BROKEN_OFF: Duration = Duration::from_millis(500);
 
 /// How a command ended that did what it could.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +114,7 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
         return parse_child::run(arguments);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match command {
             Command::Serve(arguments) => serve::run(arguments, Role::Serve, terminal).await,
             Command::Front(arguments) => serve::run(arguments, Role::Front, terminal).await,
@@ -126,7 +130,11 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
             Command::Demo(arguments) => crate::demo::run(arguments, terminal).await,
             Command::ParseChild { arguments } => parse_child::run(&arguments),
         }
-    })
+    });
+    // Nobody waits for what was broken off: a file that is being written, a name that is
+    // being looked up.
+    runtime.shutdown_timeout(BROKEN_OFF);
+    ended
 }
 
 /// The configuration as file, environment and flags say.

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use quaestor_core::jobs::{JobKind, Step};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::args::{ServeArguments, WorkerArguments};
@@ -68,6 +69,8 @@ async fn serve(file: &ConfigFile, role: Role, terminal: &Terminal) -> anyhow::Re
     let listener = listen(&settings, &role).await?;
     let stop = CancellationToken::new();
     let server = app::start(&settings, role.clone(), listener, stop.clone()).await?;
+    // Whoever reads the next line may send one.
+    let mut signals = Signals::listen()?;
     if let Some(key) = &server.first_key {
         show_first_key(key, terminal)?;
     }
@@ -80,13 +83,13 @@ async fn serve(file: &ConfigFile, role: Role, terminal: &Terminal) -> anyhow::Re
             format!("quaestor works on {}; its health serves on {address}", steps.join(", "))
         }
     })?;
-    stop_signal().await?;
-    terminal.note("stopping: running steps may finish; a second signal ends at once")?;
+    signals.next().await;
     stop.cancel();
+    // Who started the process may be gone: what runs is ended well all the same.
+    let _ = terminal.note("stopping: running steps may finish; a second signal ends at once");
     tokio::select! {
         ended = server.finished() => ended.map(|()| Ended::Well),
-        again = stop_signal() => {
-            again?;
+        () = signals.next() => {
             bail!("stopped at once; unfinished jobs are taken up by the next process")
         }
     }
@@ -119,15 +122,27 @@ pub(super) fn show_first_key(
     Ok(())
 }
 
-async fn stop_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// The signals that stop a process, each of which is heard from the beginning on.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("listening for SIGINT")?,
+            terminate: signal(SignalKind::terminate()).context("listening for SIGTERM")?,
+        })
     }
-    Ok(())
+
+    /// Returns with the next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 #[cfg(test)]

@@ -56,6 +56,16 @@ impl Installation {
         Self::prepared(data, environment, Backends::Distributed, Some(places))
     }
 
+    /// A distributed installation that nobody has migrated, and that is given no key.
+    pub(crate) async fn bare() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let places = Places::make(Servers::of_process()).await;
+        let mut environment = Self::basics(data.path());
+        environment.retain(|(name, _)| name != "QUAESTOR_ADMIN_KEY");
+        environment.extend(places.environment());
+        Self { data, environment, backends: Backends::Distributed, places: Some(places) }
+    }
+
     fn basics(data: &Path) -> Vec<(String, String)> {
         vec![
             ("QUAESTOR_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
@@ -102,15 +112,25 @@ impl Installation {
         Process::start(command, &all, self.data.path())
     }
 
-    /// Runs a command to its end.
-    pub(crate) fn run(&self, arguments: &[&str]) {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_quaestor"))
+    /// A command that is not started.
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_quaestor"));
+        command
             .args(arguments)
             .env_clear()
             .envs(self.environment.clone())
-            .current_dir(self.data.path())
-            .output()
-            .unwrap();
+            .current_dir(self.data.path());
+        command
+    }
+
+    /// A setting of its processes.
+    pub(crate) fn setting(&self, name: &str) -> &str {
+        &self.environment.iter().find(|(each, _)| each == name).unwrap().1
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) {
+        let output = self.command(arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "quaestor {arguments:?}: {said}");
     }

@@ -4,10 +4,16 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by it")]
 
 mod answers;
+mod doctor;
+mod first_starts;
 mod installation;
 #[cfg(feature = "failpoints")]
 mod kills;
+mod leaving;
+mod model;
 mod program;
 mod restarts;
 mod resume;
 mod servers;
+mod tls;
+mod tls_servers;

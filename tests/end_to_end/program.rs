@@ -60,6 +60,36 @@ impl Process {
     fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
+
+    /// Tells it to stop.
+    pub(crate) fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// Waits until it says on `/ready` that it is not, and gives what it says.
+    pub(crate) async fn unready(&self) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let said = reqwest::get(format!("{}/ready", self.address)).await.unwrap();
+            if said.status() == 503 {
+                return said.text().await.unwrap();
+            }
+            assert!(Instant::now() < until, "{} stays ready", self.address);
+        }
+    }
+
+    /// Waits until it has ended by itself, and gives its exit code.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "{} does not end", self.address);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
 }
 
 /// The running processes of an installation, the first of which takes requests.

@@ -32,19 +32,19 @@ struct Promised {
 
 /// How far the clients are.
 #[derive(Default)]
-struct Progress {
-    answered: AtomicUsize,
-    /// Whether every server was restarted.
-    done: AtomicBool,
+pub(crate) struct Progress {
+    pub(crate) answered: AtomicUsize,
+    /// Whether all was done that they are to live through.
+    pub(crate) done: AtomicBool,
 }
 
 impl Progress {
     /// Returns when so many more questions were answered.
-    async fn wait_for(&self, more: usize) {
+    pub(crate) async fn wait_for(&self, more: usize) {
         let wanted = self.answered.load(Ordering::Relaxed) + more;
         let until = Instant::now() + PATIENCE;
         while self.answered.load(Ordering::Relaxed) < wanted {
-            assert!(Instant::now() < until, "no answer came after a restart");
+            assert!(Instant::now() < until, "no more answers came");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -53,23 +53,25 @@ impl Progress {
 /// Asks until the servers were all restarted, and watches each answer on the other front.
 async fn ask_on(fronts: [String; 2], number: usize, progress: Arc<Progress>) -> Vec<Promised> {
     let client = Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
-    let (asked_at, watched_at) = (&fronts[number % 2], &fronts[(number + 1) % 2]);
-    let made = accepted(&client, &format!("{asked_at}/api/conversations"), &json!({}), None).await;
+    let (asked_at, watched_at) = (&fronts[number % 2], fronts[(number + 1) % 2].as_str());
+    let asked_at = [asked_at.as_str()];
+    let made = accepted(&client, &asked_at, "/api/conversations", &json!({}), None).await;
     let conversation = made["id"].as_str().unwrap().to_owned();
-    let path = format!("{asked_at}/api/conversations/{conversation}/messages");
+    let path = format!("/api/conversations/{conversation}/messages");
     let mut promised = Vec::new();
     for question in 0.. {
         let bond = (number * 7 + question) % 40;
         let body = json!({"content": format!("What was the market value of bond {bond} in 2025?")});
         let key = format!("{number}-{question}");
-        let asked = accepted(&client, &path, &body, Some(&key)).await;
+        let asked = accepted(&client, &asked_at, &path, &body, Some(&key)).await;
         let job = asked["job_id"].as_str().unwrap().to_owned();
-        let told = Watching::of(watched_at, &job).until_the_end(PATIENCE).await;
+        let mut watching = Watching::of(&[watched_at], &job);
+        watching.until_the_end(PATIENCE).await;
         promised.push(Promised {
             conversation: conversation.clone(),
             job,
             answer: asked["answer_id"].as_str().unwrap().to_owned(),
-            told,
+            told: watching.told().map(str::to_owned),
         });
         progress.answered.fetch_add(1, Ordering::Relaxed);
         if progress.done.load(Ordering::Relaxed) {
@@ -79,12 +81,19 @@ async fn ask_on(fronts: [String; 2], number: usize, progress: Arc<Progress>) -> 
     promised
 }
 
-/// Sends a request until it is accepted, always under the same key: an answer that was
-/// lost on the way must not become a second question.
-async fn accepted(client: &Client, url: &str, body: &Value, key: Option<&str>) -> Value {
+/// Sends a request until one of the fronts accepts it, always under the same key: an
+/// answer that was lost on the way must not become a second question.
+pub(crate) async fn accepted(
+    client: &Client,
+    fronts: &[&str],
+    path: &str,
+    body: &Value,
+    key: Option<&str>,
+) -> Value {
     let until = Instant::now() + PATIENCE;
-    loop {
-        let mut request = client.post(url).bearer_auth(KEY).json(body);
+    for front in fronts.iter().cycle() {
+        let url = format!("{front}{path}");
+        let mut request = client.post(&url).bearer_auth(KEY).json(body);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
@@ -100,6 +109,7 @@ async fn accepted(client: &Client, url: &str, body: &Value, key: Option<&str>) -
         assert!(Instant::now() < until, "{url} was not accepted: {said}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    panic!("there is no front")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -133,35 +133,52 @@ async fn a_dropped_socket_resumes_at_every_event(backends: Backends) {
 
 /// One job, watched on whatever sockets it takes.
 pub(crate) struct Watching {
-    url: String,
+    /// The fronts, the next of which is tried when a socket was lost.
+    addresses: Vec<String>,
     job: String,
     last: Option<Value>,
     text: String,
     /// Whether the log had lost something: the text is then read from the store.
-    gap: bool,
+    pub(crate) gap: bool,
+    /// How often a step was told to have begun again.
+    pub(crate) restarts: usize,
+    /// The codes that sockets were closed with.
+    pub(crate) closed: Vec<u16>,
 }
 
 impl Watching {
-    pub(crate) fn of(address: &str, job: &str) -> Self {
-        let url = format!("{}/ws", address.replace("http:", "ws:"));
-        Self { url, job: job.to_owned(), last: None, text: String::new(), gap: false }
+    pub(crate) fn of(addresses: &[&str], job: &str) -> Self {
+        Self {
+            addresses: addresses.iter().map(|&address| address.to_owned()).collect(),
+            job: job.to_owned(),
+            last: None,
+            text: String::new(),
+            gap: false,
+            restarts: 0,
+            closed: Vec::new(),
+        }
     }
 
-    /// Watches to the terminal event, over as many sockets as it takes. The whole text, or
-    /// none where a gap was told.
-    pub(crate) async fn until_the_end(mut self, patience: Duration) -> Option<String> {
+    /// Watches to the terminal event, over as many sockets as it takes.
+    pub(crate) async fn until_the_end(&mut self, patience: Duration) {
         let ended = async {
             while !self.one_socket().await {
+                self.addresses.rotate_left(1);
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
         tokio::time::timeout(patience, ended).await.expect("the job's end is told");
-        (!self.gap).then_some(self.text)
+    }
+
+    /// The whole text, or none where a gap was told.
+    pub(crate) fn told(&self) -> Option<&str> {
+        (!self.gap).then_some(self.text.as_str())
     }
 
     /// True when the end was told; false where the socket could not be had or was lost.
     async fn one_socket(&mut self) -> bool {
-        let mut request = self.url.as_str().into_client_request().unwrap();
+        let url = format!("{}/ws", self.addresses[0].replace("http:", "ws:"));
+        let mut request = url.into_client_request().unwrap();
         let bearer = http::HeaderValue::from_str(&format!("Bearer {KEY}")).unwrap();
         request.headers_mut().insert("authorization", bearer);
         let Ok((mut socket, _)) = connect_async(request).await else { return false };
@@ -173,6 +190,9 @@ impl Watching {
             return false;
         }
         while let Some(Ok(message)) = socket.next().await {
+            if let Message::Close(Some(frame)) = &message {
+                self.closed.push(frame.code.into());
+            }
             let Message::Text(text) = message else { continue };
             let frame: Value = serde_json::from_str(&text).unwrap();
             match frame["type"].as_str() {
@@ -183,10 +203,14 @@ impl Watching {
             }
             match frame["event"]["kind"].as_str() {
                 Some("token") => self.text.push_str(frame["event"]["text"].as_str().unwrap()),
-                Some("restarted") => self.text.clear(),
+                Some("restarted") => {
+                    self.text.clear();
+                    self.restarts += 1;
+                }
                 _ => {}
             }
             if frame["type"] == "event" {
+                assert_ne!(self.last.as_ref(), Some(&frame["id"]), "an event is told twice");
                 self.last = Some(frame["id"].clone());
             }
             if is_end(&frame) {

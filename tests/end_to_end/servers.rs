@@ -50,11 +50,25 @@ impl Servers {
 
     /// Stops a server of the test's own and starts it again.
     pub(crate) fn restart(&self, server: &str) {
-        let Kind::Own { folder, .. } = &*self.0 else {
-            panic!("{server} is not this test's own");
-        };
-        services(folder.path(), &["down", server]);
-        services(folder.path(), &["up", server]);
+        services(self.own_folder(), &["down", server]);
+        services(self.own_folder(), &["up", server]);
+    }
+
+    /// Holds servers of the test's own still: they accept connections and say nothing.
+    pub(crate) fn pause(&self, servers: &[&str]) {
+        services(self.own_folder(), &[&["pause"], servers].concat());
+    }
+
+    /// Lets them go on.
+    pub(crate) fn resume(&self, servers: &[&str]) {
+        services(self.own_folder(), &[&["resume"], servers].concat());
+    }
+
+    fn own_folder(&self) -> &Path {
+        match &*self.0 {
+            Kind::Own { folder, .. } => folder.path(),
+            Kind::OfProcess => panic!("these servers are not this test's own"),
+        }
     }
 }
 

@@ -340,7 +340,9 @@ async fn give_step_back(context: &Context, job: &Running, claimed: &Claimed) {
     let now = context.clock.now();
     let next = same_step(context, job, claimed, now);
     match context.store.hand_back(job.workspace, &job.claim, next, now).await {
-        Ok(()) | Err(StoreError::Fenced) => {}
+        // Published before this process ends: another worker has it at once.
+        Ok(()) => context.wake.notify(),
+        Err(StoreError::Fenced) => {}
         // The lease will run out, and the sweep queues the job again.
         Err(error) => warn!(error = &error as &dyn std::error::Error, "could not hand a job back"),
     }

@@ -107,7 +107,7 @@ impl Queue for MemoryQueue {
 
     async fn depth(&self, step: Step) -> Result<Depth, QueueError> {
         let state = lane(&self.lanes, step).state();
-        Ok(Depth { ready: state.ready.len() as u64, unsettled: state.unsettled as u64 })
+        Ok(Depth { ready: state.ready.len() as u64, unsettled: Some(state.unsettled as u64) })
     }
 
     async fn ping(&self) -> Result<(), QueueError> {

@@ -9,8 +9,8 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult,
-    Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, PushInfo, PushKind, RedisError,
+    RedisResult, Value,
 };
 use tokio::sync::Notify;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -37,7 +37,9 @@ pub(crate) type Pushes = Arc<dyn Fn(PushInfo) + Send + Sync>;
 #[derive(Clone)]
 pub(super) struct Dial {
     pub(super) client: Client,
-    pub(super) cluster: bool,
+    /// The nodes of the cluster as they were found: any of them tells of all, so that the
+    /// one that the URL names may be away. None where it is a server.
+    pub(super) nodes: Option<Vec<ConnectionInfo>>,
 }
 
 /// A connection to a server, or the connections to the nodes of a cluster.
@@ -52,8 +54,13 @@ impl Dial {
         self.client.get_connection_info().addr().to_string()
     }
 
+    /// How to connect to the one node that the URL names.
+    pub(super) fn of_node(&self) -> Self {
+        Self { client: self.client.clone(), nodes: None }
+    }
+
     pub(super) fn is_cluster(&self) -> bool {
-        self.cluster
+        self.nodes.is_some()
     }
 
     pub(super) async fn connect(&self, pushes: Option<Pushes>) -> Result<Connection, RedisFault> {
@@ -62,10 +69,9 @@ impl Dial {
 
     pub(super) async fn try_connect(&self, pushes: Option<Pushes>) -> RedisResult<Connection> {
         let connecting = async {
-            if self.cluster {
-                self.connect_cluster(pushes).await.map(Connection::Cluster)
-            } else {
-                self.connect_server(pushes).await.map(Connection::Server)
+            match &self.nodes {
+                Some(nodes) => self.connect_cluster(nodes, pushes).await.map(Connection::Cluster),
+                None => self.connect_server(pushes).await.map(Connection::Server),
             }
         };
         // Over all: resolving the name, TLS and the greeting are in it.
@@ -86,9 +92,14 @@ impl Dial {
         self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 
-    async fn connect_cluster(&self, pushes: Option<Pushes>) -> RedisResult<ClusterConnection> {
-        let node = self.client.get_connection_info().clone();
-        let mut builder = ClusterClient::builder([node])
+    async fn connect_cluster(
+        &self,
+        nodes: &[ConnectionInfo],
+        pushes: Option<Pushes>,
+    ) -> RedisResult<ClusterConnection> {
+        let named = self.client.get_connection_info().clone();
+        let seeds = std::iter::once(named).chain(nodes.iter().cloned());
+        let mut builder = ClusterClient::builder(seeds)
             .use_protocol(redis::ProtocolVersion::RESP3)
             .connection_timeout(CONNECT_TIMEOUT)
             .response_timeout(COMMAND_TIMEOUT)
@@ -262,8 +273,12 @@ impl Keeper {
         }
     }
 
-    /// A connection that answers in time: one that does not would hold up every job.
+    /// A connection that answers in time: one that does not would hold up every job. One to
+    /// a cluster looks after its nodes itself: that one is away must not take the others.
     async fn connect(&self, lost: &Arc<Notify>) -> RedisResult<Connection> {
+        if self.dial.is_cluster() {
+            return self.dial.try_connect(None).await;
+        }
         let mut connection = self.dial.try_connect(Some(notify_of_loss(lost))).await?;
         connection.ping().await?;
         Ok(connection)

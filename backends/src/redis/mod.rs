@@ -1,6 +1,7 @@
 //! A Redis server or cluster, as the event log, the limits and the tickets share it: one
 //! connection for commands, kept alive by a task of its own.
 
+mod facts;
 mod fault;
 mod link;
 mod opening;
@@ -13,6 +14,7 @@ use quaestor_core::clock::Clock;
 use redis::{Cmd, ErrorKind, Pipeline, ServerErrorKind, Value};
 use secrecy::SecretString;
 
+pub use facts::RedisFacts;
 pub use fault::RedisFault;
 pub use opening::RedisOpenError;
 
@@ -88,6 +90,12 @@ impl RedisServer {
         let link = Link::start(dial.clone(), opened.connection, opened.lost, clock.clone());
         let namespace = settings.namespace.clone();
         Ok(Self { shared: Arc::new(Shared { namespace, dial, clock, link }) })
+    }
+
+    /// Host and port.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.shared.dial.address()
     }
 
     /// A key or channel: the namespace and the rest.

@@ -1,11 +1,12 @@
 //! The first connection: whether the server is there, lets us in, is new enough, and
 //! allows what is needed. Each has a sentence of its own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use redis::{
-    Client, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion,
-    RedisError, ServerErrorKind, Value,
+    Client, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
+    ProtocolVersion, RedisError, ServerErrorKind, Value,
 };
 use secrecy::ExposeSecret;
 use tokio::sync::Notify;
@@ -28,7 +29,7 @@ pub enum RedisOpenError {
     /// The namespace would break the keys.
     #[error("the namespace of the keys in Redis must not be empty or hold braces")]
     BadNamespace,
-    /// Nobody is there, or TLS failed.
+    /// Nobody is there.
     #[error("no Redis answers at {address}: start it there, or correct events_url")]
     Unreachable {
         /// Host and port.
@@ -36,6 +37,14 @@ pub enum RedisOpenError {
         /// What the connection said.
         #[source]
         source: RedisError,
+    },
+    /// TLS failed.
+    #[error("TLS with Redis at {address} fails: {trouble}")]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// What is wrong, and what mends it.
+        trouble: String,
     },
     /// The user or the password is wrong or missing.
     #[error("Redis at {address} refused the user or the password: correct them in events_url")]
@@ -93,9 +102,10 @@ pub(super) async fn open(settings: &RedisSettings) -> Result<Opened, RedisOpenEr
     }
     let client = client(settings.url.expose_secret()).map_err(|_| RedisOpenError::BadUrl)?;
     let address = client.get_connection_info().addr().to_string();
-    let lost = Arc::new(Notify::new());
-    let mut dial = Dial { client, cluster: false };
-    let explain = |source| explain(source, &address, &settings.namespace);
+    let mut lost = Arc::new(Notify::new());
+    let tls = matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
+    let mut dial = Dial { client, nodes: None };
+    let explain = |source| explain(source, &address, &settings.namespace, tls);
     let mut connection = dial.try_connect(Some(notify_of_loss(&lost))).await.map_err(explain)?;
     let greeting = connection.query(&redis::cmd("HELLO")).await.map_err(explain)?;
     let version = field(&greeting, "version").unwrap_or_default();
@@ -103,10 +113,13 @@ pub(super) async fn open(settings: &RedisSettings) -> Result<Opened, RedisOpenEr
         return Err(RedisOpenError::TooOld { address, version });
     }
     if field(&greeting, "mode").as_deref() == Some("cluster") {
-        dial.cluster = true;
+        let slots = connection.query(redis::cmd("CLUSTER").arg("SLOTS")).await.map_err(explain)?;
+        dial.nodes = Some(nodes(&slots, dial.client.get_connection_info()));
         connection = dial.try_connect(None).await.map_err(explain)?;
+        // The end of the first connection is not that of this one.
+        lost = Arc::new(Notify::new());
     }
-    try_out(&mut connection, &settings.namespace, dial.cluster).await.map_err(explain)?;
+    try_out(&mut connection, &settings.namespace, dial.is_cluster()).await.map_err(explain)?;
     Ok(Opened { dial, connection, lost })
 }
 
@@ -154,8 +167,50 @@ async fn try_out(
     Ok(())
 }
 
-fn explain(source: RedisError, address: &str, namespace: &str) -> RedisOpenError {
+/// The nodes of a cluster as it names them (`CLUSTER SLOTS`), each reached as the one that
+/// was asked.
+fn nodes(slots: &Value, asked: &ConnectionInfo) -> Vec<ConnectionInfo> {
+    let parts = |value: &Value| match value {
+        Value::Array(parts) => parts.clone(),
+        _ => Vec::new(),
+    };
+    let mut found = BTreeSet::new();
+    for range in parts(slots) {
+        // Its first and last slot, then its nodes.
+        for node in parts(&range).iter().skip(2).map(parts) {
+            let [host, port, ..] = node.as_slice() else { continue };
+            let host = String::from_redis_value_ref(host).unwrap_or_default();
+            if let (false, Ok(port)) = (host.is_empty(), u16::from_redis_value_ref(port)) {
+                found.insert((host, port));
+            }
+        }
+    }
+    let reached = |(host, port): (String, u16)| {
+        let mut addr = asked.addr().clone();
+        match &mut addr {
+            ConnectionAddr::Tcp(of_host, of_port) => (*of_host, *of_port) = (host, port),
+            ConnectionAddr::TcpTls { host: of_host, port: of_port, .. } => {
+                (*of_host, *of_port) = (host, port);
+            }
+            _ => return None,
+        }
+        Some(asked.clone().set_addr(addr))
+    };
+    found.into_iter().filter_map(reached).collect()
+}
+
+fn explain(source: RedisError, address: &str, namespace: &str, tls: bool) -> RedisOpenError {
     let address = address.to_owned();
+    if let Some(trouble) = crate::tls::trouble(&source) {
+        return RedisOpenError::Tls { address, trouble };
+    }
+    if tls && source.is_timeout() {
+        // A Redis without TLS waits for the rest of what it takes for a command.
+        let trouble = "it does not answer in time, as one does that speaks no TLS: correct the \
+                       port or the scheme of the address"
+            .to_owned();
+        return RedisOpenError::Tls { address, trouble };
+    }
     match source.kind() {
         ErrorKind::AuthenticationFailed => RedisOpenError::Refused { address, source },
         ErrorKind::RESP3NotSupported => {

@@ -46,8 +46,8 @@ pub enum Durability {
 pub struct Depth {
     /// Waiting to be taken.
     pub ready: u64,
-    /// Taken and not settled. A queue that cannot be asked for it says 0.
-    pub unsettled: u64,
+    /// Taken and not settled, by whatever process; none where the queue does not tell it.
+    pub unsettled: Option<u64>,
 }
 
 /// Why the queue could not serve.

@@ -42,18 +42,22 @@ pub(crate) struct HealthCache(Mutex<Option<Arc<Checked>>>);
 pub(super) async fn health(State(app): State<App>) -> Json<Value> {
     let checked = checked(&app).await;
     let status = if failed(&checked, &Check::ALL) { "degraded" } else { "ok" };
-    Json(body(&app, &checked, status))
+    Json(body(&app, Some(&checked), status))
 }
 
-/// 503 when a needed check fails.
+/// 503 when a needed check fails, or when the process is to stop: that is said at once,
+/// without a look at the services.
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, Json<Value>) {
+    if app.stop.leave.is_cancelled() {
+        let last = app.health.0.try_lock().ok().and_then(|last| last.clone());
+        let body = body(&app, last.as_deref(), "unavailable");
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(body));
+    }
     let checked = checked(&app).await;
-    let unready =
-        failed(&checked, &app.front.settings.ready_needs) || app.stop.leave.is_cancelled();
-    if unready {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(body(&app, &checked, "unavailable")))
+    if failed(&checked, &app.front.settings.ready_needs) {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(body(&app, Some(&checked), "unavailable")))
     } else {
-        (StatusCode::OK, Json(body(&app, &checked, "ok")))
+        (StatusCode::OK, Json(body(&app, Some(&checked), "ok")))
     }
 }
 
@@ -86,16 +90,20 @@ fn failed(checked: &Checked, needed: &[Check]) -> bool {
     checked.services.iter().any(|(check, result)| needed.contains(check) && bad(result))
 }
 
-fn body(app: &App, checked: &Checked, status: &str) -> Value {
+/// What is said; without the services where nobody has looked at them yet.
+fn body(app: &App, checked: Option<&Checked>, status: &str) -> Value {
     let mut checks = Map::new();
-    for (check, result) in &checked.services {
+    checks.insert("process".to_owned(), process(app));
+    for (check, result) in checked.iter().flat_map(|checked| &checked.services) {
         checks.insert(check.name().to_owned(), json!(result));
     }
     let memory = resident_bytes().map(|bytes| format!("{bytes} bytes resident"));
     checks.insert("memory".to_owned(), measured(memory));
-    let cpu = checked.cpu_s.map(|seconds| match checked.cpu_share {
-        Some(share) => format!("{seconds:.2} s used, {:.1} % of a core lately", share * 100.0),
-        None => format!("{seconds:.2} s used"),
+    let cpu = checked.and_then(|checked| {
+        checked.cpu_s.map(|seconds| match checked.cpu_share {
+            Some(share) => format!("{seconds:.2} s used, {:.1} % of a core lately", share * 100.0),
+            None => format!("{seconds:.2} s used"),
+        })
     });
     checks.insert("cpu".to_owned(), measured(cpu));
     let uptime = (app.front.clock.now() - app.started_at).as_seconds_f64().max(0.0);
@@ -105,6 +113,16 @@ fn body(app: &App, checked: &Checked, status: &str) -> Value {
         "uptime_s": uptime,
         "checks": checks,
     })
+}
+
+/// Whether the process stays.
+fn process(app: &App) -> Value {
+    let (status, detail) = if app.stop.leave.is_cancelled() {
+        ("failed", Some("it was told to stop: it ends what runs and takes no more work".to_owned()))
+    } else {
+        ("ok", None)
+    };
+    json!(CheckResult { status, latency_ms: 0.0, detail })
 }
 
 /// A measure of the process itself; unknown where the system does not tell.

@@ -12,13 +12,18 @@ use crate::world::{World, generous};
 
 /// The status of a GET over a connection of its own; none where it was refused.
 async fn status(address: std::net::SocketAddr, path: &str) -> Option<u16> {
+    answer(address, path).await?.split(' ').nth(1)?.parse().ok()
+}
+
+/// The whole answer to a GET.
+async fn answer(address: std::net::SocketAddr, path: &str) -> Option<String> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
-    answer.split(' ').nth(1)?.parse().ok()
+    Some(answer)
 }
 
 #[tokio::test]
@@ -37,6 +42,9 @@ async fn who_leaves_says_so_first_and_serves_until_it_closes() {
     assert_eq!(status(address, "/ready").await, Some(200));
     stop.leave.cancel();
     assert_eq!(status(address, "/ready").await, Some(503));
+    let why = answer(address, "/ready").await.unwrap();
+    assert!(why.contains("it was told to stop"), "{why}");
+    assert!(why.contains("\"database\""), "the last checks are told too: {why}");
     assert_eq!(status(address, "/health").await, Some(200));
     assert_eq!(status(address, "/api/openapi.json").await, Some(200));
     stop.close.cancel();

@@ -9,10 +9,10 @@ use quaestor_core::ports::chat_model::{
 /// answers any question with some text.
 #[macro_export]
 macro_rules! chat_model_contract {
-    ($factory:expr) => {
+    ($($factory:tt)+) => {
         $crate::contract_cases!(
             chat_model,
-            $factory,
+            {$($factory)+},
             [
                 an_answer_is_text_and_then_its_end,
                 an_answer_may_be_dropped_at_any_piece,

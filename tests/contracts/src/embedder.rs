@@ -5,10 +5,10 @@ use quaestor_core::ports::embedder::{EmbedKind, Embedder};
 /// Makes one test of each case. The factory is an async function that gives an embedder.
 #[macro_export]
 macro_rules! embedder_contract {
-    ($factory:expr) => {
+    ($($factory:tt)+) => {
         $crate::contract_cases!(
             embedder,
-            $factory,
+            {$($factory)+},
             [
                 each_text_gets_a_vector_of_unit_length,
                 no_texts_get_no_vectors,

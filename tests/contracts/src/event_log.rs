@@ -11,10 +11,10 @@ use uuid::Uuid;
 /// event log, as anything that is an `EventLog`.
 #[macro_export]
 macro_rules! event_log_contract {
-    ($factory:expr) => {
+    ($($factory:tt)+) => {
         $crate::contract_cases!(
             event_log,
-            $factory,
+            {$($factory)+},
             [
                 events_are_numbered_by_attempt_and_sequence,
                 a_stale_attempt_is_fenced,

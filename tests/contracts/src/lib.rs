@@ -14,10 +14,24 @@ pub mod queue;
 pub mod store;
 pub mod tickets;
 
-/// Makes a test of each case of a suite, in a module of the suite's name.
+/// Makes a test of each case of a suite, in a module of the suite's name. Where what a
+/// backend stands on is dear, `in_one $shared` makes that once, for one test of all cases.
 #[macro_export]
 macro_rules! contract_cases {
-    ($suite:ident, $factory:expr, [$($case:ident),* $(,)?]) => {
+    ($suite:ident, {in_one $shared:expr, $factory:expr}, [$($case:ident),* $(,)?]) => {
+        mod $suite {
+            use super::*;
+            #[tokio::test]
+            async fn every_case() {
+                let shared = $shared().await;
+                $(
+                    let backend = $factory(&shared).await;
+                    $crate::$suite::$case(&backend).await;
+                )*
+            }
+        }
+    };
+    ($suite:ident, {$factory:expr}, [$($case:ident),* $(,)?]) => {
         mod $suite {
             use super::*;
             $(

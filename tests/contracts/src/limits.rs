@@ -9,10 +9,10 @@ use quaestor_core::ports::limits::{Admission, Quota, RateLimits};
 /// (anything that is `RateLimits`) and the clock that it goes by.
 #[macro_export]
 macro_rules! limits_contract {
-    ($factory:expr) => {
+    ($($factory:tt)+) => {
         $crate::contract_cases!(
             limits,
-            $factory,
+            {$($factory)+},
             [
                 a_burst_is_admitted_and_no_more,
                 the_wait_it_tells_is_enough,

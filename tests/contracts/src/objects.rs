@@ -11,10 +11,10 @@ use uuid::Uuid;
 /// backend (anything that is `Objects`) and what must live as long as it.
 #[macro_export]
 macro_rules! objects_contract {
-    ($factory:expr) => {
+    ($($factory:tt)+) => {
         $crate::contract_cases!(
             objects,
-            $factory,
+            {$($factory)+},
             [
                 what_is_put_is_got_back,
                 an_empty_file_is_a_file,

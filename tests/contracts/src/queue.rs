@@ -10,10 +10,10 @@ use uuid::Uuid;
 /// queue for at least a hundred messages, as anything that is a `Queue`.
 #[macro_export]
 macro_rules! queue_contract {
-    ($factory:expr) => {
+    ($($factory:tt)+) => {
         $crate::contract_cases!(
             queue,
-            $factory,
+            {$($factory)+},
             [
                 a_confirmed_message_is_delivered_as_it_was,
                 each_step_has_a_queue_of_its_own,
@@ -21,6 +21,7 @@ macro_rules! queue_contract {
                 a_message_given_back_comes_again_and_says_so,
                 a_dropped_delivery_comes_again,
                 no_more_than_the_slots_are_unsettled,
+                the_depth_counts_what_is_taken_or_does_not_tell_it,
                 a_wait_that_is_dropped_loses_nothing,
                 two_consumers_share_the_messages,
                 a_dropped_consumer_leaves_its_deliveries_valid,
@@ -130,6 +131,22 @@ pub async fn no_more_than_the_slots_are_unsettled(queue: &dyn Queue) {
         third.await.unwrap().ack().await.unwrap();
     }
     second.ack().await.unwrap();
+}
+
+/// Case.
+pub async fn the_depth_counts_what_is_taken_or_does_not_tell_it(queue: &dyn Queue) {
+    publish(queue, Step::DocumentsEmbed, 0..3).await;
+    let before = queue.depth(Step::DocumentsEmbed).await.unwrap();
+    assert_eq!(before.ready, 3);
+    assert!(matches!(before.unsettled, None | Some(0)), "{before:?}");
+    let mut consumer = queue.consume(Step::DocumentsEmbed, 1).await.unwrap();
+    let taken = consumer.next().await.unwrap();
+    let during = queue.depth(Step::DocumentsEmbed).await.unwrap();
+    assert_eq!(during.ready, 2);
+    assert!(matches!(during.unsettled, None | Some(1)), "{during:?}");
+    assert_eq!(during.unsettled.is_some(), before.unsettled.is_some(), "it tells always or never");
+    taken.ack().await.unwrap();
+    drop(consumer);
 }
 
 /// Case.

@@ -12,10 +12,10 @@ use uuid::Uuid;
 /// (anything that is `Tickets`) and the clock that it goes by.
 #[macro_export]
 macro_rules! tickets_contract {
-    ($factory:expr) => {
+    ($($factory:tt)+) => {
         $crate::contract_cases!(
             tickets,
-            $factory,
+            {$($factory)+},
             [
                 a_ticket_stands_for_its_caller_once,
                 an_old_ticket_stands_for_nobody,

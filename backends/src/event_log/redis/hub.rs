@@ -1,7 +1,7 @@
 //! Who in this process listens to which channel. What the server pushes is handed to
 //! bounded places; nobody who is slow holds up the others.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quaestor_core::ids::{JobId, WorkspaceId};
@@ -117,6 +117,15 @@ fn named(payload: &Value) -> Option<(&str, WorkspaceId, JobId)> {
     Some((sender, WorkspaceId(workspace.parse().ok()?), JobId(job.parse().ok()?)))
 }
 
+/// What became of a channel.
+pub(super) struct Change {
+    pub(super) channel: Arc<str>,
+    /// Whether somebody listens to it now.
+    pub(super) wanted: bool,
+    /// Whether the server has ended the subscription.
+    pub(super) ended: bool,
+}
+
 struct Channel {
     places: Vec<Arc<Place>>,
     /// Whether the server has confirmed the subscription.
@@ -126,7 +135,9 @@ struct Channel {
 /// The channels that somebody in this process listens to.
 pub(super) struct Hub {
     channels: Mutex<HashMap<Arc<str>, Channel>>,
-    changed: Mutex<HashSet<Arc<str>>>,
+    /// What became of channels since the last look, and whether the server has ended the
+    /// subscription meanwhile.
+    changed: Mutex<HashMap<Arc<str>, bool>>,
     wake: Notify,
     /// Marks what this process itself sends to its own listeners at once.
     own: String,
@@ -148,7 +159,7 @@ impl Hub {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn changed(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+    fn changed(&self) -> MutexGuard<'_, HashMap<Arc<str>, bool>> {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -184,17 +195,20 @@ impl Hub {
     }
 
     fn change(&self, channel: &Arc<str>) {
-        self.changed().insert(Arc::clone(channel));
+        self.changed().entry(Arc::clone(channel)).or_insert(false);
         self.wake.notify_one();
     }
 
     /// What the server sent. Called on the connection's own task.
     pub(super) fn pushed(&self, push: &PushInfo) {
-        if !matches!(push.kind, PushKind::Message | PushKind::SMessage) {
-            return;
-        }
         let [channel, payload] = push.data.as_slice() else { return };
         let Ok(channel) = String::from_redis_value_ref(channel) else { return };
+        match push.kind {
+            PushKind::Message | PushKind::SMessage => {}
+            PushKind::SUnsubscribe => return self.ended(&channel),
+            PushKind::SSubscribe => return self.again_by_itself(&channel),
+            _ => return,
+        }
         let announcement = match named(payload) {
             // The listeners here have it already.
             Some((sender, ..)) if sender == self.own => return,
@@ -202,6 +216,28 @@ impl Hub {
             None => announced(payload).map(|entries| Announcement::Entries(entries.into())),
         };
         self.announce(&channel, announcement);
+    }
+
+    /// The server has ended a subscription: in a cluster the channel moved to another node.
+    /// Where it is still wanted it is subscribed to anew.
+    fn ended(&self, channel: &str) {
+        let mut channels = self.channels();
+        let Some((name, _)) = channels.get_key_value(channel) else { return };
+        let name = Arc::clone(name);
+        if let Some(channel) = channels.get_mut(channel) {
+            channel.live = false;
+        }
+        drop(channels);
+        self.changed().insert(name, true);
+        self.wake.notify_one();
+    }
+
+    /// A subscription stands that already stood: the driver has made it anew on another
+    /// node, and what came meanwhile was told to nobody.
+    fn again_by_itself(&self, channel: &str) {
+        if let Some(channel) = self.channels().get(channel).filter(|channel| channel.live) {
+            channel.places.iter().for_each(|place| place.subscribed());
+        }
     }
 
     fn announce(&self, channel: &str, announcement: Option<Announcement>) {
@@ -227,16 +263,15 @@ impl Hub {
         self.wake.notified().await;
     }
 
-    /// The channels that were entered or left since the last time, and whether somebody
-    /// listens to them now.
-    pub(super) fn changes(&self) -> Vec<(Arc<str>, bool)> {
+    /// The channels that were entered or left since the last time.
+    pub(super) fn changes(&self) -> Vec<Change> {
         let changed = std::mem::take(&mut *self.changed());
         let channels = self.channels();
         changed
             .into_iter()
-            .map(|channel| {
+            .map(|(channel, ended)| {
                 let wanted = channels.contains_key(&channel);
-                (channel, wanted)
+                Change { channel, wanted, ended }
             })
             .collect()
     }
@@ -255,14 +290,14 @@ impl Hub {
         for channel in channels.values_mut() {
             channel.live = false;
         }
-        let all: HashSet<Arc<str>> = channels.keys().cloned().collect();
+        let all = channels.keys().map(|channel| (Arc::clone(channel), false)).collect();
         drop(channels);
         *self.changed() = all;
     }
 
     /// Tries a channel again at the next turn.
     pub(super) fn again(&self, channel: &Arc<str>) {
-        self.changed().insert(Arc::clone(channel));
+        self.changed().entry(Arc::clone(channel)).or_insert(false);
     }
 
     fn leave(&self, channel: &Arc<str>, place: &Arc<Place>) {

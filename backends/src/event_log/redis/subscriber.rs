@@ -10,7 +10,7 @@ use redis::{PushInfo, PushKind, RedisResult};
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
-use super::hub::Hub;
+use super::hub::{Change, Hub};
 use crate::redis::{Connection, Pauses, Pushes, RedisFault, RedisServer};
 
 /// How often a silent connection is tried. There is no limit on how long it may be
@@ -104,7 +104,13 @@ impl Subscriber {
                 }
                 () = retry => {}
                 () = clock.sleep_until(beat) => {
-                    ears.connection.ping().await?;
+                    match (ears.connection.ping().await, &ears.connection) {
+                        // The nodes that are there go on; the driver looks for the others.
+                        (Err(error), Connection::Cluster(_)) => {
+                            debug!(error = &error as &dyn std::error::Error, "a node is silent");
+                        }
+                        (answer, _) => answer?,
+                    }
                     beat = clock.now() + HEARTBEAT;
                 }
             }
@@ -114,7 +120,10 @@ impl Subscriber {
     /// Brings the subscriptions up to what is listened to. True if some could not be.
     async fn follow(&self, ears: &mut Ears) -> RedisResult<bool> {
         let (mut enter, mut leave) = (Vec::new(), Vec::new());
-        for (channel, wanted) in self.hub.changes() {
+        for Change { channel, wanted, ended } in self.hub.changes() {
+            if ended {
+                ears.subscribed.remove(&channel);
+            }
             match (wanted, ears.subscribed.contains(&channel)) {
                 (true, false) => enter.push(channel),
                 // It was left and entered again before this was seen.

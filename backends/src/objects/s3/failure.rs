@@ -5,6 +5,7 @@ use std::error::Error;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::options::S3Options;
+use crate::tls;
 
 /// A request that failed, and why.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +39,11 @@ where
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
             return format!("{at} did not answer in time");
         }
-        SdkError::DispatchFailure(_) => {
+        SdkError::DispatchFailure(failure) => {
+            let trouble = failure.as_connector_error().and_then(|error| tls::trouble(error));
+            if let Some(trouble) = trouble {
+                return format!("TLS with {at} fails: {trouble}");
+            }
             return format!(
                 "nothing answers at {at}: start the storage, or mend AWS_ENDPOINT_URL_S3"
             );

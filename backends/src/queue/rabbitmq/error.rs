@@ -21,6 +21,14 @@ pub enum BrokerError {
         #[source]
         source: io::Error,
     },
+    /// TLS failed.
+    #[error("TLS with RabbitMQ at {address} fails: {trouble}")]
+    Tls {
+        /// Where.
+        address: BrokerAddress,
+        /// What is wrong, and what mends it.
+        trouble: String,
+    },
     /// Something else than RabbitMQ answers.
     #[error(
         "what answers at {address} does not speak AMQP 0-9-1: correct the port in QUAESTOR_QUEUE_URL"
@@ -87,6 +95,15 @@ pub enum BrokerError {
     Closed,
 }
 
+/// Why a connection was not made.
+pub(super) fn unreachable(address: &BrokerAddress, source: io::Error) -> BrokerError {
+    let address = address.clone();
+    match crate::tls::trouble(&source) {
+        Some(trouble) => BrokerError::Tls { address, trouble },
+        None => BrokerError::Unreachable { address, source },
+    }
+}
+
 /// What an error of lapin means.
 pub(super) fn meaning(address: &BrokerAddress, error: lapin::Error) -> BrokerError {
     const ACCESS_REFUSED: u16 = 403;
@@ -103,6 +120,9 @@ pub(super) fn meaning(address: &BrokerAddress, error: lapin::Error) -> BrokerErr
             BrokerError::NotAmqp { address }
         }
         ErrorKind::IOError(source) => {
+            if let Some(trouble) = crate::tls::trouble(source) {
+                return BrokerError::Tls { address, trouble };
+            }
             let source = io::Error::new(source.kind(), source.to_string());
             BrokerError::Unreachable { address, source }
         }

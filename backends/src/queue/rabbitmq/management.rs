@@ -45,6 +45,14 @@ pub enum ManagementError {
         #[source]
         source: reqwest::Error,
     },
+    /// TLS failed.
+    #[error("TLS with RabbitMQ's management API at {server} fails: {trouble}")]
+    Tls {
+        /// Where.
+        server: String,
+        /// What is wrong, and what mends it.
+        trouble: String,
+    },
     /// User or password are wrong, or the user may not.
     #[error(
         "RabbitMQ's management API at {server} refuses user `{user}`: correct QUAESTOR_QUEUE_MANAGEMENT_URL, or give \
@@ -180,7 +188,10 @@ impl Management {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let unreachable = |source| ManagementError::Unreachable { server: self.server(), source };
+        let unreachable = |source: reqwest::Error| match crate::tls::trouble(&source) {
+            Some(trouble) => ManagementError::Tls { server: self.server(), trouble },
+            None => ManagementError::Unreachable { server: self.server(), source },
+        };
         let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {

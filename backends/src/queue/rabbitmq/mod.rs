@@ -62,6 +62,7 @@ pub struct RabbitQueue {
     publisher: Publisher,
     consuming: Link,
     wanted: Wanted,
+    version: (u32, u32),
     name: String,
     _stop: DropGuard,
 }
@@ -90,7 +91,13 @@ impl RabbitQueue {
         }
         let publishing = Link::start(around.clone(), format!("{name} publish"), "publish").await?;
         let publisher = Publisher::new(publishing);
-        Ok(Self { around, publisher, consuming, wanted, name, _stop: guard })
+        Ok(Self { around, publisher, consuming, wanted, version, name, _stop: guard })
+    }
+
+    /// The broker's major and minor version, as it was when it was first met.
+    #[must_use]
+    pub fn version(&self) -> (u32, u32) {
+        self.version
     }
 
     /// Closes the connections, and waits until they and every unsettled delivery are gone.
@@ -140,8 +147,9 @@ impl Queue for RabbitQueue {
             Ok(ready(&live, &self.around, queue_of(step)).await?)
         };
         match measured.await {
-            // AMQP does not tell what is unsettled.
-            Ok(ready) => Ok(Depth { ready, unsettled: 0 }),
+            // AMQP does not tell what is unsettled, and the management API only what it was
+            // some seconds ago.
+            Ok(ready) => Ok(Depth { ready, unsettled: None }),
             Err(source) => Err(failed("measure", queue_of(step), source)),
         }
     }

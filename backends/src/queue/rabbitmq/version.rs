@@ -10,7 +10,7 @@ use lapin::uri::AMQPScheme;
 use quaestor_core::clock::Clock;
 
 use super::address::BrokerAddress;
-use super::error::{BrokerError, OLDEST};
+use super::error::{BrokerError, OLDEST, unreachable};
 
 /// How long all of it may take.
 const ASK: Duration = Duration::from_secs(10);
@@ -35,8 +35,7 @@ pub(super) async fn version(
             return Err(BrokerError::Silent { address: address.clone(), what: "the first frame" });
         }
     };
-    let first =
-        first.map_err(|source| BrokerError::Unreachable { address: address.clone(), source })?;
+    let first = first.map_err(|source| unreachable(address, source))?;
     let said = first.as_deref().and_then(named);
     let Some(said) = said else {
         return Err(BrokerError::NotAmqp { address: address.clone() });

@@ -78,6 +78,15 @@ pub(super) async fn see(tx: &mut DbConnection, workspace: WorkspaceId) -> Result
     Ok(())
 }
 
+/// Has those who begin an installation at once do it one after another, until the
+/// transaction ends. What is read afterwards is what the one before has made.
+pub(super) async fn take_turn_to_begin(tx: &mut DbConnection) -> Result<(), Fault> {
+    /// Any number that nobody else uses.
+    const TURN: i64 = 0x7175_6165_7374_6265;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(TURN).execute(tx).await?;
+    Ok(())
+}
+
 /// Tells the job which message is its own now.
 pub(super) async fn message_changed(
     tx: &mut DbConnection,

@@ -157,6 +157,15 @@ impl PgStore {
         })
     }
 
+    /// Looks at a server as [`PgStore::connect`] does. Returns what it is and where, for
+    /// people.
+    ///
+    /// # Errors
+    /// As for [`PgStore::connect`].
+    pub async fn examine(url: &SecretString) -> Result<String, StoreError> {
+        opening::examine(url).await
+    }
+
     /// Where the store is, for people: host, port, database and user.
     #[must_use]
     pub fn place(&self) -> &str {

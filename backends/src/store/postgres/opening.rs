@@ -80,6 +80,27 @@ pub(super) async fn check(url: &SecretString) -> Result<String, StoreError> {
     Ok(place)
 }
 
+/// As [`check`]; and the versions of the server and of the extension.
+pub(super) async fn examine(url: &SecretString) -> Result<String, StoreError> {
+    let place = check(url).await?;
+    let (mut connection, _) = enter(url).await?;
+    let versions = sqlx::query(
+        "SELECT current_setting('server_version'),
+             (SELECT extversion FROM pg_extension WHERE extname = 'vector')",
+    )
+    .fetch_one(&mut connection)
+    .await;
+    let row = asked(&place, versions)?;
+    let server: String = row.try_get(0).map_err(|error| failed(&place, &error))?;
+    let vector: String = row.try_get(1).map_err(|error| failed(&place, &error))?;
+    if let Err(error) = connection.close().await {
+        tracing::debug!(%error, "could not close a connection cleanly");
+    }
+    // `17.6 (Debian 17.6-1)`: the number is enough.
+    let server = server.split(' ').next().unwrap_or_default();
+    Ok(format!("PostgreSQL {server} with pgvector {vector} at {place}"))
+}
+
 /// Makes sure that whoever has logged in may act as the program does.
 async fn check_role(connection: &mut PgConnection, place: &str) -> Result<(), StoreError> {
     let member = sqlx::query("SELECT pg_has_role(current_user, $1, 'MEMBER'), current_user::text")
@@ -139,6 +160,9 @@ fn is_new_enough(version: &str) -> bool {
 }
 
 fn not_let_in(options: &PgConnectOptions, place: &str, error: &sqlx::Error) -> StoreError {
+    if let Some(trouble) = crate::tls::trouble(error) {
+        return refuse(format!("TLS with PostgreSQL at {place} fails: {trouble}"));
+    }
     let code = match error {
         sqlx::Error::Database(cause) => cause.code().unwrap_or_default().into_owned(),
         _ => String::new(),

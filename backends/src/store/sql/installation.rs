@@ -5,15 +5,38 @@ use quaestor_core::clock::Time;
 use quaestor_core::ids::{OutboxId, WorkspaceId};
 use quaestor_core::jobs::Step;
 use quaestor_core::model::{JobState, StoredKey};
-use quaestor_core::ports::store::{Installation, NewWorkspace, OutboxRow, StoreError, Swept};
+use quaestor_core::ports::store::{
+    Begun, Installation, NewAuditEntry, NewKey, NewWorkspace, OutboxRow, StoreError, Swept,
+};
 use quaestor_core::problem::Problem;
 use sqlx::Row;
 
 use super::connections::Commit;
-use super::dialect::{self, DbStore, INSTALLATION, skip_locked};
+use super::dialect::{self, DbConnection, DbStore, INSTALLATION, skip_locked};
 use super::ending::{self, Ending};
-use super::fault::{corrupt, during, unique};
-use super::{hot, outbox, relay, rows, search};
+use super::fault::{Fault, corrupt, during, unique};
+use super::{audit, hot, keys, outbox, relay, rows, search};
+
+async fn insert_workspace(tx: &mut DbConnection, workspace: NewWorkspace) -> Result<(), Fault> {
+    let made = sqlx::query(
+        "INSERT INTO workspaces (id, name, created_at) VALUES ($1, $2, $3) RETURNING key",
+    )
+    .bind(workspace.id.uuid())
+    .bind(dialect::text(workspace.name))
+    .bind(rows::micros(workspace.created_at))
+    .fetch_one(&mut *tx)
+    .await
+    .map_err(unique("a workspace with this id"))?;
+    search::workspace_made(tx, made.try_get("key")?).await
+}
+
+async fn oldest_workspace(connection: &mut DbConnection) -> Result<Option<WorkspaceId>, Fault> {
+    sqlx::query("SELECT id FROM workspaces ORDER BY created_at, key LIMIT 1")
+        .fetch_optional(connection)
+        .await?
+        .map(|row| rows::id(&row, "id"))
+        .transpose()
+}
 
 #[async_trait]
 impl Installation for DbStore {
@@ -21,29 +44,51 @@ impl Installation for DbStore {
         let work = async {
             let mut writer = self.connections.writer(INSTALLATION, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
-            let made = sqlx::query(
-                "INSERT INTO workspaces (id, name, created_at) VALUES ($1, $2, $3) RETURNING key",
-            )
-            .bind(workspace.id.uuid())
-            .bind(dialect::text(workspace.name))
-            .bind(rows::micros(workspace.created_at))
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(unique("a workspace with this id"))?;
-            search::workspace_made(&mut tx, made.try_get("key")?).await?;
+            insert_workspace(&mut tx, workspace).await?;
             tx.commit().await?;
             Ok(())
         };
         work.await.map_err(during("create a workspace"))
     }
 
+    async fn begin(
+        &self,
+        workspace: NewWorkspace,
+        key: NewKey,
+        audit: NewAuditEntry,
+    ) -> Result<Begun, StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(INSTALLATION, Commit::OnDisk).await?;
+            let mut tx = writer.begin().await?;
+            dialect::take_turn_to_begin(&mut tx).await?;
+            let workspace_id = match oldest_workspace(&mut tx).await? {
+                Some(found) => found,
+                None => {
+                    let made = workspace.id;
+                    insert_workspace(&mut tx, workspace).await?;
+                    made
+                }
+            };
+            dialect::see(&mut tx, workspace_id).await?;
+            let has_key = sqlx::query("SELECT 1 FROM api_keys WHERE workspace_id = $1 LIMIT 1")
+                .bind(workspace_id.uuid())
+                .fetch_optional(&mut *tx)
+                .await?
+                .is_some();
+            if !has_key {
+                keys::insert(&mut tx, workspace_id, &key).await?;
+                audit::record(&mut tx, workspace_id, &audit).await?;
+            }
+            tx.commit().await?;
+            Ok(Begun { workspace_id, key_made: !has_key })
+        };
+        work.await.map_err(during("begin the installation"))
+    }
+
     async fn first_workspace(&self) -> Result<Option<WorkspaceId>, StoreError> {
         let work = async {
             let mut reader = self.connections.reader(INSTALLATION).await?;
-            let first = sqlx::query("SELECT id FROM workspaces ORDER BY created_at, key LIMIT 1")
-                .fetch_optional(&mut *reader)
-                .await?;
-            first.map(|row| rows::id(&row, "id")).transpose()
+            oldest_workspace(&mut reader).await
         };
         work.await.map_err(during("find the first workspace"))
     }

@@ -140,7 +140,7 @@ impl Jobs for DbStore {
         let work = async {
             let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
-            settle::advance(&mut tx, workspace, claim, &next, now).await?;
+            settle::hand_back(&mut tx, workspace, claim, &next, now).await?;
             tx.commit().await?;
             Ok(())
         };

@@ -7,9 +7,43 @@ use quaestor_core::model::{ApiKey, Page, PageRequest};
 use quaestor_core::ports::store::{Keys, NewAuditEntry, NewKey, StoreError};
 
 use super::connections::Commit;
-use super::dialect::{self, DbStore};
+use super::dialect::{self, DbConnection, DbStore};
 use super::fault::{Fault, during, unique};
 use super::{audit, rows};
+
+/// Writes a key, and its principal where that does not exist.
+pub(super) async fn insert(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    key: &NewKey,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "INSERT INTO principals (workspace_id, id, created_at) VALUES ($1, $2, $3)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(workspace.uuid())
+    .bind(key.principal_id.uuid())
+    .bind(rows::micros(key.created_at))
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "INSERT INTO api_keys
+             (id, workspace_id, principal_id, name, role, prefix, secret_sha256, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(key.id.uuid())
+    .bind(workspace.uuid())
+    .bind(key.principal_id.uuid())
+    .bind(dialect::text(key.name.clone()))
+    .bind(key.role.as_str())
+    .bind(key.prefix.clone())
+    .bind(key.secret_sha256.to_vec())
+    .bind(rows::micros(key.created_at))
+    .execute(&mut *tx)
+    .await
+    .map_err(unique("a key with this prefix"))?;
+    Ok(())
+}
 
 #[async_trait]
 impl Keys for DbStore {
@@ -22,31 +56,7 @@ impl Keys for DbStore {
         let work = async {
             let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
-            sqlx::query(
-                "INSERT INTO principals (workspace_id, id, created_at) VALUES ($1, $2, $3)
-                 ON CONFLICT DO NOTHING",
-            )
-            .bind(workspace.uuid())
-            .bind(key.principal_id.uuid())
-            .bind(rows::micros(key.created_at))
-            .execute(&mut *tx)
-            .await?;
-            sqlx::query(
-                "INSERT INTO api_keys
-                     (id, workspace_id, principal_id, name, role, prefix, secret_sha256, created_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-            )
-            .bind(key.id.uuid())
-            .bind(workspace.uuid())
-            .bind(key.principal_id.uuid())
-            .bind(dialect::text(key.name.clone()))
-            .bind(key.role.as_str())
-            .bind(key.prefix.clone())
-            .bind(key.secret_sha256.to_vec())
-            .bind(rows::micros(key.created_at))
-            .execute(&mut *tx)
-            .await
-            .map_err(unique("a key with this prefix"))?;
+            insert(&mut tx, workspace, &key).await?;
             audit::record(&mut tx, workspace, &audit).await?;
             tx.commit().await?;
             Ok(ApiKey {

@@ -17,10 +17,10 @@ pub(super) async fn put_off(
     next: &Advance,
     now: Time,
 ) -> Result<(), Fault> {
-    go_on(tx, workspace, claim, Some(reason), next, now).await
+    go_on(tx, workspace, claim, Some(reason), false, next, now).await
 }
 
-/// Ends the claim and queues the next step, or the same one again.
+/// Ends the claim and queues the next step.
 pub(super) async fn advance(
     tx: &mut DbConnection,
     workspace: WorkspaceId,
@@ -28,7 +28,19 @@ pub(super) async fn advance(
     next: &Advance,
     now: Time,
 ) -> Result<(), Fault> {
-    go_on(tx, workspace, claim, None, next, now).await
+    go_on(tx, workspace, claim, None, false, next, now).await
+}
+
+/// Ends the claim and queues the same step again. However often a step is handed back, it
+/// counts as one try: whoever stops workers does not use a job's tries up.
+pub(super) async fn hand_back(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    claim: &Claim,
+    next: &Advance,
+    now: Time,
+) -> Result<(), Fault> {
+    go_on(tx, workspace, claim, None, true, next, now).await
 }
 
 async fn go_on(
@@ -36,14 +48,17 @@ async fn go_on(
     workspace: WorkspaceId,
     claim: &Claim,
     reason: Option<&str>,
+    handed_back: bool,
     next: &Advance,
     now: Time,
 ) -> Result<(), Fault> {
     let moved = sqlx::query(
         "UPDATE jobs SET state = $5, step = $6, payload = $7, reason = $8, until = $9,
-             attempt = attempt + $11,
-             step_attempt = CASE WHEN step = $6 THEN step_attempt ELSE 0 END + $11,
-             lease_until = $12, worker_id = $13, updated_at = $10
+             attempt = attempt + $12,
+             step_attempt = CASE WHEN step <> $6 THEN 0
+                 WHEN $11 AND step_attempt > 1 THEN step_attempt - 1
+                 ELSE step_attempt END + $12,
+             lease_until = $13, worker_id = $14, updated_at = $10
          WHERE workspace_id = $1 AND id = $2 AND attempt = $3 AND step = $4 AND state = 'running'",
     )
     .bind(workspace.uuid())
@@ -60,6 +75,7 @@ async fn go_on(
     .bind(reason.map(str::to_owned))
     .bind(reason.map(|_| rows::micros(next.due_at)))
     .bind(rows::micros(now))
+    .bind(handed_back)
     .bind(i64::from(next.kept.is_some()))
     .bind(next.kept.map(|kept| rows::micros(kept.lease_until)))
     .bind(next.kept.map(|kept| kept.worker.uuid()))

@@ -63,6 +63,13 @@ pub(super) async fn see(_tx: &mut DbConnection, _workspace: WorkspaceId) -> Resu
     Ok(())
 }
 
+/// Has those who begin an installation at once do it one after another: there is one
+/// writer, so they do.
+#[expect(clippy::unused_async, reason = "the other database has to ask for it")]
+pub(super) async fn take_turn_to_begin(_tx: &mut DbConnection) -> Result<(), Fault> {
+    Ok(())
+}
+
 /// Tells the job which message is its own now: the outbox alone keeps it.
 #[expect(clippy::unused_async, reason = "the other database has to be told")]
 pub(super) async fn message_changed(

@@ -159,7 +159,7 @@ async fn a_full_queue_refuses_and_keeps_what_it_confirmed() {
         }
         assert!(full >= 20, "{broker:?} was never full");
         let waiting = place.depth(Step::ChatRetrieve).await.unwrap();
-        assert_eq!(waiting, Depth { ready: confirmed.len() as u64, unsettled: 0 });
+        assert_eq!(waiting, Depth { ready: confirmed.len() as u64, unsettled: None });
         let taken = in_time(claimed(&place, Step::ChatRetrieve, confirmed.len())).await;
         assert_eq!(taken, confirmed, "{broker:?}");
     }

@@ -5,6 +5,7 @@ mod faults;
 mod many;
 mod opening;
 mod own_server;
+mod three_nodes;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::StoreError;
+use super::{NewAuditEntry, NewKey, StoreError};
 use crate::clock::Time;
 use crate::ids::{JobId, OutboxId, WorkspaceId};
 use crate::jobs::{ENVELOPE_VERSION, Envelope, NewJob, Step};
@@ -17,6 +17,15 @@ pub struct NewWorkspace {
     pub name: String,
     /// When it is made.
     pub created_at: Time,
+}
+
+/// How an installation began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// The oldest workspace, made now or before.
+    pub workspace_id: WorkspaceId,
+    /// Whether the key was made: the workspace had none.
+    pub key_made: bool,
 }
 
 /// A message that is due.
@@ -66,6 +75,17 @@ pub struct Swept {
 pub trait Installation: Send + Sync {
     /// Makes a workspace.
     async fn create_workspace(&self, workspace: NewWorkspace) -> Result<(), StoreError>;
+
+    /// Makes this workspace where there is none at all, and this key in the oldest
+    /// workspace where that one has none, revoked ones counted. Of any number of these at
+    /// once, one makes the workspace and one the key (`Conflict` where the key's prefix is
+    /// taken in another workspace).
+    async fn begin(
+        &self,
+        workspace: NewWorkspace,
+        key: NewKey,
+        audit: NewAuditEntry,
+    ) -> Result<Begun, StoreError>;
 
     /// The oldest workspace, if there is any.
     async fn first_workspace(&self) -> Result<Option<WorkspaceId>, StoreError>;

@@ -191,7 +191,8 @@ pub trait Jobs: Send + Sync {
         now: Time,
     ) -> Result<(), StoreError>;
 
-    /// Hands the step back unharmed, as a draining worker does: queued, due at once.
+    /// Hands the step back unharmed, as a draining worker does: queued, due at once. However
+    /// often that happens, it counts as one try of the step.
     async fn hand_back(
         &self,
         workspace: WorkspaceId,

@@ -36,7 +36,7 @@ pub use documents::{
 pub use error::StoreError;
 pub use idempotency::{Idempotency, IdempotencyKey, RememberedResponse};
 pub use ingest::{EmbedBatch, IngestStore, IngestSubject, NewChunk, NewPage, ParsedSummary};
-pub use installation::{Installation, NewWorkspace, OutboxRow, Swept};
+pub use installation::{Begun, Installation, NewWorkspace, OutboxRow, Swept};
 pub use jobs::{
     Advance, CancelOutcome, Claim, ClaimOutcome, ClaimRequest, Claimed, Heartbeat, JobFilter, Jobs,
     Kept,

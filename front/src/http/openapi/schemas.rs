@@ -413,6 +413,8 @@ struct Health {
 
 #[derive(ToSchema)]
 struct Checks {
+    /// `failed` once the process was told to stop.
+    process: CheckResult,
     database: CheckResult,
     queue: CheckResult,
     events: CheckResult,

@@ -169,6 +169,21 @@ pub async fn a_step_handed_back_is_due_at_once(f: Fixture) {
     assert_eq!(f.due(f.now(), 10).await.len(), 1);
 }
 
+pub async fn a_step_handed_back_often_is_not_given_up(f: Fixture) {
+    let job = queued(&f).await;
+    for attempt in 1..=10 {
+        let claimed = f.claim(job).await;
+        assert_eq!(claimed.claim.attempt, attempt);
+        assert_eq!((claimed.step_attempt, claimed.restarted), (attempt.min(2), attempt > 1));
+        let next = f.advance(Step::DocumentsIngest, serde_json::json!({}));
+        f.store.hand_back(f.workspace, &claimed.claim, next, f.now()).await.expect("handed back");
+    }
+    let lost = f.claim(job).await;
+    f.pass(LEASE);
+    let again = f.claim(job).await;
+    assert_eq!(again.step_attempt, lost.step_attempt + 1, "a worker that died is counted");
+}
+
 pub async fn a_settled_claim_is_fenced(f: Fixture) {
     let job = queued(&f).await;
     let claim = f.claim(job).await.claim;

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod access;
+pub mod beginning;
 pub mod claims;
 pub mod conversations;
 pub mod documents;
@@ -26,6 +27,10 @@ pub use fixture::{EmptyStore, Fixture, Leftovers};
 #[macro_export]
 macro_rules! store_contract {
     ($make:ident) => {
+        $crate::store_contract!(@empty $make, beginning:
+            of_many_first_starts_at_once_one_makes_a_workspace_and_a_key,
+            an_installation_with_a_key_is_not_given_another,
+        );
         $crate::store_contract!(@cases $make, access:
             a_key_is_found_by_its_prefix_and_shown_without_its_secret,
             a_taken_prefix_is_a_conflict_and_leaves_nothing,
@@ -120,6 +125,7 @@ macro_rules! store_contract {
             a_heartbeat_extends_a_held_claim_alone,
             a_job_put_off_waits_with_its_reason,
             a_step_handed_back_is_due_at_once,
+            a_step_handed_back_often_is_not_given_up,
             a_settled_claim_is_fenced,
             a_failed_job_ends_with_its_document,
             a_cancelled_job_ends_with_its_answer,
@@ -149,6 +155,16 @@ macro_rules! store_contract {
             another_workspaces_chunks_are_never_found,
             another_workspaces_rows_do_not_weigh,
         );
+    };
+    (@empty $make:ident, $module:ident: $($case:ident),+ $(,)?) => {
+        mod $module {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    $crate::store::$module::$case(super::$make().await).await;
+                }
+            )+
+        }
     };
     (@cases $make:ident, $module:ident: $($case:ident),+ $(,)?) => {
         mod $module {

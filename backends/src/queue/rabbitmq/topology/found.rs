@@ -155,7 +155,12 @@ impl<'a> Topology<'a> {
         Ok(differences)
     }
 
-    async fn list<T: serde::de::DeserializeOwned>(
+    pub(super) fn management(&self) -> &Management {
+        self.management
+    }
+
+    /// What the virtual host has of something.
+    pub(super) async fn list<T: serde::de::DeserializeOwned>(
         &self,
         what: &str,
     ) -> Result<Vec<T>, TopologyError> {

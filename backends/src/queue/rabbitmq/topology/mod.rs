@@ -1,10 +1,12 @@
 //! Exchanges, queues, bindings and policies: those of `queue-topology/`, and no others.
 
+mod condition;
 mod found;
 mod wanted;
 
 use quaestor_core::jobs::Step;
 
+pub use condition::Condition;
 pub use found::{Difference, Topology, TopologyError};
 pub use wanted::{Binding, Exchange, Policy, QueueShape, Wanted, WantedError};
 

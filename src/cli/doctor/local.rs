@@ -1,15 +1,10 @@
-//! `quaestor doctor`: what is wrong with the installation, and what mends it?
+//! The configuration and this machine: does the one fit, and has the other what it needs?
 
 use std::io::Read;
 use std::path::Path;
 
-use quaestor_core::model::Collection;
-
-use super::client::Health;
-use super::{
-    Client, ClientError, ConfigFile, Connection, Ended, Style, Terminal, client, plain, settings,
-    size,
-};
+use super::{Finding, fail, ok, warn};
+use crate::cli::size;
 use crate::config::{EmbedderChoice, Settings, missing_file};
 
 /// Below this the store may fail to write.
@@ -19,69 +14,7 @@ const NO_SPACE: u64 = 50_000_000;
 /// A safetensors file begins with a header of at most this size.
 const MAX_TENSOR_HEADER: u64 = 100 << 20;
 
-/// How one check went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Ok,
-    Warn,
-    Fail,
-}
-
-/// One line of the report.
-struct Finding {
-    verdict: Verdict,
-    subject: &'static str,
-    told: String,
-}
-
-fn ok(subject: &'static str, told: impl Into<String>) -> Finding {
-    Finding { verdict: Verdict::Ok, subject, told: told.into() }
-}
-
-fn warn(subject: &'static str, told: impl Into<String>) -> Finding {
-    Finding { verdict: Verdict::Warn, subject, told: told.into() }
-}
-
-fn fail(subject: &'static str, told: impl Into<String>) -> Finding {
-    Finding { verdict: Verdict::Fail, subject, told: told.into() }
-}
-
-/// Looks at the configuration, this machine and the server; each finding is one line.
-pub(super) async fn run(
-    connection: &Connection,
-    file: &ConfigFile,
-    terminal: &Terminal,
-) -> anyhow::Result<Ended> {
-    let mut findings = Vec::new();
-    match settings(file) {
-        Ok(settings) => local(&settings, &mut findings),
-        Err(error) => findings.push(fail("configuration", super::sentence(&error))),
-    }
-    match client(connection) {
-        Ok(client) => remote(&client, &mut findings).await,
-        Err(error) => findings.push(fail("server", super::sentence(&error))),
-    }
-    let mut ended = Ended::Well;
-    for finding in &findings {
-        let (style, word) = match finding.verdict {
-            Verdict::Ok => (Style::Green, "ok  "),
-            Verdict::Warn => (Style::Yellow, "warn"),
-            Verdict::Fail => (Style::Red, "fail"),
-        };
-        if finding.verdict == Verdict::Fail {
-            ended = Ended::Badly;
-        }
-        let told = plain(&finding.told);
-        terminal.line(&format!(
-            "{} {:<14} {told}",
-            terminal.paint(style, word),
-            finding.subject
-        ))?;
-    }
-    Ok(ended)
-}
-
-fn local(settings: &Settings, findings: &mut Vec<Finding>) {
+pub(super) fn look(settings: &Settings, findings: &mut Vec<Finding>) {
     let config = &settings.config;
     if settings.warnings.is_empty() {
         findings.push(ok("configuration", "every key is known and every value fits"));
@@ -187,52 +120,9 @@ fn tensors(path: &Path) -> Result<(), String> {
     }
 }
 
-async fn remote(client: &Client, findings: &mut Vec<Finding>) {
-    let health: Health = match client.get("/health", "the server's health").await {
-        Ok(health) => health,
-        Err(error) => return findings.push(fail("server", error.to_string())),
-    };
-    let ours = env!("CARGO_PKG_VERSION");
-    let hours = health.uptime_s / 3_600.0;
-    let told = format!("{}, version {}, up {hours:.1} h", client.server(), health.version);
-    findings.push(if health.version == ours {
-        ok("server", told)
-    } else {
-        warn("server", format!("{told}; this program is {ours}: use the same version"))
-    });
-    if !is_well(&health.status) {
-        findings.push(warn("server", format!("it says of itself: {}", health.status)));
-    }
-    for (name, check) in &health.checks {
-        if !is_well(&check.status) {
-            let detail = check.detail.as_ref().map(ToString::to_string).unwrap_or_default();
-            findings.push(warn("server", format!("{name} is {}: {detail}", check.status)));
-        }
-    }
-    let collections: Result<Vec<Collection>, ClientError> =
-        client.list("/api/collections", usize::MAX, "the list of collections").await;
-    match collections {
-        Err(error) => findings.push(fail("key", error.to_string())),
-        Ok(collections) => {
-            findings.push(ok("key", format!("good; it sees {} collections", collections.len())));
-            let without = collections.iter().filter(|c| c.embedding_model.is_none());
-            let names: Vec<&str> = without.map(|collection| collection.name.as_str()).collect();
-            if !names.is_empty() {
-                let told =
-                    format!("searched by words alone, without vectors: {}", names.join(", "));
-                findings.push(warn("collections", told));
-            }
-        }
-    }
-}
-
-/// Whether a health body calls it good, or nobody asked for it.
-fn is_well(status: &str) -> bool {
-    matches!(status, "ok" | "unknown")
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Verdict;
     use super::*;
 
     #[test]
