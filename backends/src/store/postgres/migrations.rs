@@ -24,6 +24,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "search",
         sql: include_str!("../../../../migrations/postgres/0002_search.sql"),
     },
+    Migration {
+        version: 3,
+        name: "standing",
+        sql: include_str!("../../../../migrations/postgres/0003_standing.sql"),
+    },
 ];
 
 /// How many months after this one have their partitions ahead of time.
