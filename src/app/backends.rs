@@ -97,17 +97,7 @@ impl Backends {
                     )
                 }
             };
-        let objects: Arc<dyn Objects> = match data.objects().map_err(anyhow::Error::msg)? {
-            ObjectsChoice::Local(folder) => {
-                let local = LocalObjects::open(&folder)
-                    .await
-                    .with_context(|| format!("opening the object folder {}", folder.display()))?;
-                Arc::new(local)
-            }
-            ObjectsChoice::S3(place) => {
-                Arc::new(open_s3(config, place, world, tasks.clone()).await?)
-            }
-        };
+        let objects = open_objects(config, world, &tasks).await?;
         Ok(Self { store, queue, events, limits, tickets, objects, rabbit, tasks, close })
     }
 
@@ -132,6 +122,23 @@ async fn open_rabbit(config: &Config, world: &World) -> anyhow::Result<RabbitQue
         entropy: world.entropy.clone(),
     };
     RabbitQueue::connect(options).await.context("opening the queue")
+}
+
+/// The files, where the configuration says.
+pub(super) async fn open_objects(
+    config: &Config,
+    world: &World,
+    tasks: &TaskTracker,
+) -> anyhow::Result<Arc<dyn Objects>> {
+    Ok(match config.data.objects().map_err(anyhow::Error::msg)? {
+        ObjectsChoice::Local(folder) => {
+            let local = LocalObjects::open(&folder)
+                .await
+                .with_context(|| format!("opening the object folder {}", folder.display()))?;
+            Arc::new(local)
+        }
+        ObjectsChoice::S3(place) => Arc::new(open_s3(config, place, world, tasks.clone()).await?),
+    })
 }
 
 async fn open_s3(
@@ -202,11 +209,12 @@ pub(super) async fn migrate(
     open_store(config, world).await
 }
 
-fn database_url(config: &Config) -> anyhow::Result<SecretString> {
+/// Where PostgreSQL is.
+pub(super) fn database_url(config: &Config) -> anyhow::Result<SecretString> {
     config.data.database_url.as_ref().map(secret).context("data.database_url names no database")
 }
 
-async fn open_sqlite(path: &Path) -> anyhow::Result<SqliteStore> {
+pub(super) async fn open_sqlite(path: &Path) -> anyhow::Result<SqliteStore> {
     let url = format!("sqlite:{}", path.display());
     SqliteStore::open(&url, SqliteOptions::default())
         .await

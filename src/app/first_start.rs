@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
 use quaestor_core::ids::{PrincipalId, WorkspaceId};
-use quaestor_core::ports::store::{NewAuditEntry, NewKey, NewWorkspace, Store, StoreError};
+use quaestor_core::ports::store::{
+    NewAuditEntry, NewKey, NewWorkspace, Standing, Store, StoreError,
+};
 use quaestor_core::{api_key, model};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Role, World};
-use crate::config::{Config, check_exposure};
+use crate::config::{Config, DatabaseChoice, check_exposure};
 
 /// Sees to it that the installation has a workspace, and a key for whoever listens to
 /// others. A single process makes what is missing, since it may be somebody's first
@@ -22,6 +24,7 @@ pub(super) async fn prepare(
     world: &World,
     address: SocketAddr,
 ) -> anyhow::Result<Option<SecretString>> {
+    refuse_what_is_elsewhere(config, store).await?;
     let found = store.first_workspace().await.context("looking for a workspace")?;
     match (role, found) {
         (Role::Serve, _) => {
@@ -48,6 +51,7 @@ pub(super) async fn first_key(
     store: &dyn Store,
     world: &World,
 ) -> anyhow::Result<Option<SecretString>> {
+    refuse_what_is_elsewhere(config, store).await?;
     let found = store.first_workspace().await.context("looking for a workspace")?;
     let workspace = match found {
         Some(workspace) => workspace,
@@ -74,6 +78,29 @@ pub(super) async fn first_key(
     let made = api_key::generate(&*world.entropy);
     keep(store, world, workspace, "first key", made.token.expose_secret()).await?;
     Ok(Some(made.token))
+}
+
+/// Refuses an installation that was moved away, which would go on beside the moved one, and
+/// one that has not arrived whole.
+async fn refuse_what_is_elsewhere(config: &Config, store: &dyn Store) -> anyhow::Result<()> {
+    let distributed = config.data.database().map_err(anyhow::Error::msg)? == DatabaseChoice::Postgres;
+    let (here, there) =
+        if distributed { ("distributed", "embedded") } else { ("embedded", "distributed") };
+    match store.standing().await.context("looking whether the installation may be used")? {
+        Standing::Whole => Ok(()),
+        Standing::Arriving { from, since } => bail!(
+            "this installation is not whole: the move from {from} that began at {since} has not \
+             ended; run `quaestor move --to {here}` again, or give it up with `quaestor move --to \
+             {here} --undo`",
+            since = since.format("%F %R UTC")
+        ),
+        Standing::Moved { to, at } => bail!(
+            "this installation was moved to {to} at {at}, and what came since is there: configure \
+             that, or give the move up with `quaestor move --to {there} --undo`, which leaves \
+             behind what came since",
+            at = at.format("%F %R UTC")
+        ),
+    }
 }
 
 /// Adds the operator's key to the oldest workspace where the installation does not know

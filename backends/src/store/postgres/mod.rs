@@ -5,6 +5,7 @@
 //! write safe, the job's row is locked, or a constraint decides. What the figures of the
 //! system hang on is written for PostgreSQL alone and in groups: see `groups`.
 
+mod alone;
 mod connections;
 mod dialect;
 mod groups;
@@ -71,6 +72,8 @@ use quaestor_core::ports::store::StoreError;
 use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
 
+pub use alone::Alone;
+
 use connections::Connections;
 use hot::Groups;
 use search::TermCounts;
@@ -92,6 +95,8 @@ pub struct PgOptions {
     pub lock_timeout: Duration,
     /// How long a transaction may stand idle before the server ends it.
     pub idle_in_transaction_timeout: Duration,
+    /// Whether this process holds the database alone, by [`Alone`]: others are not let in.
+    pub alone: bool,
 }
 
 impl PgOptions {
@@ -106,6 +111,7 @@ impl PgOptions {
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(5),
             idle_in_transaction_timeout: Duration::from_secs(30),
+            alone: false,
         }
     }
 }
@@ -147,7 +153,7 @@ impl PgStore {
     /// schema that is missing, older or newer. It names host, port, database and user,
     /// never a secret.
     pub async fn connect(options: PgOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let place = opening::check(&options.url).await?;
+        let place = opening::check(&options.url, options.alone).await?;
         let connections = Arc::new(Connections::open(&options, clock)?);
         let tasks = TaskTracker::new();
         let groups = Groups::new(&connections, &tasks);
