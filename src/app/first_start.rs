@@ -83,7 +83,8 @@ pub(super) async fn first_key(
 /// Refuses an installation that was moved away, which would go on beside the moved one, and
 /// one that has not arrived whole.
 async fn refuse_what_is_elsewhere(config: &Config, store: &dyn Store) -> anyhow::Result<()> {
-    let distributed = config.data.database().map_err(anyhow::Error::msg)? == DatabaseChoice::Postgres;
+    let distributed =
+        config.data.database().map_err(anyhow::Error::msg)? == DatabaseChoice::Postgres;
     let (here, there) =
         if distributed { ("distributed", "embedded") } else { ("embedded", "distributed") };
     match store.standing().await.context("looking whether the installation may be used")? {

@@ -48,7 +48,9 @@ pub(super) async fn run(arguments: MoveArguments, terminal: &Terminal) -> anyhow
     };
     let tell = |told: Told| {
         let line = match told {
-            Told::Copying(table, rows) => return bar.set_message(told_rows("copying", table, rows)),
+            Told::Copying(table, rows) => {
+                return bar.set_message(told_rows("copying", table, rows));
+            }
             Told::Checking(table, rows) => {
                 return bar.set_message(told_rows("checking", table, rows));
             }
@@ -112,12 +114,7 @@ fn plan(moving: &Moving, say: &dyn Fn(&str) -> std::io::Result<()>) -> std::io::
     say("nothing was moved: this was a dry run, and nothing is in the way")
 }
 
-fn summary(
-    report: &MoveReport,
-    took: Duration,
-    to: To,
-    terminal: &Terminal,
-) -> anyhow::Result<()> {
+fn summary(report: &MoveReport, took: Duration, to: To, terminal: &Terminal) -> anyhow::Result<()> {
     let mark = terminal.paint(Style::Green, "moved");
     terminal.line(&format!(
         "{mark} {} rows and {} files ({}) in {:.1} s; all were compared with the source",

@@ -7,6 +7,7 @@ mod answers;
 mod installation;
 #[cfg(feature = "failpoints")]
 mod kills;
+mod moving;
 mod program;
 mod restarts;
 mod resume;

@@ -151,7 +151,7 @@ fn name(record: &Record) -> String {
         }
         _ => None,
     });
-    ids.take(3).collect::<Vec<_>>().join(", ")
+    ids.take(4).collect::<Vec<_>>().join(", ")
 }
 
 /// The records of a table one by one.

@@ -161,8 +161,7 @@ where
             let page = Portable::read_records(rows, workspace, Table::Versions, after, MOST).await;
             let page = page.map_err(At::Source.failed("versions"))?;
             let wanted: Vec<Wanted> = page.records.iter().map(Wanted::of).collect();
-            let mut found =
-                futures::stream::iter(wanted).map(&work).buffer_unordered(AT_ONCE);
+            let mut found = futures::stream::iter(wanted).map(&work).buffer_unordered(AT_ONCE);
             while let Some(one) = found.try_next().await? {
                 match one {
                     Ok(bytes) => {

@@ -154,7 +154,11 @@ async fn arrive(
             transfer::check_objects(&*target.store, &*target.objects, tell).await?;
         excuse(damaged, "at the target; run the move again")?;
         if arrived != files {
-            bail!("{} files were sent and {} arrived; run the move again", files.files, arrived.files);
+            bail!(
+                "{} files were sent and {} arrived; run the move again",
+                files.files,
+                arrived.files
+            );
         }
     }
     sides.still_alone().await?;

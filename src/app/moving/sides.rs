@@ -129,9 +129,9 @@ impl Sides {
         Ok(())
     }
 
-    async fn take_distributed(&mut self, _world: &World) -> anyhow::Result<()> {
+    async fn take_distributed(&mut self, world: &World) -> anyhow::Result<()> {
         let url = self.url()?;
-        let alone = Alone::take(url).await.context("taking the database")?;
+        let alone = Alone::take(url, &*world.clock).await.context("taking the database")?;
         if self.to == To::Embedded {
             Alone::is_migrated(url).await.context("opening the source")?;
         } else {
@@ -208,12 +208,23 @@ impl Sides {
         world: &World,
     ) -> anyhow::Result<()> {
         let standing = if self.target_exists().await? {
-            let target = self.open_target(world).await?;
+            // As it is: what is refused shall not have been changed.
+            let target = match self.to {
+                To::Distributed => self.open_distributed(world).await,
+                To::Embedded => self.open_embedded(world).await,
+            };
+            let target = target.context("looking at the target")?;
+            target.objects.ping().await.context("looking at the target's files")?;
             let standing = target.store.standing().await.context("looking at the target");
             let first = target.store.first_workspace().await.context("looking at the target");
             target.close().await;
             (standing?, first?.is_some())
         } else {
+            if self.to == To::Distributed {
+                let tasks = TaskTracker::new();
+                let objects = backends::open_objects(&self.distributed, world, &tasks).await?;
+                objects.ping().await.context("looking at the target's files")?;
+            }
             (Standing::Whole, false)
         };
         match (left, standing) {
@@ -256,7 +267,13 @@ impl Sides {
         let tasks = TaskTracker::new();
         let objects = backends::open_objects(&self.distributed, world, &tasks).await?;
         let place = format!("PostgreSQL at {}", postgres.place());
-        Ok(Side { store: postgres.clone(), objects, place, close: Close::Postgres(postgres), tasks })
+        Ok(Side {
+            store: postgres.clone(),
+            objects,
+            place,
+            close: Close::Postgres(postgres),
+            tasks,
+        })
     }
 }
 
@@ -268,9 +285,7 @@ fn place_of(file: &Path) -> String {
 fn same_place(one: &ObjectsChoice, other: &ObjectsChoice) -> bool {
     match (one, other) {
         (ObjectsChoice::Local(one), ObjectsChoice::Local(other)) => {
-            let real = |path: &Path| {
-                path.canonicalize().or_else(|_| std::path::absolute(path))
-            };
+            let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
             matches!((real(one), real(other)), (Ok(one), Ok(other)) if one == other)
         }
         _ => one == other,

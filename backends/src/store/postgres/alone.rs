@@ -4,6 +4,9 @@
 //! finds those that run. The lock is the server's: it goes with the connection, however
 //! the process ends.
 
+use std::time::Duration;
+
+use quaestor_core::clock::Clock;
 use quaestor_core::ports::store::StoreError;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
@@ -15,6 +18,11 @@ use super::opening::{self, asked, failed, refuse};
 pub(super) const NAME: &str = "quaestor";
 /// And those of whoever is alone.
 pub(super) const NAME_ALONE: &str = "quaestor move";
+
+/// How often, and after how long, is looked again whether those have gone who were just
+/// stopped: the server notices it a little later.
+const LOOKS: u32 = 10;
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// The lock; any number that nobody else uses.
 const TURN: i64 = 0x7175_6165_6d6f_7665;
@@ -31,7 +39,7 @@ impl Alone {
     ///
     /// # Errors
     /// One sentence: no such server or database, or somebody uses it.
-    pub async fn take(url: &SecretString) -> Result<Self, StoreError> {
+    pub async fn take(url: &SecretString, clock: &dyn Clock) -> Result<Self, StoreError> {
         let (mut connection, place) = opening::enter(url).await?;
         let taken = ask(&mut connection, &place, "SELECT pg_try_advisory_lock($1)").await?;
         if !taken {
@@ -39,7 +47,14 @@ impl Alone {
                 "another quaestor move works on PostgreSQL at {place}: let it end first"
             )));
         }
+        opening::check_vector(&mut connection, &place, true).await?;
         let mut alone = Self { connection, place };
+        for _ in 1..LOOKS {
+            if alone.others().await? == 0 {
+                return Ok(alone);
+            }
+            clock.sleep(LOOK_AGAIN).await;
+        }
         alone.check().await?;
         Ok(alone)
     }
@@ -55,6 +70,16 @@ impl Alone {
     /// # Errors
     /// Where somebody else is connected, or the server has gone and with it the lock.
     pub async fn check(&mut self) -> Result<(), StoreError> {
+        match self.others().await? {
+            0 => Ok(()),
+            _ => Err(refuse(format!(
+                "a front or a worker is connected to PostgreSQL at {}: stop all of them first",
+                self.place
+            ))),
+        }
+    }
+
+    async fn others(&mut self) -> Result<i64, StoreError> {
         let others = sqlx::query(
             "SELECT count(*) FROM pg_stat_activity
              WHERE datname = current_database() AND application_name = $1",
@@ -63,13 +88,7 @@ impl Alone {
         .fetch_one(&mut self.connection)
         .await
         .and_then(|row| row.try_get::<i64, _>(0));
-        match asked(&self.place, others)? {
-            0 => Ok(()),
-            _ => Err(refuse(format!(
-                "a front or a worker is connected to PostgreSQL at {}: stop all of them first",
-                self.place
-            ))),
-        }
+        asked(&self.place, others)
     }
 
     /// Whether tables were made in it.

@@ -43,9 +43,7 @@ pub use jobs::{
     Advance, CancelOutcome, Claim, ClaimOutcome, ClaimRequest, Claimed, Heartbeat, JobFilter, Jobs,
 };
 pub use keys::{Keys, NewKey};
-pub use portable::{
-    Column, Cursor, Kind, Most, Portable, Record, RecordPage, Table, Value,
-};
+pub use portable::{Column, Cursor, Kind, Most, Portable, Record, RecordPage, Table, Value};
 pub use search::{ScopeFilter, Search, SearchScope, TermStats, TextHit, VectorHit};
 
 /// The whole store.

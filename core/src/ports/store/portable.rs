@@ -21,9 +21,7 @@ use crate::ids::WorkspaceId;
 
 /// A table of the portable form, in the order in which records may be written: each names
 /// only what comes before it.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "their names are the tables'")]
 pub enum Table {
@@ -296,9 +294,5 @@ pub trait Portable: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// How many records a table has.
-    async fn count_records(
-        &self,
-        workspace: WorkspaceId,
-        table: Table,
-    ) -> Result<u64, StoreError>;
+    async fn count_records(&self, workspace: WorkspaceId, table: Table) -> Result<u64, StoreError>;
 }

@@ -20,8 +20,8 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-pub(super) use counts::TermCounts;
 pub(super) use arriving::{EXACT, from_stored, store_vectors, to_stored};
+pub(super) use counts::TermCounts;
 pub(super) use writing::{
     forget_version, save_chunks, save_vectors, store_chunks, vectors_table, version_goes,
     workspace_made,

@@ -8,9 +8,7 @@ mod write;
 
 use async_trait::async_trait;
 use quaestor_core::ids::WorkspaceId;
-use quaestor_core::ports::store::{
-    Cursor, Most, Portable, Record, RecordPage, StoreError, Table,
-};
+use quaestor_core::ports::store::{Cursor, Most, Portable, Record, RecordPage, StoreError, Table};
 use sqlx::AssertSqlSafe;
 
 use super::connections::Commit;
@@ -54,11 +52,7 @@ impl Portable for DbStore {
         work.await.map_err(during("write records"))
     }
 
-    async fn count_records(
-        &self,
-        workspace: WorkspaceId,
-        table: Table,
-    ) -> Result<u64, StoreError> {
+    async fn count_records(&self, workspace: WorkspaceId, table: Table) -> Result<u64, StoreError> {
         let work = async {
             let mut reader = self.connections.reader(workspace).await?;
             let column = if table == Table::Workspaces { "id" } else { "workspace_id" };

@@ -37,8 +37,7 @@ pub(super) async fn page(
     after: Option<Cursor>,
     most: Most,
 ) -> Result<RecordPage, Fault> {
-    let mut reading =
-        Reading { connection, workspace, table, most, bytes: 0, records: Vec::new() };
+    let mut reading = Reading { connection, workspace, table, most, bytes: 0, records: Vec::new() };
     let after = after.map(|Cursor(values)| values);
     let next = match ways::way(table) {
         Way::Flat(source) => {
@@ -131,7 +130,8 @@ impl Reading<'_> {
         let mut limit = self.most.records.max(1).saturating_sub(taken);
         let mut cut = false;
         if let Some(weight) = ways::weight(self.table) {
-            let sql = sql(source, table, weight, &from, 1 + keys.len());
+            let weight = format!("CAST({weight} AS BIGINT)");
+            let sql = sql(source, table, &weight, &from, 1 + keys.len());
             let query = bind_from(self.asked(sql, keys), source, &from, limit);
             let weights = query.fetch_all(&mut *self.connection).await?;
             let mut fits = 0;
@@ -227,19 +227,14 @@ fn sql(source: &Source, table: &str, wanted: &str, from: &From, before: usize) -
     format!("SELECT {wanted} FROM {table} WHERE {which} ORDER BY {order} LIMIT ${limit}")
 }
 
-fn bind_from<'q>(
-    query: DbQuery<'q>,
-    source: &Source,
-    from: &From,
-    limit: u32,
-) -> DbQuery<'q> {
+fn bind_from<'q>(query: DbQuery<'q>, source: &Source, from: &From, limit: u32) -> DbQuery<'q> {
     let query = match from {
         From::Start => query,
-        From::At(values) | From::After(values) => {
-            source.order.iter().zip(values).fold(query, |query, ((_, kind), value)| {
-                values::bind(query, *kind, value.clone())
-            })
-        }
+        From::At(values) | From::After(values) => source
+            .order
+            .iter()
+            .zip(values)
+            .fold(query, |query, ((_, kind), value)| values::bind(query, *kind, value.clone())),
     };
     query.bind(i64::from(limit))
 }

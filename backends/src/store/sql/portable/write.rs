@@ -71,8 +71,7 @@ async fn insert(
         );
         // Only statements of one length are worth keeping.
         let whole = some.len() == ROWS_AT_ONCE || some.len() == 1;
-        let mut query =
-            sqlx::query(AssertSqlSafe(sql)).persistent(whole).bind(workspace.uuid());
+        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(whole).bind(workspace.uuid());
         for row in some {
             for (column, value) in columns.iter().zip(row) {
                 query = values::bind(query, column.kind, value);

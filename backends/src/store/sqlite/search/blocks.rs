@@ -96,11 +96,12 @@ pub(in crate::store::sqlite) async fn store(
     let mut stored = 0;
     for (chunk, vector) in vectors {
         right_length(&vector, dimensions)?;
-        let of = sqlx::query("SELECT key, version_key FROM chunks WHERE workspace_id = $1 AND id = $2")
-            .bind(workspace.uuid())
-            .bind(chunk.uuid())
-            .fetch_optional(&mut *tx)
-            .await?;
+        let of =
+            sqlx::query("SELECT key, version_key FROM chunks WHERE workspace_id = $1 AND id = $2")
+                .bind(workspace.uuid())
+                .bind(chunk.uuid())
+                .fetch_optional(&mut *tx)
+                .await?;
         let Some(of) = of else { continue };
         let version_key: i64 = of.try_get("version_key")?;
         if version_key != block.0 {
