@@ -27,7 +27,7 @@ use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use super::World;
+use super::{World, first_start};
 use crate::config::{Config, DatabaseChoice, EventsChoice, ObjectsChoice, QueueChoice, ServiceUrl};
 
 /// How many messages of one step the in-process queue holds; more wait in the outbox.
@@ -66,6 +66,8 @@ impl Backends {
     pub(super) async fn open(config: &Config, world: &World) -> anyhow::Result<Self> {
         let data = &config.data;
         let (store, close) = open_store(config, world).await?;
+        // Before anything else is opened: nothing else that is wrong matters then.
+        first_start::refuse_what_is_elsewhere(config, &*store).await?;
         let tasks = TaskTracker::new();
         let (queue, rabbit): (Arc<dyn Queue>, _) = match data.queue().map_err(anyhow::Error::msg)? {
             QueueChoice::Memory => (Arc::new(MemoryQueue::new(QUEUE_CAPACITY)), None),

@@ -24,7 +24,6 @@ pub(super) async fn prepare(
     world: &World,
     address: SocketAddr,
 ) -> anyhow::Result<Option<SecretString>> {
-    refuse_what_is_elsewhere(config, store).await?;
     let found = store.first_workspace().await.context("looking for a workspace")?;
     match (role, found) {
         (Role::Serve, _) => {
@@ -82,7 +81,10 @@ pub(super) async fn first_key(
 
 /// Refuses an installation that was moved away, which would go on beside the moved one, and
 /// one that has not arrived whole.
-async fn refuse_what_is_elsewhere(config: &Config, store: &dyn Store) -> anyhow::Result<()> {
+pub(super) async fn refuse_what_is_elsewhere(
+    config: &Config,
+    store: &dyn Store,
+) -> anyhow::Result<()> {
     let distributed =
         config.data.database().map_err(anyhow::Error::msg)? == DatabaseChoice::Postgres;
     let (here, there) =

@@ -75,11 +75,11 @@ async fn filled(installation: &Installation, environment: &[(&str, &str)]) -> Fi
     program.wait_for_job(bad["items"][0]["job_id"].as_str().unwrap()).await;
     let conversation = program.make_conversation().await;
     let answer = ask(&program, &conversation).await;
-    let key = program.post("/api/keys", json!({"name": "desk", "role": "viewer"})).await;
+    let key = program.post("/api/admin/keys", json!({"name": "desk", "role": "viewer"})).await;
     let key = key["key"].as_str().unwrap_or_else(|| panic!("{key}")).to_owned();
     let seen = look(&program, &conversation, &answer, &document).await;
     assert!(seen.passages.len() > 3 && !seen.quotes.is_empty(), "{seen:?}");
-    let upload = program.upload(&collection, "later.md", long_report(300)).await.unwrap();
+    let upload = program.upload(&collection, "later.md", long_report(100)).await.unwrap();
     let unfinished = upload["items"][0]["job_id"].as_str().unwrap().to_owned();
     Filled { conversation, answer, document, unfinished, key, seen }
 }
@@ -169,6 +169,7 @@ async fn a_move_that_is_killed_anywhere_is_never_in_two_places_and_ends_when_run
     }
     // Given up: the source goes on, and the target is empty.
     installation.run(&["move", "--to", "distributed", "--undo"]);
+    installation.run(&["topology", "apply"]);
     let told = installation.refusal(&["front"], &[]);
     assert!(told.contains("no workspace yet"), "{told}");
     let program = installation.start_embedded(&[]);
@@ -185,7 +186,6 @@ async fn a_move_that_is_killed_anywhere_is_never_in_two_places_and_ends_when_run
     assert!(told.contains("is not whole"), "{told}");
     installation.run(&["move", "--to", "distributed"]);
     assert!(rows(installation.folder()) >= whole, "the source is kept");
-    installation.run(&["topology", "apply"]);
     let program = installation.start(&[]);
     let seen = look(&program, &filled.conversation, &filled.answer, &filled.document).await;
     assert_eq!(seen.quotes, filled.seen.quotes);
