@@ -62,7 +62,7 @@ async fn workspace(f: &Fixture, canary: &str) -> Furnished {
 
     let filings = f.collection("filings").await;
     let (embedded, generation) = f.embed(filings, "a.txt", &[[0.25; 8], [0.5; 8]]).await;
-    let odd = [0.1, -0.0, 1e-40, f32::MIN_POSITIVE, 0.333_333_34, -1.0, 65_000.0, 3.141_592_7];
+    let odd = [0.1, -0.0, 1e-40, f32::MIN_POSITIVE, 0.333_333_34, -1.0, 65_000.0, 7.389_056];
     f.embed(filings, "a.txt", &[odd, [1.0; 8], [-0.5; 8]]).await;
     let texts: Vec<String> = (0..LONG).map(|n| format!("{canary} word{n} \0 naïve 漢字")).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();

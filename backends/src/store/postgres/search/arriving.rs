@@ -13,8 +13,8 @@ use crate::store::postgres::fault::Fault;
 pub(in crate::store::postgres) const EXACT: &str = "exact";
 
 /// A vector as its column holds it.
-pub(in crate::store::postgres) fn to_stored(vector: Vec<f32>) -> Vector {
-    Vector::from(vector)
+pub(in crate::store::postgres) fn to_stored(vector: &[f32]) -> Vector {
+    Vector::from(vector.to_vec())
 }
 
 /// The vector at a place of a row.

@@ -1,5 +1,7 @@
 //! Reads a page of a table.
 
+use std::borrow::Cow;
+
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::store::{Cursor, Kind, Most, Record, RecordPage, Table, Value};
 use sqlx::{AssertSqlSafe, Row};
@@ -89,7 +91,8 @@ impl Reading<'_> {
                 };
                 let table = match keys.first() {
                     Some(Value::Integer(key)) => {
-                        children.from.replace("{vectors}", &search::vectors_table(*key))
+                        let vectors: Cow<'_, str> = search::vectors_table(*key).into();
+                        children.from.replace("{vectors}", &vectors)
                     }
                     _ => children.from.to_owned(),
                 };

@@ -18,7 +18,7 @@ pub(super) fn bind(query: DbQuery<'_>, kind: Kind, value: Value) -> DbQuery<'_> 
         (_, Value::Boolean(truth)) => query.bind(truth),
         (_, Value::Bytes(bytes)) => query.bind(bytes),
         (_, Value::Day(day)) => query.bind(day),
-        (_, Value::Floats(floats)) => query.bind(search::to_stored(floats)),
+        (_, Value::Floats(floats)) => query.bind(search::to_stored(&floats)),
         (Kind::Id, Value::Null) => query.bind(None::<Uuid>),
         (Kind::Text, Value::Null) => query.bind(None::<String>),
         (Kind::Integer, Value::Null) => query.bind(None::<i64>),

@@ -217,7 +217,7 @@ async fn chunks(
     let mut by_version: Vec<(Version, Vec<NewChunk>)> = Vec::new();
     for record in records {
         let version = versions.of(tx, workspace, &record).await?;
-        let chunk = new_chunk(record, version.searched_as.as_deref())?;
+        let chunk = new_chunk(&record, version.searched_as.as_deref())?;
         match by_version.last_mut().filter(|(last, _)| last.key == version.key) {
             Some((_, chunks)) => chunks.push(chunk),
             None => by_version.push((version, vec![chunk])),
@@ -236,7 +236,7 @@ async fn chunks(
     Ok(())
 }
 
-fn new_chunk(record: Record, searched_as: Option<&str>) -> Result<NewChunk, Fault> {
+fn new_chunk(record: &Record, searched_as: Option<&str>) -> Result<NewChunk, Fault> {
     let number = |column: &str| {
         let value = record.integer(column).unwrap_or_default();
         u32::try_from(value).map_err(|error| corrupt("record", error))
@@ -263,12 +263,15 @@ fn new_chunk(record: Record, searched_as: Option<&str>) -> Result<NewChunk, Faul
     })
 }
 
+/// A chunk's vector.
+type Embedded = (ChunkId, Vec<f32>);
+
 async fn vectors(
     tx: &mut DbConnection,
     workspace: WorkspaceId,
     records: Vec<Record>,
 ) -> Result<(), Fault> {
-    let mut by_generation: Vec<(Uuid, Vec<(ChunkId, Vec<f32>)>)> = Vec::new();
+    let mut by_generation: Vec<(Uuid, Vec<Embedded>)> = Vec::new();
     for record in records {
         let (Some(generation), Some(chunk)) = (record.id("generation_id"), record.id("chunk_id"))
         else {

@@ -130,8 +130,8 @@ pub(in crate::store::sqlite) async fn store(
 pub(in crate::store::sqlite) const EXACT: &str = "vector";
 
 /// A vector as its column holds it.
-pub(in crate::store::sqlite) fn to_stored(vector: Vec<f32>) -> Vec<u8> {
-    floats_to_bytes(&vector)
+pub(in crate::store::sqlite) fn to_stored(vector: &[f32]) -> Vec<u8> {
+    floats_to_bytes(vector)
 }
 
 /// The vector at a place of a row.
