@@ -206,7 +206,7 @@ pub struct MoveArguments {
     #[arg(long, value_name = "URL")]
     pub embedded_objects: Option<String>,
     /// Print one JSON object at the end.
-    #[arg(long, conflicts_with = "undo")]
+    #[arg(long, conflicts_with_all = ["undo", "dry_run"])]
     pub json: bool,
 }
 

@@ -85,7 +85,8 @@ async fn filled(installation: &Installation, environment: &[(&str, &str)]) -> Fi
 }
 
 async fn key_works(program: &Program, key: &str) {
-    let client = reqwest::Client::new();
+    let patience = std::time::Duration::from_secs(60);
+    let client = reqwest::Client::builder().timeout(patience).build().unwrap();
     let url = format!("{}/api/collections", program.address);
     let answer = client.get(url).bearer_auth(key).send().await.unwrap();
     assert_eq!(answer.status(), 200);

@@ -1,22 +1,20 @@
 //! An installation goes from SQLite to PostgreSQL and back, and what is not the same on
 //! both sides is found.
 
-use std::path::{Path, PathBuf};
+mod catalogue;
+mod files;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::StreamExt;
-use quaestor_backends::objects::local::LocalObjects;
 use quaestor_backends::store::postgres::PgStore;
 use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
 use quaestor_contracts::store::furnished::{Furnished, furnish};
 use quaestor_contracts::store::portable::everything;
 use quaestor_contracts::store::{EmptyStore, Fixture};
 use quaestor_core::ids::{ChunkId, WorkspaceId};
-use quaestor_core::ports::objects::{ObjectKey, Objects};
-use quaestor_core::ports::store::{Most, Record, Store, Table, Value};
-use quaestor_core::transfer::{
-    Damage, Difference, Told, check_objects, check_rows, copy_objects, copy_rows, remove_objects,
-};
+use quaestor_core::ports::store::{Record, Store, Table, Value};
+use quaestor_core::transfer::{Difference, Told, check_rows, copy_rows};
 use sqlx::{AssertSqlSafe, Connection, Row};
 use tempfile::TempDir;
 
@@ -217,198 +215,6 @@ async fn a_whole_workspace_that_is_missing_or_too_many_is_found() {
         "{}",
         differences[0]
     );
-}
-
-/// A file for every version, as an upload would have left it.
-async fn files(store: &dyn Store, folder: &Path) -> LocalObjects {
-    let objects = LocalObjects::open(folder).await.unwrap();
-    for workspace in store.workspaces_after(None, 10).await.unwrap() {
-        for version in versions(store, workspace).await {
-            // The fixture's files are their texts; only the size and the sum count here.
-            let size = usize::try_from(version.integer("size_bytes").unwrap()).unwrap();
-            let key = ObjectKey::parse(version.text("object_key").unwrap()).unwrap();
-            let stream = futures::stream::iter([Ok(vec![b'x'; size].into())]).boxed();
-            objects.put(&key, stream, 1 << 20).await.unwrap();
-        }
-    }
-    objects
-}
-
-async fn versions(store: &dyn Store, workspace: WorkspaceId) -> Vec<Record> {
-    let most = Most { records: 400, bytes: 1 << 20 };
-    store.read_records(workspace, Table::Versions, None, most).await.unwrap().records
-}
-
-/// Makes the rows say of each file what `files` has stored.
-async fn as_stored(file: &Path) {
-    use sha2::{Digest, Sha256};
-    let url = format!("sqlite:{}", file.display());
-    let mut database = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    let rows = sqlx::query("SELECT key, size_bytes FROM versions").fetch_all(&mut database).await;
-    for row in rows.unwrap() {
-        let size = usize::try_from(row.get::<i64, _>(1)).unwrap();
-        let sha256: String =
-            Sha256::digest(vec![b'x'; size]).iter().map(|byte| format!("{byte:02x}")).collect();
-        sqlx::query("UPDATE versions SET sha256 = $2 WHERE key = $1")
-            .bind(row.get::<i64, _>(0))
-            .bind(sha256)
-            .execute(&mut database)
-            .await
-            .unwrap();
-    }
-}
-
-#[tokio::test]
-async fn every_file_arrives_and_one_that_is_damaged_is_named() {
-    let first = sqlite().await;
-    furnished(first.store.clone()).await;
-    as_stored(&first.file).await;
-    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let source = files(&*first.store, here.path()).await;
-    let target = LocalObjects::open(there.path()).await.unwrap();
-    let store: &dyn Store = &*first.store;
-    let (copied, damaged) = copy_objects(store, &source, &target, &silent).await.unwrap();
-    assert!(copied.files >= 16 && damaged.is_empty(), "{copied:?} {damaged:?}");
-    let (checked, damaged) = check_objects(store, &target, &silent).await.unwrap();
-    assert_eq!((checked, damaged.len()), (copied, 0));
-
-    // A byte, a file and the end of a file.
-    let workspace = store.workspaces_after(None, 1).await.unwrap()[0];
-    let all = versions(store, workspace).await;
-    let path = |folder: &Path, record: &Record| {
-        folder.join("objects").join(record.text("object_key").unwrap())
-    };
-    let long = all.iter().find(|one| one.text("filename").unwrap().starts_with("canary")).unwrap();
-    let mut bytes = std::fs::read(path(there.path(), long)).unwrap();
-    bytes[17] ^= 1;
-    std::fs::write(path(there.path(), long), bytes).unwrap();
-    let failed = all.iter().find(|one| one.text("status") == Some("failed")).unwrap();
-    std::fs::remove_file(path(there.path(), failed)).unwrap();
-    let (_, damaged) = check_objects(store, &target, &silent).await.unwrap();
-    let mut damages: Vec<_> = damaged.iter().map(|one| (one.damage.clone(), one.failed)).collect();
-    damages.sort_by_key(|(damage, _)| format!("{damage:?}"));
-    assert_eq!(damages, [(Damage::Changed, false), (Damage::Missing, true)]);
-    assert!(damaged.iter().any(|one| one.to_string().contains("canary-of-the-first.txt")));
-
-    // At the source such a file is not copied.
-    let mut bytes = std::fs::read(path(here.path(), long)).unwrap();
-    bytes[17] ^= 1;
-    std::fs::write(path(here.path(), long), bytes).unwrap();
-    std::fs::remove_file(path(there.path(), long)).unwrap();
-    let (_, damaged) = copy_objects(store, &source, &target, &silent).await.unwrap();
-    assert_eq!(damaged.len(), 1);
-    assert!(!path(there.path(), long).exists());
-
-    remove_objects(store, &target).await.unwrap();
-    let (left, damaged) = check_objects(store, &target, &silent).await.unwrap();
-    assert_eq!((left.files, damaged.len() as u64), (0, copied.files));
-}
-
-/// Columns that do not travel, with the reason.
-const LEFT: &[(&str, &str)] = &[
-    // Keys that a database counts for itself; records name each other by ids.
-    ("*", "key"),
-    ("*", "version_key"),
-    ("*", "generation_key"),
-    ("*", "chunk_key"),
-    // Records are read and written for a workspace.
-    ("*", "workspace_id"),
-    // `versions.current` says it.
-    ("documents", "current_key"),
-    // Made anew from chunks and vectors.
-    ("versions", "indexed_chunks"),
-    ("versions", "indexed_terms"),
-    ("generations", "vector_index"),
-    ("vectors", "embedding"),
-    // Under other names: `vectors.vector`, and the chunk by its id.
-    ("vectors", "exact"),
-    // The outbox names the job.
-    ("jobs", "outbox_id"),
-    // Of the processes that run.
-    ("jobs", "worker_id"),
-    ("jobs", "lease_until"),
-    ("outbox", "sent_at"),
-    // Whole tables: derived, or of the database and not of the installation.
-    ("vector_blocks", "*"),
-    ("chunk_terms", "*"),
-    ("search_stamps", "*"),
-    ("schema_migrations", "*"),
-    ("standing", "*"),
-];
-
-/// Columns of records that stand elsewhere or under another name in a database.
-const NAMED_OTHERWISE: &[(&str, &str)] = &[
-    ("versions", "current"),
-    ("pages", "document_id"),
-    ("pages", "version"),
-    ("chunks", "document_id"),
-    ("chunks", "version"),
-    ("vectors", "generation_id"),
-    ("vectors", "chunk_id"),
-    ("vectors", "vector"),
-];
-
-fn hold_to_the_list(catalogue: &[(String, String)]) {
-    assert!(catalogue.len() > 120, "the catalogue was not read: {}", catalogue.len());
-    for (table, column) in catalogue {
-        let left = LEFT.iter().any(|(of, name)| {
-            (*of == "*" || of == table) && (*name == "*" || name == column)
-                // A client's key of a request is no key of the database.
-                && !(table == "idempotency_keys" && column == "key")
-        });
-        let known = Table::ALL
-            .iter()
-            .any(|known| known.name() == table && known.columns().iter().any(|c| c.name == column));
-        assert!(
-            left != known || (known && NAMED_OTHERWISE.contains(&(&**table, &**column))),
-            "{table}.{column} is {}: put it into the portable form, or into the list of what does \
-             not travel",
-            if left { "in both lists" } else { "in neither list" }
-        );
-    }
-    for table in Table::ALL {
-        for column in table.columns() {
-            let there =
-                catalogue.iter().any(|(of, name)| of == table.name() && name == column.name);
-            assert!(
-                there || NAMED_OTHERWISE.contains(&(table.name(), column.name)),
-                "{}.{} is in no table",
-                table.name(),
-                column.name
-            );
-        }
-    }
-}
-
-#[tokio::test]
-async fn every_column_of_postgres_travels_or_is_named_as_one_that_does_not() {
-    let database = Database::with_schema().await;
-    let mut owner = database.connect().await;
-    let found = sqlx::query(
-        "SELECT c.relname::text, a.attname::text FROM pg_class c
-         JOIN pg_attribute a ON a.attrelid = c.oid
-         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
-           AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped",
-    )
-    .fetch_all(&mut owner)
-    .await
-    .unwrap();
-    hold_to_the_list(&found.iter().map(|row| (row.get(0), row.get(1))).collect::<Vec<_>>());
-}
-
-#[tokio::test]
-async fn every_column_of_sqlite_travels_or_is_named_as_one_that_does_not() {
-    let first = sqlite().await;
-    let url = format!("sqlite:{}", first.file.display());
-    let mut database = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    let found = sqlx::query(
-        "SELECT s.name, c.name FROM sqlite_schema s, pragma_table_info(s.name) c
-         WHERE s.type = 'table' AND s.name NOT GLOB 'chunk_terms_*' AND s.name NOT GLOB 'sqlite_*'",
-    )
-    .fetch_all(&mut database)
-    .await
-    .unwrap();
-    hold_to_the_list(&found.iter().map(|row| (row.get(0), row.get(1))).collect::<Vec<_>>());
 }
 
 #[tokio::test]
