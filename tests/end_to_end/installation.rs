@@ -131,12 +131,18 @@ impl Installation {
         Process::start(command, &all, self.data.path())
     }
 
-    /// Runs a command to its end.
+    /// Runs a command to its end. Returns what it prints.
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        self.run_with(arguments, &[])
+    }
+
+    /// Runs a command to its end, with further environment variables.
+    pub(crate) fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> String {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_quaestor"))
             .args(arguments)
             .env_clear()
             .envs(self.environment.clone())
+            .envs(environment.iter().copied())
             .current_dir(self.data.path())
             .output()
             .unwrap();

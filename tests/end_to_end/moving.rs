@@ -201,6 +201,31 @@ async fn a_move_that_is_killed_anywhere_is_never_in_two_places_and_ends_when_run
 }
 
 #[tokio::test]
+async fn files_that_both_sides_have_in_one_place_stay_there() {
+    let installation = Installation::to_be_moved().await;
+    let filled = filled(&installation, &[]).await;
+    let (quotes, content) = (&filled.seen.quotes, &filled.seen.content);
+    let place = format!("file:{}", installation.folder().join("objects").display());
+    let shared = [("QUAESTOR_OBJECTS_URL", place.as_str())];
+    let there = ["move", "--to", "distributed"];
+    let told = installation.run_with(&[&there[..], &["--dry-run"]].concat(), &shared);
+    assert!(told.contains("the files stay where they are"), "{told}");
+    installation.run_with(&there, &shared);
+    // Given up and made again: the target is emptied, and the files are still there.
+    installation.run_with(&[&there[..], &["--undo"]].concat(), &shared);
+    installation.run_with(&[&there[..], &["--replace"]].concat(), &shared);
+    installation.run_with(&["topology", "apply"], &shared);
+    let program = installation.start(&shared);
+    let seen = look(&program, &filled.conversation, &filled.answer, &filled.document).await;
+    assert_eq!((seen.quotes, seen.content), (quotes.clone(), content.clone()));
+    drop(program);
+    installation.run_with(&["move", "--to", "embedded", "--replace"], &shared);
+    let program = installation.start_embedded(&[]);
+    let seen = look(&program, &filled.conversation, &filled.answer, &filled.document).await;
+    assert_eq!((seen.quotes, seen.content), (quotes.clone(), content.clone()));
+}
+
+#[tokio::test]
 async fn what_is_in_the_way_of_a_move_is_told_in_a_sentence() {
     let installation = Installation::to_be_moved().await;
     let told = installation.refusal(&["move", "--to", "distributed"], &[]);
