@@ -228,11 +228,19 @@ impl Sides {
             (Standing::Whole, false)
         };
         match (left, standing) {
-            (_, (Standing::Arriving { .. }, _)) => Ok(()),
+            (Standing::Whole, (Standing::Arriving { .. }, _)) => Ok(()),
+            // That move was killed between its two marks: it is ended by being run again.
+            (Standing::Moved { to, .. }, (Standing::Arriving { .. }, _))
+                if *to == self.target_place =>
+            {
+                Ok(())
+            }
             (Standing::Moved { to, .. }, _) => bail!(
                 "the source was moved to {to} already; `--undo` gives that move up, if {to} is \
                  no longer wanted"
             ),
+            // A source that has not arrived itself was refused before.
+            (Standing::Arriving { from, .. }, _) => bail!("the source comes from {from}"),
             (_, (Standing::Whole, false)) => Ok(()),
             (_, (Standing::Moved { .. }, _)) if request.replace => Ok(()),
             (_, (Standing::Moved { to, at }, _)) => bail!(
