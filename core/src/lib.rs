@@ -19,4 +19,5 @@ pub mod model;
 pub mod ports;
 pub mod problem;
 pub mod retrieval;
+pub mod transfer;
 pub mod wake;

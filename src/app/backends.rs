@@ -28,7 +28,7 @@ use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use super::World;
+use super::{World, first_start};
 use crate::config::{Config, DatabaseChoice, EventsChoice, ObjectsChoice, QueueChoice, ServiceUrl};
 
 /// How many messages of one step the in-process queue holds; more wait in the outbox.
@@ -67,6 +67,8 @@ impl Backends {
     pub(super) async fn open(config: &Config, world: &World) -> anyhow::Result<Self> {
         let data = &config.data;
         let (store, close) = open_store(config, world).await?;
+        // Before anything else is opened: nothing else that is wrong matters then.
+        first_start::refuse_what_is_elsewhere(config, &*store).await?;
         let tasks = TaskTracker::new();
         let (queue, rabbit): (Arc<dyn Queue>, _) = match data.queue().map_err(anyhow::Error::msg)? {
             QueueChoice::Memory => (Arc::new(MemoryQueue::new(QUEUE_CAPACITY)), None),
@@ -98,17 +100,7 @@ impl Backends {
                     )
                 }
             };
-        let objects: Arc<dyn Objects> = match data.objects().map_err(anyhow::Error::msg)? {
-            ObjectsChoice::Local(folder) => {
-                let local = LocalObjects::open(&folder)
-                    .await
-                    .with_context(|| format!("opening the object folder {}", folder.display()))?;
-                Arc::new(local)
-            }
-            ObjectsChoice::S3(place) => {
-                Arc::new(open_s3(config, place, world.clock.clone(), tasks.clone()).await?)
-            }
-        };
+        let objects = open_objects(config, world, &tasks).await?;
         Ok(Self { store, queue, events, limits, tickets, objects, rabbit, tasks, close })
     }
 
@@ -147,6 +139,25 @@ pub(crate) async fn open_bucket(
             anyhow::bail!("data.objects_url names the folder {}, no bucket", folder.display())
         }
     }
+}
+
+/// The files, where the configuration says.
+pub(super) async fn open_objects(
+    config: &Config,
+    world: &World,
+    tasks: &TaskTracker,
+) -> anyhow::Result<Arc<dyn Objects>> {
+    Ok(match config.data.objects().map_err(anyhow::Error::msg)? {
+        ObjectsChoice::Local(folder) => {
+            let local = LocalObjects::open(&folder)
+                .await
+                .with_context(|| format!("opening the object folder {}", folder.display()))?;
+            Arc::new(local)
+        }
+        ObjectsChoice::S3(place) => {
+            Arc::new(open_s3(config, place, world.clock.clone(), tasks.clone()).await?)
+        }
+    })
 }
 
 async fn open_s3(
@@ -217,11 +228,12 @@ pub(super) async fn migrate(
     open_store(config, world).await
 }
 
-fn database_url(config: &Config) -> anyhow::Result<SecretString> {
+/// Where PostgreSQL is.
+pub(super) fn database_url(config: &Config) -> anyhow::Result<SecretString> {
     config.data.database_url.as_ref().map(secret).context("data.database_url names no database")
 }
 
-async fn open_sqlite(path: &Path) -> anyhow::Result<SqliteStore> {
+pub(super) async fn open_sqlite(path: &Path) -> anyhow::Result<SqliteStore> {
     let url = format!("sqlite:{}", path.display());
     SqliteStore::open(&url, SqliteOptions::default())
         .await

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
 use quaestor_core::ids::{PrincipalId, WorkspaceId};
-use quaestor_core::ports::store::{NewAuditEntry, NewKey, NewWorkspace, Store, StoreError};
+use quaestor_core::ports::store::{
+    NewAuditEntry, NewKey, NewWorkspace, Standing, Store, StoreError,
+};
 use quaestor_core::{api_key, model};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Role, World};
-use crate::config::{Config, check_exposure};
+use crate::config::{Config, DatabaseChoice, check_exposure};
 
 /// What the operator's own key is called in the list of keys.
 const ADMIN_KEY: &str = "admin key of the configuration";
@@ -52,6 +54,7 @@ pub(super) async fn first_key(
     store: &dyn Store,
     world: &World,
 ) -> anyhow::Result<Option<SecretString>> {
+    refuse_what_is_elsewhere(config, store).await?;
     let given = config.server.admin_key.clone();
     let token = given.clone().unwrap_or_else(|| api_key::generate(&*world.entropy).token);
     let name = if given.is_some() { ADMIN_KEY } else { "first key" };
@@ -71,6 +74,33 @@ pub(super) async fn first_key(
         keep_admin_key(config, store, world, begun.workspace_id).await?;
     }
     Ok((given.is_none() && begun.key_made).then_some(token))
+}
+
+/// Refuses an installation that was moved away, which would go on beside the moved one, and
+/// one that has not arrived whole.
+pub(super) async fn refuse_what_is_elsewhere(
+    config: &Config,
+    store: &dyn Store,
+) -> anyhow::Result<()> {
+    let distributed =
+        config.data.database().map_err(anyhow::Error::msg)? == DatabaseChoice::Postgres;
+    let (here, there) =
+        if distributed { ("distributed", "embedded") } else { ("embedded", "distributed") };
+    match store.standing().await.context("looking whether the installation may be used")? {
+        Standing::Whole => Ok(()),
+        Standing::Arriving { from, since } => bail!(
+            "this installation is not whole: the move from {from} that began at {since} has not \
+             ended; run `quaestor move --to {here}` again, or give it up with `quaestor move --to \
+             {here} --undo`",
+            since = since.format("%F %R UTC")
+        ),
+        Standing::Moved { to, at } => bail!(
+            "this installation was moved to {to} at {at}, and what came since is there: configure \
+             that, or give the move up with `quaestor move --to {there} --undo`, which leaves \
+             behind what came since",
+            at = at.format("%F %R UTC")
+        ),
+    }
 }
 
 /// Adds the operator's key, where there is one, to the oldest workspace unless the

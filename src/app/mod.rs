@@ -29,10 +29,12 @@ use crate::config::{Config, EmbedderChoice, Settings};
 mod backends;
 mod first_start;
 mod models;
+mod moving;
 mod numbers;
 
 use backends::Backends;
 pub(crate) use backends::open_bucket;
+pub use moving::{MoveReport, MoveRequest, Moving, To, move_installation, undo_move};
 
 /// How often the metrics recorder folds what it gathered, or histograms would grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);

@@ -32,6 +32,9 @@ pub enum Command {
     Worker(WorkerArguments),
     /// Make the database's tables, the first workspace and its key, or bring them up to date.
     Migrate(ServeArguments),
+    /// Move an installation from one process to services, or back, with all its rows, vectors
+    /// and files. Nothing is embedded anew, and everything is compared at the end.
+    Move(MoveArguments),
     /// Upload files and folders, and wait until they are searchable.
     Ingest(IngestArguments),
     /// Ask a question and read the answer with its citations.
@@ -169,6 +172,51 @@ pub struct WorkerArguments {
     /// kind of job for all its steps (`chat`, `documents`).
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub queues: Vec<String>,
+}
+
+/// `quaestor move`. The configuration names both sides: `data.dir` the embedded one,
+/// `data.database_url` and `data.objects_url` the distributed one.
+#[derive(Debug, Args)]
+pub struct MoveArguments {
+    /// The configuration.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Where the installation is to be: `distributed` takes it from the data folder to the
+    /// database and the files that the configuration names, `embedded` brings it back.
+    #[arg(long, value_enum)]
+    pub to: MoveTo,
+    /// Check that nothing is in the way, and print what would be moved.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Empty the target first, where it holds an installation that was moved away.
+    #[arg(long)]
+    pub replace: bool,
+    /// Give a move up: the source starts again. What has arrived of an unfinished move is
+    /// removed; a finished one is kept, and no longer starts.
+    #[arg(long, conflicts_with_all = ["dry_run", "replace"])]
+    pub undo: bool,
+    /// With --undo: there is no target any more.
+    #[arg(long, requires = "undo")]
+    pub target_is_gone: bool,
+    /// The embedded store, where it is not in the data folder, such as `sqlite:/srv/q.db`.
+    #[arg(long, value_name = "URL")]
+    pub embedded_database: Option<String>,
+    /// The embedded side's files, where they are not in the data folder, such as
+    /// `file:/srv/objects`.
+    #[arg(long, value_name = "URL")]
+    pub embedded_objects: Option<String>,
+    /// Print one JSON object at the end.
+    #[arg(long, conflicts_with_all = ["undo", "dry_run"])]
+    pub json: bool,
+}
+
+/// Where an installation is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MoveTo {
+    /// In the data folder, for `quaestor serve`.
+    Embedded,
+    /// On services, for `quaestor front` and `quaestor worker`.
+    Distributed,
 }
 
 /// `quaestor ingest`.

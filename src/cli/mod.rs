@@ -10,6 +10,7 @@ mod jobs;
 mod key;
 pub(crate) mod logging;
 mod migrate;
+mod moving;
 mod parse_child;
 mod serve;
 mod terminal;
@@ -120,6 +121,7 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
             Command::Front(arguments) => serve::run(arguments, Role::Front, terminal).await,
             Command::Worker(arguments) => serve::worker(arguments, terminal).await,
             Command::Migrate(arguments) => migrate::run(arguments, terminal).await,
+            Command::Move(arguments) => moving::run(arguments, terminal).await,
             Command::Ingest(arguments) => ingest::run(arguments, terminal).await,
             Command::Ask(arguments) => ask::run(arguments, terminal).await,
             Command::Jobs { connection, action } => jobs::run(&connection, action, terminal).await,

@@ -51,6 +51,9 @@ fn every_command_is_read_as_it_is_documented() {
     Arguments::command().debug_assert();
     for line in [
         "quaestor serve --listen 127.0.0.1:0 --data-dir d --set workers.lease_s=60",
+        "quaestor move --to distributed --dry-run --data-dir d",
+        "quaestor move --to embedded --replace --json --embedded-objects file:/srv/o",
+        "quaestor move --to distributed --undo --target-is-gone",
         "quaestor ingest a b --collection Funds --no-wait --server http://h:1 --key k",
         "quaestor ask why? --collection A --collection B --json",
         "quaestor ask why? --conversation 018f0000-0000-7000-8000-000000000001",

@@ -66,6 +66,35 @@ impl Installation {
         Self { data, environment, backends: Backends::Distributed, places: Some(places) }
     }
 
+    /// Places on servers and a folder, with nothing in either: an embedded installation that
+    /// is to be moved.
+    pub(crate) async fn to_be_moved() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let places = Places::make(Servers::of_process()).await;
+        let mut environment = Self::basics(data.path());
+        environment.extend(places.environment());
+        Self { data, environment, backends: Backends::Distributed, places: Some(places) }
+    }
+
+    /// Starts the embedded installation in the folder, whatever there is on servers.
+    pub(crate) fn start_embedded(&self, environment: &[(&str, &str)]) -> Program {
+        let mut all = Self::basics(self.data.path());
+        all.extend(environment.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        Program::of(vec![Process::start("serve", &all, self.data.path())])
+    }
+
+    /// Runs `serve` on the folder, which is to refuse. Returns what it says.
+    pub(crate) fn embedded_refusal(&self) -> String {
+        refusal(&["serve"], Self::basics(self.data.path()), self.data.path())
+    }
+
+    /// Runs a command that is to be refused, or killed. Returns what it says.
+    pub(crate) fn refusal(&self, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+        let mut all = self.environment.clone();
+        all.extend(environment.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        refusal(arguments, all, self.data.path())
+    }
+
     fn basics(data: &Path) -> Vec<(String, String)> {
         vec![
             ("QUAESTOR_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
@@ -128,12 +157,30 @@ impl Installation {
         &self.environment.iter().find(|(each, _)| each == name).unwrap().1
     }
 
-    /// Runs a command to its end.
-    pub(crate) fn run(&self, arguments: &[&str]) {
-        let output = self.command(arguments).output().unwrap();
+    /// Runs a command to its end. Returns what it prints.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        self.run_with(arguments, &[])
+    }
+
+    /// Runs a command to its end, with further environment variables.
+    pub(crate) fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+        let output = self.command(arguments).envs(environment.iter().copied()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "quaestor {arguments:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
+}
+
+fn refusal(arguments: &[&str], environment: Vec<(String, String)>, folder: &Path) -> String {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_quaestor"))
+        .args(arguments)
+        .env_clear()
+        .envs(environment)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(!output.status.success(), "quaestor {arguments:?} was not refused");
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 impl Drop for Installation {

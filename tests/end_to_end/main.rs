@@ -11,6 +11,7 @@ mod installation;
 mod kills;
 mod leaving;
 mod model;
+mod moving;
 mod program;
 mod restarts;
 mod resume;

@@ -149,7 +149,17 @@ impl Objects for LocalObjects {
             Err(error) => return Err(failed("delete", key, error)),
         }
         let Some(folder) = path.parent() else { return Ok(()) };
-        sync_folder(folder).await.map_err(|error| failed("delete", key, error))?;
+        // Another delete may have taken the emptied folder away: then the one above it
+        // tells that both are gone.
+        for level in folder.ancestors() {
+            match sync_folder(level).await {
+                Err(error) if is_missing(&error) && level != self.objects => {}
+                synced => {
+                    synced.map_err(|error| failed("delete", key, error))?;
+                    break;
+                }
+            }
+        }
         if folder != self.objects {
             // Fails where other files are still in it, which is as it should be.
             let _ = fs::remove_dir(folder).await;

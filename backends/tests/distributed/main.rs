@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by it")]
 
+mod moving;
 mod pg_search;
 mod places;
 mod postgres;

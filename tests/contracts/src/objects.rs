@@ -27,6 +27,7 @@ macro_rules! objects_contract {
                 a_large_upload_that_fails_is_not_kept,
                 a_missing_file_is_missing_everywhere,
                 a_delete_may_be_repeated,
+                files_that_stand_together_are_deleted_at_once,
                 a_second_put_replaces_the_first,
                 it_serves,
             ]
@@ -174,6 +175,20 @@ pub async fn a_delete_may_be_repeated<G>((objects, _): &(impl Objects, G)) {
     assert_eq!(read(objects, &key(2), 0).await, b"b");
     objects.put(&key(1), pieces(b"c"), LIMIT).await.unwrap();
     assert_eq!(read(objects, &key(1), 0).await, b"c");
+}
+
+/// Case.
+pub async fn files_that_stand_together_are_deleted_at_once<G>((objects, _): &(impl Objects, G)) {
+    let workspace = WorkspaceId(Uuid::from_u128(1));
+    let keys: Vec<_> = (0..32).map(|n| ObjectKey::upload(workspace, Uuid::from_u128(n))).collect();
+    for key in &keys {
+        objects.put(key, pieces(b"a"), LIMIT).await.unwrap();
+    }
+    let deleted = stream::iter(&keys).map(|key| objects.delete(key)).buffer_unordered(8);
+    deleted.try_collect::<Vec<()>>().await.unwrap();
+    for key in &keys {
+        assert!(is_missing(objects, key).await);
+    }
 }
 
 /// Case.

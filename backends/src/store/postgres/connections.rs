@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
 use super::dialect::Reach;
 use super::fault::Fault;
-use super::{PgOptions, opening};
+use super::{PgOptions, alone, opening};
 
 /// Statements find their rows by ids, so one plan is as good as another, and planning one
 /// over partitions takes milliseconds: longer than the statement. Left to itself the server
@@ -243,7 +243,7 @@ fn name(sql: &mut String, workspace: WorkspaceId) {
 /// own, whoever has logged in.
 fn settings(connect: PgConnectOptions, options: &PgOptions) -> PgConnectOptions {
     connect
-        .application_name("quaestor")
+        .application_name(if options.alone { alone::NAME_ALONE } else { alone::NAME })
         .statement_cache_capacity(256)
         .options([("role", opening::ROLE), ("jit", "off"), PLANNED_ONCE])
         .options([

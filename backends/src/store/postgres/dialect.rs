@@ -3,15 +3,19 @@
 
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
-use quaestor_core::ports::store::StoreError;
-use sqlx::postgres::{PgConnection, PgRow};
+use quaestor_core::ports::store::{Record, StoreError, Table};
+use sqlx::Postgres;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::query::Query;
 
 use super::PgStore;
 use super::fault::Fault;
+use super::partitions;
 
 pub(super) type DbStore = PgStore;
 pub(super) type DbConnection = PgConnection;
 pub(super) type DbRow = PgRow;
+pub(super) type DbQuery<'q> = Query<'q, Postgres, PgArguments>;
 
 /// Whose rows a transaction sees. Row-level security shows it no other.
 #[derive(Clone, Debug)]
@@ -126,5 +130,27 @@ pub(super) async fn upkeep(store: &DbStore) -> Result<(), StoreError> {
         0 => {}
         built => tracing::info!(built, "built the index of {built} generations of vectors"),
     }
+    Ok(())
+}
+
+/// Makes room for records that are to be written: the partitions of their months.
+pub(super) async fn make_room(
+    tx: &mut DbConnection,
+    table: Table,
+    records: &[Record],
+) -> Result<(), Fault> {
+    partitions::make_for(tx, table, records).await
+}
+
+/// Removes what a workspace has beside its rows.
+pub(super) async fn workspace_gone(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    _key: i64,
+) -> Result<(), Fault> {
+    sqlx::query("DELETE FROM search_stamps WHERE workspace_id = $1")
+        .bind(workspace.uuid())
+        .execute(tx)
+        .await?;
     Ok(())
 }

@@ -26,8 +26,13 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 3,
+        name: "standing",
+        sql: include_str!("../../../../migrations/postgres/0003_standing.sql"),
+    },
+    Migration {
+        version: 4,
         name: "hot paths",
-        sql: include_str!("../../../../migrations/postgres/0003_hot_paths.sql"),
+        sql: include_str!("../../../../migrations/postgres/0004_hot_paths.sql"),
     },
 ];
 

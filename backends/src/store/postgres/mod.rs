@@ -5,6 +5,7 @@
 //! write safe, the job's row is locked, or a constraint decides. What the figures of the
 //! system hang on is written for PostgreSQL alone and in groups: see `groups`.
 
+mod alone;
 mod connections;
 mod dialect;
 mod groups;
@@ -12,6 +13,7 @@ mod hot;
 mod lane;
 mod migrations;
 mod opening;
+mod partitions;
 mod relay;
 mod search;
 
@@ -50,10 +52,14 @@ mod jobs;
 mod keys;
 #[path = "../sql/outbox.rs"]
 mod outbox;
+#[path = "../sql/portable/mod.rs"]
+mod portable;
 #[path = "../sql/rows.rs"]
 mod rows;
 #[path = "../sql/settle.rs"]
 mod settle;
+#[path = "../sql/standing.rs"]
+mod standing;
 #[path = "../sql/uploads.rs"]
 mod uploads;
 
@@ -66,6 +72,8 @@ use quaestor_core::clock::{Clock, Time};
 use quaestor_core::ports::store::StoreError;
 use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
+
+pub use alone::Alone;
 
 use connections::Connections;
 use hot::Groups;
@@ -88,6 +96,8 @@ pub struct PgOptions {
     pub lock_timeout: Duration,
     /// How long a transaction may stand idle before the server ends it.
     pub idle_in_transaction_timeout: Duration,
+    /// Whether this process holds the database alone, by [`Alone`]: others are not let in.
+    pub alone: bool,
 }
 
 impl PgOptions {
@@ -102,6 +112,7 @@ impl PgOptions {
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(5),
             idle_in_transaction_timeout: Duration::from_secs(30),
+            alone: false,
         }
     }
 }
@@ -143,7 +154,7 @@ impl PgStore {
     /// schema that is missing, older or newer. It names host, port, database and user,
     /// never a secret.
     pub async fn connect(options: PgOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let place = opening::check(&options.url).await?;
+        let place = opening::check(&options.url, options.alone).await?;
         let connections = Arc::new(Connections::open(&options, clock)?);
         let tasks = TaskTracker::new();
         let groups = Groups::new(&connections, &tasks);

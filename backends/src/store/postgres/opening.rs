@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Row};
 
-use super::migrations;
+use super::{alone, migrations};
 
 /// The role that every connection acts as.
 pub(super) const ROLE: &str = "quaestor_app";
@@ -66,14 +66,17 @@ pub(super) async fn enter(url: &SecretString) -> Result<(PgConnection, String), 
     Ok((connection, place))
 }
 
-/// Makes sure that the server will do and holds the schema of this program. Returns where
-/// it is, for people.
-pub(super) async fn check(url: &SecretString) -> Result<String, StoreError> {
+/// Makes sure that the server will do and holds the schema of this program, and that
+/// nobody else holds the database alone. Returns where it is, for people.
+pub(super) async fn check(url: &SecretString, is_alone: bool) -> Result<String, StoreError> {
     let (mut connection, place) = enter(url).await?;
     check_vector(&mut connection, &place, false).await?;
     migrations::check_there(&mut connection, &place).await?;
     check_role(&mut connection, &place).await?;
     migrations::check_current(&mut connection, &place).await?;
+    if !is_alone {
+        alone::check_open(&mut connection, &place).await?;
+    }
     if let Err(error) = connection.close().await {
         tracing::debug!(%error, "could not close a connection cleanly");
     }
@@ -82,7 +85,7 @@ pub(super) async fn check(url: &SecretString) -> Result<String, StoreError> {
 
 /// As [`check`]; and the versions of the server and of the extension.
 pub(super) async fn examine(url: &SecretString) -> Result<String, StoreError> {
-    let place = check(url).await?;
+    let place = check(url, false).await?;
     let (mut connection, _) = enter(url).await?;
     let versions = sqlx::query(
         "SELECT current_setting('server_version'),

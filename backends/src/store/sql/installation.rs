@@ -6,7 +6,8 @@ use quaestor_core::ids::{OutboxId, WorkspaceId};
 use quaestor_core::jobs::Step;
 use quaestor_core::model::{JobState, StoredKey};
 use quaestor_core::ports::store::{
-    Begun, Installation, NewAuditEntry, NewKey, NewWorkspace, OutboxRow, StoreError, Swept,
+    Begun, Installation, NewAuditEntry, NewKey, NewWorkspace, OutboxRow, Standing, StoreError,
+    Swept,
 };
 use quaestor_core::problem::Problem;
 use sqlx::Row;
@@ -15,7 +16,7 @@ use super::connections::Commit;
 use super::dialect::{self, DbConnection, DbStore, INSTALLATION, skip_locked};
 use super::ending::{self, Ending};
 use super::fault::{Fault, corrupt, during, unique};
-use super::{audit, hot, keys, outbox, relay, rows, search};
+use super::{audit, hot, keys, outbox, relay, rows, search, standing};
 
 async fn insert_workspace(tx: &mut DbConnection, workspace: NewWorkspace) -> Result<(), Fault> {
     let made = sqlx::query(
@@ -91,6 +92,52 @@ impl Installation for DbStore {
             oldest_workspace(&mut reader).await
         };
         work.await.map_err(during("find the first workspace"))
+    }
+
+    async fn workspaces_after(
+        &self,
+        after: Option<WorkspaceId>,
+        limit: u32,
+    ) -> Result<Vec<WorkspaceId>, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(INSTALLATION).await?;
+            standing::workspaces_after(&mut reader, after, limit).await
+        };
+        work.await.map_err(during("list workspaces"))
+    }
+
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(INSTALLATION).await?;
+            standing::read(&mut reader).await
+        };
+        work.await.map_err(during("read whether the installation may be used"))
+    }
+
+    async fn set_standing(&self, standing: &Standing) -> Result<(), StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(INSTALLATION, Commit::OnDisk).await?;
+            let mut tx = writer.begin().await?;
+            standing::write(&mut tx, standing).await?;
+            tx.commit().await?;
+            Ok(())
+        };
+        work.await.map_err(during("say whether the installation may be used"))
+    }
+
+    async fn clear(&self) -> Result<(), StoreError> {
+        while let Some(workspace) = self.first_workspace().await? {
+            let work = async {
+                let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+                let mut tx = writer.begin().await?;
+                standing::remove_workspace(&mut tx, workspace).await?;
+                tx.commit().await?;
+                self.term_counts.forget(workspace);
+                Ok(())
+            };
+            work.await.map_err(during("remove a workspace"))?;
+        }
+        Ok(())
     }
 
     async fn find_key(&self, prefix: &str) -> Result<Option<StoredKey>, StoreError> {

@@ -2,8 +2,10 @@
 
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
-use quaestor_core::ports::store::StoreError;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use quaestor_core::ports::store::{Record, StoreError, Table};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Sqlite};
 
 use super::SqliteStore;
 use super::fault::Fault;
@@ -11,6 +13,7 @@ use super::fault::Fault;
 pub(super) type DbStore = SqliteStore;
 pub(super) type DbConnection = SqliteConnection;
 pub(super) type DbRow = SqliteRow;
+pub(super) type DbQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 /// Whose rows a transaction works on. SQLite has no row-level security to be told: every
 /// statement names the workspace.
@@ -94,5 +97,27 @@ pub(super) fn is_passing(code: &str) -> bool {
 
 /// One file needs no upkeep beside what every write does.
 pub(super) async fn upkeep(_store: &DbStore) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// Makes room for records that are to be written: there is.
+#[expect(clippy::unused_async, reason = "the other database parts its tables by time")]
+pub(super) async fn make_room(
+    _tx: &mut DbConnection,
+    _table: Table,
+    _records: &[Record],
+) -> Result<(), Fault> {
+    Ok(())
+}
+
+/// Removes what a workspace has beside its rows: its full-text table.
+pub(super) async fn workspace_gone(
+    tx: &mut DbConnection,
+    _workspace: WorkspaceId,
+    key: i64,
+) -> Result<(), Fault> {
+    for sql in super::search::drop_terms_table(key) {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await?;
+    }
     Ok(())
 }

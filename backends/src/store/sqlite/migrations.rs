@@ -20,6 +20,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "pending_answers",
         sql: include_str!("../../../../migrations/sqlite/0002_pending_answers.sql"),
     },
+    Migration {
+        version: 3,
+        name: "standing",
+        sql: include_str!("../../../../migrations/sqlite/0003_standing.sql"),
+    },
 ];
 
 /// Runs what the file lacks, all in one transaction.

@@ -46,10 +46,14 @@ mod jobs;
 mod keys;
 #[path = "../sql/outbox.rs"]
 mod outbox;
+#[path = "../sql/portable/mod.rs"]
+mod portable;
 #[path = "../sql/rows.rs"]
 mod rows;
 #[path = "../sql/settle.rs"]
 mod settle;
+#[path = "../sql/standing.rs"]
+mod standing;
 #[path = "../sql/uploads.rs"]
 mod uploads;
 

@@ -15,12 +15,12 @@ struct Table {
     column: &'static str,
 }
 
-/// Every table but the history of the schema, as the catalogue has them.
+/// Every table but those of no workspace, as the catalogue has them.
 async fn tables(database: &mut PgConnection) -> Vec<Table> {
     let found = sqlx::query(
         "SELECT relname FROM pg_class
          WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
-           AND NOT relispartition AND relname <> 'schema_migrations'
+           AND NOT relispartition AND relname NOT IN ('schema_migrations', 'standing')
          ORDER BY relname",
     )
     .fetch_all(database)

@@ -70,6 +70,27 @@ pub struct Swept {
     pub state: JobState,
 }
 
+/// Whether an installation may be used here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It may.
+    Whole,
+    /// It is being moved in and is not whole: the move that began it has not ended.
+    Arriving {
+        /// Where it comes from, for people.
+        from: String,
+        /// When the move began.
+        since: Time,
+    },
+    /// It was moved away: what is here is no longer it.
+    Moved {
+        /// Where it is now, for people.
+        to: String,
+        /// When the move ended.
+        at: Time,
+    },
+}
+
 /// The installation's side of the store. Hands out ids and states, never contents.
 #[async_trait]
 pub trait Installation: Send + Sync {
@@ -89,6 +110,23 @@ pub trait Installation: Send + Sync {
 
     /// The oldest workspace, if there is any.
     async fn first_workspace(&self) -> Result<Option<WorkspaceId>, StoreError>;
+
+    /// Workspaces in the order in which they were made, after the given one, at most
+    /// `limit`.
+    async fn workspaces_after(
+        &self,
+        after: Option<WorkspaceId>,
+        limit: u32,
+    ) -> Result<Vec<WorkspaceId>, StoreError>;
+
+    /// Whether the installation may be used here.
+    async fn standing(&self) -> Result<Standing, StoreError>;
+
+    /// Says whether it may. On disk before this returns, and all that was written before.
+    async fn set_standing(&self, standing: &Standing) -> Result<(), StoreError>;
+
+    /// Removes every row of every workspace. What the store says of its standing stays.
+    async fn clear(&self) -> Result<(), StoreError>;
 
     /// The key with this public prefix, revoked or not.
     async fn find_key(&self, prefix: &str) -> Result<Option<StoredKey>, StoreError>;

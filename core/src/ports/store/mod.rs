@@ -21,6 +21,8 @@ mod ingest;
 mod installation;
 mod jobs;
 mod keys;
+mod portable;
+mod portable_columns;
 mod search;
 
 pub use audit::{Audit, AuditEntry, NewAuditEntry};
@@ -36,12 +38,13 @@ pub use documents::{
 pub use error::StoreError;
 pub use idempotency::{Idempotency, IdempotencyKey, RememberedResponse};
 pub use ingest::{EmbedBatch, IngestStore, IngestSubject, NewChunk, NewPage, ParsedSummary};
-pub use installation::{Begun, Installation, NewWorkspace, OutboxRow, Swept};
+pub use installation::{Begun, Installation, NewWorkspace, OutboxRow, Standing, Swept};
 pub use jobs::{
     Advance, CancelOutcome, Claim, ClaimOutcome, ClaimRequest, Claimed, Heartbeat, JobFilter, Jobs,
     Kept,
 };
 pub use keys::{Keys, NewKey};
+pub use portable::{Column, Cursor, Kind, Most, Portable, Record, RecordPage, Table, Value};
 pub use search::{ScopeFilter, Search, SearchScope, TermStats, TextHit, VectorHit};
 
 /// The whole store.
@@ -57,6 +60,7 @@ pub trait Store:
     + Jobs
     + Idempotency
     + Audit
+    + Portable
     + std::fmt::Debug
 {
 }
@@ -73,6 +77,7 @@ impl<T> Store for T where
         + Jobs
         + Idempotency
         + Audit
+        + Portable
         + std::fmt::Debug
 {
 }

@@ -13,8 +13,10 @@ pub mod claims;
 pub mod conversations;
 pub mod documents;
 pub mod fixture;
+pub mod furnished;
 pub mod ingest;
 pub mod isolation;
+pub mod portable;
 pub mod questions;
 pub mod search;
 pub mod sweeps;
@@ -148,6 +150,14 @@ macro_rules! store_contract {
             running_jobs_are_not_overdue,
             old_idempotency_keys_are_forgotten,
             a_call_that_is_dropped_midway_leaves_all_or_nothing,
+        );
+        $crate::store_contract!(@cases $make, portable:
+            what_is_read_is_written_back_the_same,
+            pages_are_bounded_by_records_and_by_bytes,
+            a_record_that_is_there_is_refused_and_nothing_is_written,
+            a_record_that_names_nothing_or_is_of_another_kind_is_refused,
+            the_standing_is_kept_until_it_changes,
+            workspaces_are_listed_in_the_order_they_were_made,
         );
         $crate::store_contract!(@cases $make, isolation:
             another_workspaces_ids_are_as_missing,

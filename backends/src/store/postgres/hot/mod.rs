@@ -1,5 +1,5 @@
 //! What the system's figures hang on, in one round trip for a whole group of calls: the
-//! functions of `migrations/postgres/0003_hot_paths.sql`, which take the calls as arrays.
+//! functions of `migrations/postgres/0004_hot_paths.sql`, which take the calls as arrays.
 
 mod accept;
 mod advance;

@@ -1,6 +1,7 @@
 //! Search on PostgreSQL: the port's methods. Words are in `text` and `postings`, vectors
 //! in `vectors`, what is stored for both in `writing`, indexes of vectors in `indexes`.
 
+mod arriving;
 mod counts;
 mod indexes;
 mod postings;
@@ -20,9 +21,11 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+pub(super) use arriving::{EXACT, from_stored, store_vectors, to_stored};
 pub(super) use counts::TermCounts;
 pub(super) use writing::{
-    forget_version, save_chunks, save_vectors, vectors_table, version_goes, workspace_made,
+    forget_version, save_chunks, save_vectors, store_chunks, vectors_table, version_goes,
+    workspace_made,
 };
 
 use super::documents::document_columns;

@@ -53,9 +53,47 @@ pub(in crate::store::postgres) async fn save_chunks(
         return Ok(());
     }
     chunks.sort_unstable_by_key(|chunk| chunk.chunk.ordinal);
-    let (mut columns, mut postings) = (Columns::default(), Postings::default());
-    for NewChunk { id, chunk, index_terms, tokens } in chunks {
-        postings.add(chunk.ordinal, &index_terms);
+    let mut postings = Postings::default();
+    for NewChunk { chunk, index_terms, .. } in &chunks {
+        postings.add(chunk.ordinal, index_terms);
+    }
+    let stored = insert_chunks(tx, workspace, version_key, chunks).await?;
+    let length = postings.length;
+    save_postings(tx, workspace, version_key, postings).await?;
+    sqlx::query(
+        "UPDATE versions SET indexed_chunks = indexed_chunks + $3,
+             indexed_terms = indexed_terms + $4
+         WHERE workspace_id = $1 AND key = $2",
+    )
+    .bind(workspace.uuid())
+    .bind(version_key)
+    .bind(i64::try_from(stored).unwrap_or(i64::MAX))
+    .bind(length)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Stores chunks of a version that is not searched.
+pub(in crate::store::postgres) async fn store_chunks(
+    tx: &mut PgConnection,
+    workspace: WorkspaceId,
+    version_key: i64,
+    chunks: Vec<NewChunk>,
+) -> Result<(), Fault> {
+    insert_chunks(tx, workspace, version_key, chunks).await?;
+    Ok(())
+}
+
+/// Returns how many rows.
+async fn insert_chunks(
+    tx: &mut PgConnection,
+    workspace: WorkspaceId,
+    version_key: i64,
+    chunks: Vec<NewChunk>,
+) -> Result<u64, Fault> {
+    let mut columns = Columns::default();
+    for NewChunk { id, chunk, tokens, .. } in chunks {
         columns.ids.push(id.uuid());
         columns.ordinals.push(chunk.ordinal.into());
         columns.page_ordinals.push(chunk.page_ordinal.into());
@@ -88,22 +126,9 @@ pub(in crate::store::postgres) async fn save_chunks(
     .bind(columns.sections)
     .bind(columns.headers)
     .bind(columns.texts)
-    .execute(&mut *tx)
-    .await?;
-    let length = postings.length;
-    save_postings(tx, workspace, version_key, postings).await?;
-    sqlx::query(
-        "UPDATE versions SET indexed_chunks = indexed_chunks + $3,
-             indexed_terms = indexed_terms + $4
-         WHERE workspace_id = $1 AND key = $2",
-    )
-    .bind(workspace.uuid())
-    .bind(version_key)
-    .bind(i64::try_from(stored.rows_affected()).unwrap_or(i64::MAX))
-    .bind(length)
     .execute(tx)
     .await?;
-    Ok(())
+    Ok(stored.rows_affected())
 }
 
 async fn save_postings(

@@ -6,9 +6,9 @@
 use quaestor_core::ids::{ChunkId, GenerationId, JobId, WorkspaceId};
 use quaestor_core::ports::store::StoreError;
 use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use crate::store::sqlite::fault::Fault;
+use crate::store::sqlite::fault::{Fault, corrupt};
 use crate::store::sqlite::rows;
 
 /// A block that has reached this size is left alone, and a new one begun: every batch
@@ -48,16 +48,7 @@ pub(in crate::store::sqlite) async fn save(
 
     let mut entries = Vec::new();
     for (chunk, vector) in vectors {
-        if vector.len() != dimensions as usize {
-            return Err(Fault::Store(StoreError::Failed {
-                action: "store vectors",
-                source: format!(
-                    "a vector has {} dimensions where its generation has {dimensions}",
-                    vector.len()
-                )
-                .into(),
-            }));
-        }
+        right_length(vector, dimensions)?;
         let stored = sqlx::query(
             "INSERT INTO vectors (workspace_id, generation_key, chunk_key, vector)
              SELECT $1, $2, key, $5 FROM chunks
@@ -77,6 +68,83 @@ pub(in crate::store::sqlite) async fn save(
         }
     }
     append(tx, workspace, generation_key, version_key, &entries).await
+}
+
+fn right_length(vector: &[f32], dimensions: u32) -> Result<(), Fault> {
+    if vector.len() == dimensions as usize {
+        return Ok(());
+    }
+    Err(Fault::Store(StoreError::Failed {
+        action: "store vectors",
+        source: format!(
+            "a vector has {} dimensions where its generation has {dimensions}",
+            vector.len()
+        )
+        .into(),
+    }))
+}
+
+/// Stores vectors of chunks of any version. Returns how many of the chunks were there.
+pub(in crate::store::sqlite) async fn store(
+    tx: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    (generation_key, dimensions): (i64, u32),
+    vectors: Vec<(ChunkId, Vec<f32>)>,
+) -> Result<u64, Fault> {
+    // Chunks come version by version, and a block is of one of them.
+    let mut block: (i64, Vec<u8>) = (0, Vec::new());
+    let mut stored = 0;
+    for (chunk, vector) in vectors {
+        right_length(&vector, dimensions)?;
+        let of =
+            sqlx::query("SELECT key, version_key FROM chunks WHERE workspace_id = $1 AND id = $2")
+                .bind(workspace.uuid())
+                .bind(chunk.uuid())
+                .fetch_optional(&mut *tx)
+                .await?;
+        let Some(of) = of else { continue };
+        let version_key: i64 = of.try_get("version_key")?;
+        if version_key != block.0 {
+            append(tx, workspace, generation_key, block.0, &block.1).await?;
+            block = (version_key, Vec::new());
+        }
+        let made = sqlx::query(
+            "INSERT INTO vectors (workspace_id, generation_key, chunk_key, vector)
+             VALUES ($1, $2, $3, $4) RETURNING key",
+        )
+        .bind(workspace.uuid())
+        .bind(generation_key)
+        .bind(of.try_get::<i64, _>("key")?)
+        .bind(floats_to_bytes(&vector))
+        .fetch_one(&mut *tx)
+        .await?;
+        block.1.extend_from_slice(&made.try_get::<i64, _>("key")?.to_le_bytes());
+        block.1.extend_from_slice(&signs(&vector));
+        stored += 1;
+    }
+    append(tx, workspace, generation_key, block.0, &block.1).await?;
+    Ok(stored)
+}
+
+/// The column of the exact vectors.
+pub(in crate::store::sqlite) const EXACT: &str = "vector";
+
+/// A vector as its column holds it.
+pub(in crate::store::sqlite) fn to_stored(vector: &[f32]) -> Vec<u8> {
+    floats_to_bytes(vector)
+}
+
+/// The vector at a place of a row.
+pub(in crate::store::sqlite) fn from_stored(
+    row: &SqliteRow,
+    place: usize,
+) -> Result<Vec<f32>, Fault> {
+    let bytes: &[u8] = row.try_get(place)?;
+    let (floats, rest) = bytes.as_chunks::<4>();
+    if !rest.is_empty() {
+        return Err(corrupt("vector", format!("it has {} bytes", bytes.len())));
+    }
+    Ok(floats.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
 async fn append(

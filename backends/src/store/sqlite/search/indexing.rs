@@ -27,34 +27,59 @@ pub(in crate::store::sqlite) async fn save_chunks(
         return Err(StoreError::Fenced.into());
     };
     let index = format!("INSERT INTO {table} (rowid, terms) VALUES ($1, $2)");
-    for NewChunk { id, chunk, index_terms, tokens } in chunks {
-        let row = sqlx::query(
-            "INSERT INTO chunks (workspace_id, version_key, id, ordinal, page_ordinal, char_start,
-                 char_end, is_table, tokens, cells, section, header, text)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING key",
-        )
-        .bind(workspace.uuid())
-        .bind(version_key)
-        .bind(id.uuid())
-        .bind(chunk.ordinal)
-        .bind(chunk.page_ordinal)
-        .bind(chunk.char_start)
-        .bind(chunk.char_end)
-        .bind(chunk.is_table)
-        .bind(tokens)
-        .bind(chunk.cells)
-        .bind(chunk.section)
-        .bind(chunk.header)
-        .bind(chunk.text)
-        .fetch_one(&mut *tx)
-        .await?;
+    for mut chunk in chunks {
+        let index_terms = std::mem::take(&mut chunk.index_terms);
+        let key = store_chunk(tx, workspace, version_key, chunk).await?;
         sqlx::query(AssertSqlSafe(index.clone()))
-            .bind(row.try_get::<i64, _>("key")?)
+            .bind(key)
             .bind(index_terms)
             .execute(&mut *tx)
             .await?;
     }
     Ok(())
+}
+
+/// Stores chunks of a version that is not searched.
+pub(in crate::store::sqlite) async fn store_chunks(
+    tx: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    version_key: i64,
+    chunks: Vec<NewChunk>,
+) -> Result<(), Fault> {
+    for chunk in chunks {
+        store_chunk(tx, workspace, version_key, chunk).await?;
+    }
+    Ok(())
+}
+
+/// Returns the chunk's key.
+async fn store_chunk(
+    tx: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    version_key: i64,
+    NewChunk { id, chunk, tokens, .. }: NewChunk,
+) -> Result<i64, Fault> {
+    let row = sqlx::query(
+        "INSERT INTO chunks (workspace_id, version_key, id, ordinal, page_ordinal, char_start,
+             char_end, is_table, tokens, cells, section, header, text)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING key",
+    )
+    .bind(workspace.uuid())
+    .bind(version_key)
+    .bind(id.uuid())
+    .bind(chunk.ordinal)
+    .bind(chunk.page_ordinal)
+    .bind(chunk.char_start)
+    .bind(chunk.char_end)
+    .bind(chunk.is_table)
+    .bind(tokens)
+    .bind(chunk.cells)
+    .bind(chunk.section)
+    .bind(chunk.header)
+    .bind(chunk.text)
+    .fetch_one(tx)
+    .await?;
+    Ok(row.try_get("key")?)
 }
 
 /// Takes a version out of full text and vectors. Its passages stay, for the answers

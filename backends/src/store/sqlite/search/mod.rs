@@ -17,9 +17,11 @@ use quaestor_core::ports::store::{Search, SearchScope, StoreError, TermStats, Te
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
-pub(super) use blocks::save as save_vectors;
-pub(super) use indexing::{forget_version, save_chunks, vectors_table, version_goes};
-pub(super) use terms::{TermCounts, create_terms_table as workspace_made};
+pub(super) use blocks::{
+    EXACT, from_stored, save as save_vectors, store as store_vectors, to_stored,
+};
+pub(super) use indexing::{forget_version, save_chunks, store_chunks, vectors_table, version_goes};
+pub(super) use terms::{TermCounts, create_terms_table as workspace_made, drop_terms_table};
 
 use super::documents::document_columns;
 use super::fault::{Fault, during};

@@ -41,6 +41,12 @@ pub(in crate::store::sqlite) async fn create_terms_table(
     Ok(())
 }
 
+/// What removes the full-text table of a workspace.
+pub(in crate::store::sqlite) fn drop_terms_table(workspace_key: i64) -> [String; 2] {
+    let table = table_name(workspace_key);
+    [format!("DROP TABLE {table}_counts"), format!("DROP TABLE {table}")]
+}
+
 /// The name of the workspace's full-text table; none if there is no such workspace.
 pub(in crate::store::sqlite) async fn terms_table(
     connection: &mut SqliteConnection,
