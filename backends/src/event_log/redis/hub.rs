@@ -215,7 +215,7 @@ impl Hub {
             Some((_, workspace, job)) => Some(Announcement::Named(workspace, job)),
             None => announced(payload).map(|entries| Announcement::Entries(entries.into())),
         };
-        self.announce(&channel, announcement);
+        self.announce(&channel, announcement.as_ref());
     }
 
     /// The server has ended a subscription: in a cluster the channel moved to another node.
@@ -240,11 +240,11 @@ impl Hub {
         }
     }
 
-    fn announce(&self, channel: &str, announcement: Option<Announcement>) {
+    fn announce(&self, channel: &str, announcement: Option<&Announcement>) {
         let mut channels = self.channels();
         let Some(channel) = channels.get_mut(channel) else { return };
         for place in &channel.places {
-            match &announcement {
+            match announcement {
                 Some(announcement) => place.announce(announcement.clone()),
                 None => place.reread(),
             }
@@ -254,7 +254,7 @@ impl Hub {
     /// Names a job to the listeners of a channel that are in this process. Returns what
     /// tells the others.
     pub(super) fn name_job(&self, channel: &str, workspace: WorkspaceId, job: JobId) -> String {
-        self.announce(channel, Some(Announcement::Named(workspace, job)));
+        self.announce(channel, Some(&Announcement::Named(workspace, job)));
         format!("{NAMED}{} {} {}", self.own, workspace.uuid().simple(), job.uuid().simple())
     }
 
