@@ -13,6 +13,9 @@
 -- A later version that needs another text makes a function of another name: programs of the
 -- version before run beside it for a while.
 
+-- Names the workspaces of a group, until its transaction ends. Each statement here finds its
+-- rows by ids: a plan that reads a table whole may look cheap while the table is small, and
+-- is kept when it no longer is.
 CREATE FUNCTION name_workspaces(named uuid[], wait_for_disk boolean) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -20,6 +23,9 @@ DECLARE
     told text;
 BEGIN
     told := set_config('quaestor.workspaces', named::text, true);
+    told := set_config('enable_seqscan', 'off', true);
+    told := set_config('enable_hashjoin', 'off', true);
+    told := set_config('enable_mergejoin', 'off', true);
     IF NOT wait_for_disk THEN
         told := set_config('synchronous_commit', 'off', true);
     END IF;
@@ -133,8 +139,8 @@ END $$;
 -- What was retrieved, and with it the next step: queued, or kept by the worker that goes on.
 CREATE FUNCTION keep_retrieved(
     uuid[], uuid[], bigint[], text[], uuid[], text[], text[], text[], text[], uuid[], bigint[],
-    uuid[], bigint[], named uuid[]
-) RETURNS TABLE (place bigint)
+    uuid[], bigint[], message uuid[], named uuid[]
+) RETURNS TABLE (place bigint, cancel_requested boolean)
 LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
@@ -143,9 +149,9 @@ BEGIN
     RETURN QUERY
     WITH input AS MATERIALIZED (
         SELECT * FROM unnest($1, $2, $3, $4, $5, $6,
-            $7, $8, $9, $10, $11, $12, $13)
+            $7, $8, $9, $10, $11, $12, $13, $14)
         WITH ORDINALITY AS t(workspace_id, job_id, attempt, step, answer_id, question, passages,
-            next_step, payload, outbox_id, due_at, kept_by, lease_until, place)
+            next_step, payload, outbox_id, due_at, kept_by, lease_until, message_id, place)
         ORDER BY job_id
     ), moved AS (
         UPDATE jobs j SET state = CASE WHEN i.kept_by IS NULL THEN 'queued' ELSE 'running' END,
@@ -156,8 +162,8 @@ BEGIN
             lease_until = i.lease_until, worker_id = i.kept_by, updated_at = i.due_at
         FROM input i
         WHERE j.id = i.job_id AND j.workspace_id = i.workspace_id AND j.attempt = i.attempt
-            AND j.step = i.step AND j.state = 'running' AND j.subject_id = i.answer_id
-        RETURNING i.place
+            AND j.step = i.step AND j.state = 'running' AND j.outbox_id = i.message_id AND j.subject_id = i.answer_id
+        RETURNING i.place, j.cancel_requested
     ), found AS (
         INSERT INTO groundings (answer_id, workspace_id, standalone_question, passages)
         SELECT i.answer_id, i.workspace_id, i.question, i.passages FROM input i JOIN moved USING (place)
@@ -169,13 +175,13 @@ BEGIN
         FROM input i JOIN moved USING (place)
         WHERE o.job_id = i.job_id AND o.workspace_id = i.workspace_id
     )
-    SELECT place FROM moved;
+    SELECT place, cancel_requested FROM moved;
 END $$;
 
 -- Answers, each with the end of its job.
 CREATE FUNCTION save_answers(
     uuid[], uuid[], bigint[], text[], uuid[], text[], text[], text[], text[], bigint[],
-    bigint[], bigint[], bigint[], named uuid[]
+    bigint[], bigint[], bigint[], message uuid[], named uuid[]
 ) RETURNS TABLE (place bigint)
 LANGUAGE plpgsql
 AS $$
@@ -186,16 +192,16 @@ BEGIN
     WITH input AS MATERIALIZED (
         SELECT * FROM unnest($1, $2, $3, $4, $5, $6,
             $7, $8, $9, $10, $11, $12,
-            $13)
+            $13, $14)
         WITH ORDINALITY AS t(workspace_id, job_id, attempt, step, answer_id, content, citations,
-            figures, model, input_tokens, output_tokens, cost_micros, now, place)
+            figures, model, input_tokens, output_tokens, cost_micros, now, message_id, place)
         ORDER BY job_id
     ), ended AS (
         UPDATE jobs j SET state = 'done', problem = NULL, reason = NULL, until = NULL,
             lease_until = NULL, worker_id = NULL, updated_at = i.now, finished_at = i.now
         FROM input i
         WHERE j.id = i.job_id AND j.workspace_id = i.workspace_id AND j.attempt = i.attempt
-            AND j.step = i.step AND j.state = 'running' AND j.subject_id = i.answer_id
+            AND j.step = i.step AND j.state = 'running' AND j.outbox_id = i.message_id AND j.subject_id = i.answer_id
         RETURNING i.place, j.principal_id
     ), removed AS (
         DELETE FROM outbox o USING input i JOIN ended USING (place)
@@ -218,7 +224,7 @@ END $$;
 
 -- Jobs that end as done with nothing else to write.
 CREATE FUNCTION end_jobs(
-    uuid[], uuid[], bigint[], text[], bigint[], named uuid[]
+    uuid[], uuid[], bigint[], text[], bigint[], message uuid[], named uuid[]
 ) RETURNS TABLE (place bigint)
 LANGUAGE plpgsql
 AS $$
@@ -227,19 +233,69 @@ BEGIN
     PERFORM name_workspaces(named, true);
     RETURN QUERY
     WITH input AS MATERIALIZED (
-        SELECT * FROM unnest($1, $2, $3, $4, $5)
-        WITH ORDINALITY AS t(workspace_id, job_id, attempt, step, now, place)
+        SELECT * FROM unnest($1, $2, $3, $4, $5, $6)
+        WITH ORDINALITY AS t(workspace_id, job_id, attempt, step, now, message_id, place)
         ORDER BY job_id
     ), ended AS (
         UPDATE jobs j SET state = 'done', problem = NULL, reason = NULL, until = NULL,
             lease_until = NULL, worker_id = NULL, updated_at = i.now, finished_at = i.now
         FROM input i
         WHERE j.id = i.job_id AND j.workspace_id = i.workspace_id AND j.attempt = i.attempt
-            AND j.step = i.step AND j.state = 'running'
+            AND j.step = i.step AND j.state = 'running' AND j.outbox_id = i.message_id
         RETURNING i.place
     ), removed AS (
         DELETE FROM outbox o USING input i JOIN ended USING (place)
         WHERE o.job_id = i.job_id AND o.workspace_id = i.workspace_id
     )
     SELECT place FROM ended;
+END $$;
+
+-- What a question's worker needs to know: the question with the state of its answer (`part`
+-- 0), and the finished turns before it, oldest first (`part` 1). `known` are the collections
+-- that there are. Nothing for a question or an answer that is gone.
+CREATE FUNCTION question_contexts(
+    uuid[], uuid[], uuid[], bigint[], named uuid[]
+) RETURNS TABLE (place bigint, part integer, answer_state text, collection_ids text, known uuid[],
+    id uuid, conversation_id uuid, role text, state text, content text, citations text,
+    figures text, model text, input_tokens bigint, output_tokens bigint, cost_micros bigint,
+    error text, created_at bigint)
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM name_workspaces(named, true);
+    RETURN QUERY
+    WITH input AS MATERIALIZED (
+        SELECT * FROM unnest($1, $2, $3, $4)
+        WITH ORDINALITY AS t(workspace_id, question_id, answer_id, earlier, place)
+    ), asked AS MATERIALIZED (
+        SELECT i.place, i.workspace_id, i.earlier, m.conversation_id, m.id AS question_id,
+            a.state AS answer_state, c.collection_ids
+        FROM input i
+        JOIN messages m ON m.id = i.question_id AND m.workspace_id = i.workspace_id
+            AND m.role = 'user'
+        JOIN messages a ON a.id = i.answer_id AND a.workspace_id = i.workspace_id
+            AND a.question_id = m.id
+        JOIN conversations c ON c.id = m.conversation_id
+    ), wanted AS (
+        SELECT place, 0 AS part, question_id AS of_question, NULL::uuid AS of_answer,
+            question_id AS message_id
+        FROM asked
+        UNION ALL
+        SELECT q.place, 1, turn.question_id, turn.answer_id,
+            unnest(ARRAY[turn.question_id, turn.answer_id])
+        FROM asked q CROSS JOIN LATERAL (
+            SELECT a.id AS answer_id, a.question_id FROM messages a
+            WHERE a.workspace_id = q.workspace_id AND a.conversation_id = q.conversation_id
+                AND a.state = 'done' AND a.question_id < q.question_id
+            ORDER BY a.question_id DESC LIMIT q.earlier) turn
+    )
+    SELECT w.place, w.part, q.answer_state, q.collection_ids,
+        CASE w.part WHEN 0 THEN ARRAY(
+            SELECT k.id FROM collections k WHERE k.workspace_id = q.workspace_id ORDER BY k.id)
+        END,
+        m.id, m.conversation_id, m.role, m.state, m.content, m.citations, m.figures, m.model,
+        m.input_tokens, m.output_tokens, m.cost_micros, m.error, m.created_at
+    FROM wanted w JOIN asked q USING (place) JOIN messages m ON m.id = w.message_id
+    ORDER BY w.place, w.part, w.of_question, w.of_answer, m.role DESC;
 END $$;

@@ -207,11 +207,18 @@ impl Program {
         }
     }
 
-    /// The answer of a conversation's last question.
+    /// An answer of a conversation, on whichever page of its messages.
     pub(crate) async fn answer(&self, conversation: &str, answer: &str) -> Value {
-        let listed = self.get(&format!("/api/conversations/{conversation}/messages")).await;
-        let items = listed["items"].as_array().unwrap();
-        items.iter().find(|message| message["id"] == answer).unwrap().clone()
+        let path = format!("/api/conversations/{conversation}/messages?limit=200");
+        let mut page = self.get(&path).await;
+        loop {
+            let items = page["items"].as_array().unwrap();
+            if let Some(found) = items.iter().find(|message| message["id"] == answer) {
+                return found.clone();
+            }
+            let next = page["next"].as_str().expect("the answer is on one of the pages");
+            page = self.get(&format!("{path}&cursor={next}")).await;
+        }
     }
 
     /// The texts of a document's passages.

@@ -48,7 +48,8 @@ pub struct Context {
     pub settings: Settings,
 }
 
-/// How many jobs of each step run at once in this process.
+/// How many jobs of each step this process takes from the queue at once. As many again may
+/// follow at once on the step before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slots {
     /// `chat.retrieve`.

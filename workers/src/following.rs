@@ -12,12 +12,13 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use quaestor_core::ids::OutboxId;
 use quaestor_core::jobs::Step;
-use quaestor_core::ports::store::{Claim, Claimed, Grounding, Kept, QuestionContext};
+use quaestor_core::ports::store::{Advance, Claim, Claimed, Grounding, Kept, QuestionContext};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, Slots};
+use crate::registry::Running;
 
 /// The steps that this process goes on with, and their slots.
 #[derive(Clone, Debug)]
@@ -49,6 +50,32 @@ impl Following {
 pub(crate) fn kept(context: &Context) -> Kept {
     let lease = TimeDelta::from_std(context.settings.lease).unwrap_or(TimeDelta::seconds(30));
     Kept { worker: context.worker_id, lease_until: context.clock.now() + lease }
+}
+
+/// Hands back the step that would have followed, where the store kept it although its
+/// answer was lost. False where it did not, or cannot say.
+pub(crate) async fn give_up(
+    context: &Context,
+    job: &Running,
+    kept: OutboxId,
+    payload: &Value,
+) -> bool {
+    let step = Step::ChatGenerate;
+    let claim =
+        Claim { job_id: job.claim.job_id, step, attempt: job.claim.attempt + 1, outbox_id: kept };
+    let now = context.clock.now();
+    let next = Advance {
+        step,
+        payload: payload.clone(),
+        outbox_id: context.ids.next(),
+        due_at: now,
+        kept: None,
+    };
+    let handed_back = context.store.hand_back(job.workspace, &claim, next, now).await;
+    if handed_back.is_ok() {
+        context.wake.notify();
+    }
+    handed_back.is_ok()
 }
 
 /// A step that follows, whose claim the store has kept.

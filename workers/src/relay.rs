@@ -31,6 +31,10 @@ use crate::decision::BoxError;
 const BATCH: u32 = 256;
 /// The net under lost hints.
 const POLL: Duration = Duration::from_secs(1);
+/// How long a relay has for publishing what it took from the store, before another may.
+const TAKEN: Duration = Duration::from_secs(15);
+/// How soon a due row is looked for again that was locked.
+const LOCKED: Duration = Duration::from_millis(20);
 /// How long a full queue or an unavailable store is left alone.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long after it was published a message is marked as sent: well within [`HELD`].
@@ -139,23 +143,37 @@ impl<'a> Relay<'a> {
         self.sent_since + delta(MARK_AFTER)
     }
 
+    /// The store's turn comes before that of what was just accepted: it has what is older.
     async fn turn(&mut self) -> Result<Progress, BoxError> {
         let now = self.context.clock.now();
         if self.sent.len() >= UNMARKED || (!self.sent.is_empty() && self.mark_at() <= now) {
             self.mark().await;
         }
-        let fresh = self.context.wake.take(BATCH as usize);
-        if !fresh.is_empty() {
-            return self.publish(fresh).await;
+        let hinted = self.context.wake.take_hint();
+        let from_store = match hinted || self.look_at <= now {
+            true => self.look(now).await?,
+            false => Progress::Idle,
+        };
+        if matches!(from_store, Progress::QueueFull) {
+            return Ok(from_store);
         }
-        if !self.context.wake.take_hint() && self.look_at > now {
-            return Ok(Progress::Idle);
+        let mut fresh = self.context.wake.take(BATCH as usize);
+        // What waited here for too long is no longer held back, and comes from the store.
+        fresh.retain(|row| row.envelope.enqueued_at + delta(HELD) > now);
+        if fresh.is_empty() {
+            return Ok(from_store);
         }
-        let rows = self.context.store.outbox_take(now, now + delta(HELD), BATCH).await?;
+        self.publish(fresh).await
+    }
+
+    /// Publishes what is due in the store.
+    async fn look(&mut self, now: Time) -> Result<Progress, BoxError> {
+        let rows = self.context.store.outbox_take(now, now + delta(TAKEN), BATCH).await?;
         if rows.is_empty() {
             let poll_at = now + delta(POLL);
             let due_at = self.context.store.outbox_next_due().await?;
-            self.look_at = due_at.map_or(poll_at, |due| due.min(poll_at));
+            // One that is due and was not given is locked: somebody works on it.
+            self.look_at = due_at.map_or(poll_at, |due| due.clamp(now + delta(LOCKED), poll_at));
             return Ok(Progress::Idle);
         }
         // There may be more.
@@ -171,7 +189,7 @@ impl<'a> Relay<'a> {
         let published = match context.queue.publish(messages).await {
             Ok(published) => published,
             Err(error) => {
-                give_back(context, &ids, PAUSE).await;
+                self.return_later(&ids).await;
                 return Err(error.into());
             }
         };
@@ -197,9 +215,15 @@ impl<'a> Relay<'a> {
         if unsent.is_empty() {
             Ok(Progress::Published)
         } else {
-            give_back(context, &unsent, PAUSE).await;
+            self.return_later(&unsent).await;
             Ok(Progress::QueueFull)
         }
+    }
+
+    /// Gives back what could not be published, and looks for it when it is due again.
+    async fn return_later(&mut self, unsent: &[OutboxId]) {
+        give_back(self.context, unsent, PAUSE).await;
+        self.look_at = self.look_at.min(self.context.clock.now() + delta(PAUSE));
     }
 
     /// Marks what was published. Where that fails it is published once more when it is no

@@ -34,6 +34,9 @@ use crate::following::{Carried, Following, Next};
 use crate::registry::{Registry, Running};
 use crate::sweep::deadline_passed;
 
+/// How long a handler whose claim is gone may still say how it ended.
+const LAST_WORD: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// How the workers are stopped.
 #[derive(Clone, Debug, Default)]
 pub struct Drain {
@@ -130,7 +133,9 @@ impl Worker {
         let deal = async {
             let mut next = self.settle_delivery(delivery, &envelope, &wish).await;
             while let Some((claimed, follow)) = next {
-                next = self.run_claimed(&envelope, claimed, Some(follow), &wish).await;
+                let span = info_span!("following", job.step = %claimed.claim.step);
+                let run = self.run_claimed(&envelope, claimed, Some(follow), &wish);
+                next = run.instrument(span).await;
             }
         };
         tokio::select! {
@@ -300,18 +305,41 @@ async fn tell_end(context: &Context, envelope: &Envelope, job: &Job) {
 /// only when the job is no longer ours.
 async fn watch_over(context: &Context, job: &Running, wish: &Notify) {
     loop {
-        tokio::select! {
-            () = context.clock.sleep(context.settings.heartbeat) => {}
-            () = wish.notified() => {}
-        }
+        let wished = tokio::select! {
+            () = context.clock.sleep(context.settings.heartbeat) => None,
+            () = wish.notified() => Some(Wished(wish)),
+        };
         let until = lease_until(context, context.clock.now());
         match context.store.heartbeat(job.workspace, &job.claim, until).await {
             Ok(Heartbeat::Held) => {}
             Ok(Heartbeat::CancelRequested) => job.cancel.cancel(),
-            Ok(Heartbeat::Lost) => return,
+            Ok(Heartbeat::Lost) => {
+                // The handler may just have ended its own claim: its word comes first.
+                context.clock.sleep(LAST_WORD).await;
+                return;
+            }
             // The lease is longer than a heartbeat: the next one may still be in time.
             Err(error) => warn!(error = &error as &dyn std::error::Error, "a heartbeat failed"),
         }
+        if let Some(wished) = wished {
+            wished.answered();
+        }
+    }
+}
+
+/// A wish to cancel that the store was not asked about yet. Should the step end meanwhile,
+/// the one that follows asks.
+struct Wished<'a>(&'a Notify);
+
+impl Wished<'_> {
+    fn answered(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Wished<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }
 

@@ -84,7 +84,8 @@ pub trait EventLog: Send + Sync + std::fmt::Debug {
     async fn request_cancel(&self, workspace: WorkspaceId, job: JobId)
     -> Result<(), EventLogError>;
 
-    /// Returns when a cancel is requested after this call began.
+    /// Returns when a cancel is requested after this call began, or may have been: whoever
+    /// waits asks the store.
     async fn cancel_requested(&self, workspace: WorkspaceId, job: JobId);
 
     /// Rings for those who follow a conversation: one of its questions was accepted.

@@ -5,7 +5,9 @@ use quaestor_core::events::Event;
 use quaestor_core::ids::OutboxId;
 use quaestor_core::jobs::{ChatPayload, Step};
 use quaestor_core::model::MessageState;
-use quaestor_core::ports::store::{Advance, Grounding, RetrievedPassage, ScopeFilter, SearchScope};
+use quaestor_core::ports::store::{
+    Advance, Grounding, Heartbeat, RetrievedPassage, ScopeFilter, SearchScope, StoreError,
+};
 use quaestor_core::problem::Problem;
 use quaestor_core::retrieval::{SearchQuery, standalone_question};
 
@@ -72,7 +74,7 @@ impl Handler for Retrieve {
         };
         let outbox_id = next.outbox_id;
         let count = u32::try_from(passages.len()).unwrap_or(u32::MAX);
-        context
+        let saved = context
             .store
             .save_retrieved(
                 job.workspace,
@@ -82,7 +84,19 @@ impl Handler for Retrieve {
                 &passages,
                 next,
             )
-            .await?;
+            .await;
+        match saved {
+            Ok(Heartbeat::CancelRequested) => job.cancel.cancel(),
+            Ok(Heartbeat::Held | Heartbeat::Lost) => {}
+            // Nobody would run a step that was kept after all, until its lease ends.
+            Err(StoreError::Unavailable { .. })
+                if slot.is_some()
+                    && following::give_up(context, job, outbox_id, &next_payload).await =>
+            {
+                return Err(Decision::Fenced);
+            }
+            Err(error) => return Err(error.into()),
+        }
         job.emitter.emit(Event::Retrieved { passages: count }).await;
         let Some(slot) = slot else { return Ok(Outcome::Advanced) };
         let passages = found.passages.into_iter().map(|hit| (hit.passage, hit.score)).collect();

@@ -1,8 +1,8 @@
 //! The connections: a bounded pool, and every transaction under row-level security.
 //!
 //! Nothing is sent to the server outside of a transaction that has named whose rows it
-//! works on. The naming stands in the message that begins the transaction, so it costs no
-//! round trip of its own.
+//! works on. The naming stands in the message that begins the transaction, or is done by
+//! the function that a group of calls is written with, so it costs no round trip of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -28,7 +28,7 @@ const PLANNED_ONCE: (&str, &str) = ("plan_cache_mode", "force_generic_plan");
 /// What a search asks for is planned by its size.
 const PLANNED_EACH_TIME: &str = "; SET LOCAL plan_cache_mode = auto";
 /// A pool of fewer connections than this has none to spare for groups of calls.
-const ROOM_FOR_LANES: u32 = 12;
+const ROOM_FOR_LANES: u32 = 14;
 /// How long searches leave a replica alone that did not answer.
 const REPLICA_REST: Duration = Duration::from_secs(5);
 /// How long a search waits for a connection to the replica before it asks the primary.

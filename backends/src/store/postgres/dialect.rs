@@ -35,6 +35,15 @@ impl From<WorkspaceId> for Reach {
 /// The reach of what concerns no single workspace.
 pub(super) const INSTALLATION: Reach = Reach::Installation;
 
+/// In a condition on a job: its message is still this one. What holds against a claim that a
+/// crash of the server has undone, and that somebody has made anew with the same attempt.
+macro_rules! of_message {
+    ($message:literal) => {
+        concat!(" AND outbox_id = ", $message)
+    };
+}
+pub(super) use of_message;
+
 /// At the end of a query: its rows are locked. Not so hard that a row which refers to
 /// them has to wait.
 macro_rules! for_update {

@@ -98,7 +98,7 @@ impl<C: Call> Group<C> {
                 self.tasks.spawn(async move { writer.run(&lane).await });
             }
         }
-        // No answer: the writer fell over, which ends with its transaction undone.
+        // No answer: the writer fell over, and the call may have been written or not.
         answer.await.unwrap_or(Err(Fault::Busy))
     }
 }

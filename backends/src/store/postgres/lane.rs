@@ -16,10 +16,27 @@ use super::groups::Call;
 /// that was restarted was away for longer than this.
 const FRESH: TimeDelta = TimeDelta::seconds(1);
 
-/// A connection, and when it was used last.
+/// A connection goes back to the pool after this long, which may then open another, to
+/// where the server is by then.
+const OLDEST: TimeDelta = TimeDelta::minutes(10);
+
+/// A connection, since when it is kept, and when it was used last.
 pub(super) struct Kept {
     connection: PoolConnection<Postgres>,
+    opened_at: Time,
     used_at: Time,
+}
+
+/// Whether a connection is good for the next group after this error: the server has said
+/// what is wrong with this one, and not that it is the wrong server (25006, one that only
+/// reads).
+fn is_sound(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(cause) => {
+            !has_died(error) && cause.code().is_none_or(|code| code != "25006")
+        }
+        _ => false,
+    }
 }
 
 /// Where groups of one kind have their connection.
@@ -70,15 +87,18 @@ impl Lane {
             let written = C::write(&mut kept.connection, calls.clone()).await;
             kept.used_at = now;
             match written {
-                // Dropped, it goes back to the pool, which finds it dead.
-                Err(Fault::Sql(error)) if has_died(&error) => {
+                // Dropped, it goes back to the pool, which looks whether it lives.
+                Err(Fault::Sql(error)) if !is_sound(&error) => {
                     left = left.saturating_sub(1);
-                    if left == 0 || matches!(error, sqlx::Error::Io(_)) {
+                    let undone = has_died(&error) && !matches!(error, sqlx::Error::Io(_));
+                    if left == 0 || !undone {
                         return Err(error.into());
                     }
                 }
                 written => {
-                    *used = Some(kept);
+                    if now - kept.opened_at < OLDEST {
+                        *used = Some(kept);
+                    }
                     return written;
                 }
             }
@@ -91,7 +111,10 @@ impl Lane {
         loop {
             let mut connection = self.connections.acquire().await?;
             match connection.ping().await {
-                Ok(()) => return Ok(Kept { connection, used_at: self.connections.now() }),
+                Ok(()) => {
+                    let now = self.connections.now();
+                    return Ok(Kept { connection, opened_at: now, used_at: now });
+                }
                 Err(error) if left == 0 => return Err(error.into()),
                 Err(_) => left -= 1,
             }

@@ -2,13 +2,11 @@
 
 use async_trait::async_trait;
 use quaestor_core::clock::Time;
-use quaestor_core::ids::{
-    ChunkId, CollectionId, ConversationId, JobId, MessageId, PrincipalId, WorkspaceId,
-};
-use quaestor_core::model::{Message, MessageState, Usage};
+use quaestor_core::ids::{ChunkId, ConversationId, JobId, MessageId, PrincipalId, WorkspaceId};
+use quaestor_core::model::{Message, Usage};
 use quaestor_core::ports::store::{
-    AcceptQuestion, AcceptedQuestion, Advance, Answer, ChatStore, Claim, Grounding, NewFeedback,
-    QuestionContext, RetrievedPassage, StoreError, UnfinishedAnswer,
+    AcceptQuestion, AcceptedQuestion, Advance, Answer, ChatStore, Claim, Grounding, Heartbeat,
+    NewFeedback, QuestionContext, RetrievedPassage, StoreError, UnfinishedAnswer,
 };
 use sqlx::Row;
 
@@ -39,11 +37,9 @@ impl ChatStore for DbStore {
         answer: MessageId,
         earlier: u32,
     ) -> Result<Option<QuestionContext>, StoreError> {
-        let work = async {
-            let mut reader = self.connections.reader(workspace).await?;
-            context(&mut reader, workspace, question, answer, earlier).await
-        };
-        work.await.map_err(during("read a question"))
+        hot::question_context(self, workspace, question, answer, earlier)
+            .await
+            .map_err(during("read a question"))
     }
 
     async fn save_retrieved(
@@ -54,7 +50,7 @@ impl ChatStore for DbStore {
         standalone_question: &str,
         passages: &[RetrievedPassage],
         next: Advance,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Heartbeat, StoreError> {
         hot::save_retrieved(self, workspace, claim, answer, standalone_question, passages, next)
             .await
             .map_err(during("store what was retrieved"))
@@ -243,61 +239,6 @@ impl ChatStore for DbStore {
 /// A conversation without a title takes its first question's beginning.
 pub(super) fn title_of(question: &str) -> String {
     question.trim().chars().take(TITLE_CHARS).collect()
-}
-
-async fn context(
-    connection: &mut DbConnection,
-    workspace: WorkspaceId,
-    question: MessageId,
-    answer: MessageId,
-    earlier: u32,
-) -> Result<Option<QuestionContext>, Fault> {
-    let asked = sqlx::query(concat!(
-        "SELECT ",
-        message_columns!(),
-        ", c.collection_ids, a.state AS answer_state
-          FROM messages m JOIN conversations c ON c.id = m.conversation_id
-          JOIN messages a ON a.id = $3 AND a.workspace_id = $1 AND a.question_id = m.id
-          WHERE m.workspace_id = $1 AND m.id = $2 AND m.role = 'user'"
-    ))
-    .bind(workspace.uuid())
-    .bind(question.uuid())
-    .bind(answer.uuid())
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(asked) = asked else { return Ok(None) };
-    let answer_state: MessageState = rows::message_state(&asked, "answer_state")?;
-    let question = rows::message(&asked)?;
-
-    // A turn is a question and its finished answer.
-    let turns = sqlx::query(concat!(
-        "SELECT ",
-        message_columns!(),
-        " FROM (SELECT a.id AS answer_id, a.question_id FROM messages a
-                WHERE a.workspace_id = $1 AND a.conversation_id = $2 AND a.state = 'done'
-                  AND a.question_id < $3
-                ORDER BY a.question_id DESC LIMIT $4) turn
-          JOIN messages m ON m.id IN (turn.question_id, turn.answer_id)
-          ORDER BY turn.question_id, m.id = turn.answer_id"
-    ))
-    .bind(workspace.uuid())
-    .bind(question.conversation_id.uuid())
-    .bind(question.id.uuid())
-    .bind(i64::from(earlier))
-    .fetch_all(&mut *connection)
-    .await?;
-    let earlier = turns.iter().map(rows::message).collect::<Result<Vec<_>, Fault>>()?;
-
-    let known = sqlx::query("SELECT id FROM collections WHERE workspace_id = $1 ORDER BY id")
-        .bind(workspace.uuid())
-        .fetch_all(connection)
-        .await?;
-    let mut collection_ids =
-        known.iter().map(|row| rows::id(row, "id")).collect::<Result<Vec<CollectionId>, _>>()?;
-    if let Some(asks) = rows::optional_json::<Vec<CollectionId>>(&asked, "collection_ids")? {
-        collection_ids.retain(|collection| asks.contains(collection));
-    }
-    Ok(Some(QuestionContext { question, answer_state, earlier, collection_ids }))
 }
 
 /// Refuses a stale claim, and one of a job that writes another answer.

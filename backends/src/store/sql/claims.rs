@@ -9,7 +9,7 @@ use quaestor_core::ports::store::{
 };
 use sqlx::Row;
 
-use super::dialect::{self, DbConnection, for_update};
+use super::dialect::{self, DbConnection, for_update, of_message};
 use super::ending::{self, Ending};
 use super::fault::{Fault, corrupt};
 use super::{jobs, rows};
@@ -101,12 +101,14 @@ pub(super) async fn hold(
     let held = sqlx::query(concat!(
         "SELECT 1 FROM jobs WHERE workspace_id = $1 AND id = $2 AND attempt = $3 AND step = $4
          AND state = 'running'",
+        of_message!("$5"),
         for_update!()
     ))
     .bind(workspace.uuid())
     .bind(claim.job_id.uuid())
     .bind(i64::from(claim.attempt))
     .bind(claim.step.as_str())
+    .bind(claim.outbox_id.uuid())
     .fetch_optional(tx)
     .await?;
     match held {
@@ -122,16 +124,18 @@ pub(super) async fn extend(
     claim: &Claim,
     lease_until: Time,
 ) -> Result<Heartbeat, Fault> {
-    let extended = sqlx::query(
+    let extended = sqlx::query(concat!(
         "UPDATE jobs SET lease_until = CASE WHEN lease_until < $5 THEN $5 ELSE lease_until END
-         WHERE workspace_id = $1 AND id = $2 AND attempt = $3 AND step = $4 AND state = 'running'
-         RETURNING cancel_requested",
-    )
+         WHERE workspace_id = $1 AND id = $2 AND attempt = $3 AND step = $4 AND state = 'running'",
+        of_message!("$6"),
+        " RETURNING cancel_requested"
+    ))
     .bind(workspace.uuid())
     .bind(claim.job_id.uuid())
     .bind(i64::from(claim.attempt))
     .bind(claim.step.as_str())
     .bind(rows::micros(lease_until))
+    .bind(claim.outbox_id.uuid())
     .fetch_optional(tx)
     .await?;
     Ok(match extended {

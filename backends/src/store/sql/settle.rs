@@ -4,7 +4,7 @@ use quaestor_core::clock::Time;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::store::{Advance, Claim, StoreError};
 
-use super::dialect::DbConnection;
+use super::dialect::{DbConnection, of_message};
 use super::fault::Fault;
 use super::{outbox, relay, rows};
 
@@ -52,7 +52,7 @@ async fn go_on(
     next: &Advance,
     now: Time,
 ) -> Result<(), Fault> {
-    let moved = sqlx::query(
+    let moved = sqlx::query(concat!(
         "UPDATE jobs SET state = $5, step = $6, payload = $7, reason = $8, until = $9,
              attempt = attempt + $12,
              step_attempt = CASE WHEN step <> $6 THEN 0
@@ -60,7 +60,8 @@ async fn go_on(
                  ELSE step_attempt END + $12,
              lease_until = $13, worker_id = $14, updated_at = $10
          WHERE workspace_id = $1 AND id = $2 AND attempt = $3 AND step = $4 AND state = 'running'",
-    )
+        of_message!("$15")
+    ))
     .bind(workspace.uuid())
     .bind(claim.job_id.uuid())
     .bind(i64::from(claim.attempt))
@@ -79,6 +80,7 @@ async fn go_on(
     .bind(i64::from(next.kept.is_some()))
     .bind(next.kept.map(|kept| rows::micros(kept.lease_until)))
     .bind(next.kept.map(|kept| kept.worker.uuid()))
+    .bind(claim.outbox_id.uuid())
     .execute(&mut *tx)
     .await?;
     if moved.rows_affected() == 0 {

@@ -29,6 +29,18 @@ impl From<WorkspaceId> for Reach {
 /// The reach of what concerns no single workspace.
 pub(super) const INSTALLATION: Reach = Reach;
 
+/// In a condition on a job: its message is still this one.
+macro_rules! of_message {
+    ($message:literal) => {
+        concat!(
+            " AND EXISTS (SELECT 1 FROM outbox o WHERE o.job_id = jobs.id AND o.id = ",
+            $message,
+            ")"
+        )
+    };
+}
+pub(super) use of_message;
+
 /// At the end of a query: its rows are locked. There is one writer, so they are.
 macro_rules! for_update {
     () => {

@@ -2,17 +2,20 @@
 //! statements one after the other are quick enough, since none of them leaves the process.
 
 use quaestor_core::clock::Time;
-use quaestor_core::ids::{ChunkId, MessageId, WorkspaceId};
+use quaestor_core::ids::{ChunkId, CollectionId, MessageId, WorkspaceId};
+use quaestor_core::model::MessageState;
 use quaestor_core::ports::store::{
     AcceptQuestion, AcceptedQuestion, Advance, Answer, Claim, ClaimOutcome, ClaimRequest,
-    OutboxRow, RetrievedPassage,
+    Heartbeat, OutboxRow, QuestionContext, RetrievedPassage,
 };
+use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::connections::Commit;
 use super::dialect::INSTALLATION;
 use super::ending::{self, Ending};
 use super::fault::Fault;
+use super::rows::message_columns;
 use super::{
     SqliteStore, audit, chat, claims, conversations, idempotency, outbox, relay, rows, settle,
     uploads,
@@ -102,6 +105,72 @@ pub(super) async fn claim(
     Ok(outcome)
 }
 
+pub(super) async fn question_context(
+    store: &SqliteStore,
+    workspace: WorkspaceId,
+    question: MessageId,
+    answer: MessageId,
+    earlier: u32,
+) -> Result<Option<QuestionContext>, Fault> {
+    let mut reader = store.connections.reader(workspace).await?;
+    context(&mut reader, workspace, question, answer, earlier).await
+}
+
+async fn context(
+    connection: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    question: MessageId,
+    answer: MessageId,
+    earlier: u32,
+) -> Result<Option<QuestionContext>, Fault> {
+    let asked = sqlx::query(concat!(
+        "SELECT ",
+        message_columns!(),
+        ", c.collection_ids, a.state AS answer_state
+          FROM messages m JOIN conversations c ON c.id = m.conversation_id
+          JOIN messages a ON a.id = $3 AND a.workspace_id = $1 AND a.question_id = m.id
+          WHERE m.workspace_id = $1 AND m.id = $2 AND m.role = 'user'"
+    ))
+    .bind(workspace.uuid())
+    .bind(question.uuid())
+    .bind(answer.uuid())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(asked) = asked else { return Ok(None) };
+    let answer_state: MessageState = rows::message_state(&asked, "answer_state")?;
+    let question = rows::message(&asked)?;
+
+    // A turn is a question and its finished answer.
+    let turns = sqlx::query(concat!(
+        "SELECT ",
+        message_columns!(),
+        " FROM (SELECT a.id AS answer_id, a.question_id FROM messages a
+                WHERE a.workspace_id = $1 AND a.conversation_id = $2 AND a.state = 'done'
+                  AND a.question_id < $3
+                ORDER BY a.question_id DESC LIMIT $4) turn
+          JOIN messages m ON m.id IN (turn.question_id, turn.answer_id)
+          ORDER BY turn.question_id, m.id = turn.answer_id"
+    ))
+    .bind(workspace.uuid())
+    .bind(question.conversation_id.uuid())
+    .bind(question.id.uuid())
+    .bind(i64::from(earlier))
+    .fetch_all(&mut *connection)
+    .await?;
+    let earlier = turns.iter().map(rows::message).collect::<Result<Vec<_>, Fault>>()?;
+
+    let known = sqlx::query("SELECT id FROM collections WHERE workspace_id = $1 ORDER BY id")
+        .bind(workspace.uuid())
+        .fetch_all(connection)
+        .await?;
+    let mut collection_ids =
+        known.iter().map(|row| rows::id(row, "id")).collect::<Result<Vec<CollectionId>, _>>()?;
+    if let Some(asks) = rows::optional_json::<Vec<CollectionId>>(&asked, "collection_ids")? {
+        collection_ids.retain(|collection| asks.contains(collection));
+    }
+    Ok(Some(QuestionContext { question, answer_state, earlier, collection_ids }))
+}
+
 pub(super) async fn save_retrieved(
     store: &SqliteStore,
     workspace: WorkspaceId,
@@ -110,7 +179,7 @@ pub(super) async fn save_retrieved(
     standalone_question: &str,
     passages: &[RetrievedPassage],
     next: Advance,
-) -> Result<(), Fault> {
+) -> Result<Heartbeat, Fault> {
     let mut writer = store.connections.writer(workspace, Commit::Soon).await?;
     let mut tx = writer.begin().await?;
     chat::hold_answer(&mut tx, workspace, claim, answer).await?;
@@ -130,8 +199,13 @@ pub(super) async fn save_retrieved(
     .execute(&mut *tx)
     .await?;
     settle::advance(&mut tx, workspace, claim, &next, next.due_at).await?;
+    let job = sqlx::query("SELECT cancel_requested FROM jobs WHERE workspace_id = $1 AND id = $2")
+        .bind(workspace.uuid())
+        .bind(claim.job_id.uuid())
+        .fetch_one(&mut *tx)
+        .await?;
     tx.commit().await?;
-    Ok(())
+    Ok(if job.try_get("cancel_requested")? { Heartbeat::CancelRequested } else { Heartbeat::Held })
 }
 
 pub(super) async fn save_answer(

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Advance, Claim, IdempotencyKey, NewAuditEntry, StoreError};
+use super::{Advance, Claim, Heartbeat, IdempotencyKey, NewAuditEntry, StoreError};
 use crate::clock::Time;
 use crate::ids::{
     ChunkId, CollectionId, ConversationId, JobId, MessageId, PrincipalId, WorkspaceId,
@@ -148,7 +148,9 @@ pub trait ChatStore: Send + Sync {
     ) -> Result<Option<QuestionContext>, StoreError>;
 
     /// Keeps what was retrieved and advances the job, in one transaction. Where the next
-    /// step is kept, the claim that holds from then on is the next attempt's.
+    /// step is kept, the claim that holds from then on is the next attempt's. Says, as a
+    /// heartbeat does, whether somebody wants the job cancelled; `Lost` it never says, that
+    /// is the error `Fenced`.
     async fn save_retrieved(
         &self,
         workspace: WorkspaceId,
@@ -157,7 +159,7 @@ pub trait ChatStore: Send + Sync {
         standalone_question: &str,
         passages: &[RetrievedPassage],
         next: Advance,
-    ) -> Result<(), StoreError>;
+    ) -> Result<Heartbeat, StoreError>;
 
     /// What was retrieved for an answer.
     async fn grounding(

@@ -103,7 +103,7 @@ pub async fn a_kept_step_needs_no_message(f: Fixture) {
     };
     let again = next.clone();
     let save = |next| f.store.save_retrieved(f.workspace, &first, asked.answer_id, "?", &[], next);
-    save(next).await.expect("saved");
+    assert_eq!(save(next).await.expect("saved"), Heartbeat::Held);
     assert!(matches!(save(again).await, Err(StoreError::Fenced)), "the claim went on");
     let running = job_of(&f, &kept).await;
     assert_eq!((running.state, running.step), (JobState::Running, Step::ChatGenerate));
@@ -119,6 +119,21 @@ pub async fn a_kept_step_needs_no_message(f: Fixture) {
     assert_eq!(taken.payload, serde_json::json!({"step": 2}));
     let beat = f.store.heartbeat(f.workspace, &kept, until).await.expect("answered");
     assert_eq!(beat, Heartbeat::Lost);
+}
+
+pub async fn a_kept_step_is_told_of_a_wish_to_cancel(f: Fixture) {
+    let conversation = f.conversation().await;
+    let asked = f.ask(conversation, "why?").await;
+    let claim = f.claim(asked.job_id).await.claim;
+    let audit = f.audit("job.cancel");
+    f.store
+        .request_cancel(f.workspace, None, asked.job_id, f.now(), audit)
+        .await
+        .expect("answered");
+    let mut next = f.advance(Step::ChatGenerate, serde_json::json!({}));
+    next.kept = Some(Kept { worker: f.id(), lease_until: f.now() + LEASE });
+    let saved = f.store.save_retrieved(f.workspace, &claim, asked.answer_id, "?", &[], next).await;
+    assert_eq!(saved.expect("saved"), Heartbeat::CancelRequested);
 }
 
 pub async fn a_heartbeat_extends_a_held_claim_alone(f: Fixture) {

@@ -133,7 +133,7 @@ pub async fn another_workspaces_claims_write_nothing(f: Fixture) {
         store.fail_ingest(thief, &claim, &subject, problem(), now).await,
         store.save_vectors(thief, &claim, generation, vec![vector]).await,
         store.finish_embed(thief, &claim, subject.document_id, 1, now).await,
-        store.save_retrieved(thief, &chat, asked.answer_id, "x", &[], next()).await,
+        store.save_retrieved(thief, &chat, asked.answer_id, "x", &[], next()).await.map(drop),
         store.save_answer(thief, &chat, asked.answer_id, answer, now).await,
         store.end_answer(thief, &chat, asked.answer_id, end, now).await,
     ];

@@ -124,6 +124,7 @@ macro_rules! store_contract {
             an_ended_job_says_how_it_ended,
             every_claim_raises_the_attempt_and_a_next_step_counts_anew,
             a_kept_step_needs_no_message,
+            a_kept_step_is_told_of_a_wish_to_cancel,
             a_heartbeat_extends_a_held_claim_alone,
             a_job_put_off_waits_with_its_reason,
             a_step_handed_back_is_due_at_once,

@@ -50,7 +50,7 @@ impl Save {
 }
 
 const ANSWER: &str = "
-SELECT * FROM save_answers($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+SELECT * FROM save_answers($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 
 impl Call for Save {
     type Answer = ();
@@ -73,6 +73,7 @@ impl Call for Save {
             .bind(column(&calls, |call| rows::signed(call.usage.output_tokens)))
             .bind(column(&calls, |call| rows::signed(call.usage.cost_micros)))
             .bind(column(&calls, |call| rows::micros(call.now)))
+            .bind(column(&calls, |call| call.claim.outbox_id.uuid()))
             .bind(workspaces(&calls, |call| call.workspace))
             .fetch_all(connection)
             .await?;

@@ -19,7 +19,7 @@ pub(super) struct End {
 }
 
 const END: &str = "
-SELECT * FROM end_jobs($1, $2, $3, $4, $5, $6)";
+SELECT * FROM end_jobs($1, $2, $3, $4, $5, $6, $7)";
 
 impl Call for End {
     type Answer = ();
@@ -34,6 +34,7 @@ impl Call for End {
             .bind(column(&calls, |call| i64::from(call.claim.attempt)))
             .bind(column(&calls, |call| call.claim.step.as_str()))
             .bind(column(&calls, |call| rows::micros(call.now)))
+            .bind(column(&calls, |call| call.claim.outbox_id.uuid()))
             .bind(workspaces(&calls, |call| call.workspace))
             .fetch_all(connection)
             .await?;

@@ -5,6 +5,7 @@ mod accept;
 mod advance;
 mod answer;
 mod claim;
+mod context;
 mod finish;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use quaestor_core::clock::Time;
 use quaestor_core::ids::{ChunkId, MessageId, WorkspaceId};
 use quaestor_core::ports::store::{
     AcceptQuestion, AcceptedQuestion, Advance, Answer, Claim, ClaimOutcome, ClaimRequest,
-    OutboxRow, RetrievedPassage, StoreError,
+    Heartbeat, OutboxRow, QuestionContext, RetrievedPassage, StoreError,
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -31,6 +32,7 @@ use super::{PgStore, claims, dialect, relay, rows};
 pub(super) struct Groups {
     accepts: Group<accept::Accept>,
     claims: Group<claim::Take>,
+    contexts: Group<context::Asked>,
     advances: Group<advance::Retrieved>,
     answers: Group<answer::Save>,
     ends: Group<finish::End>,
@@ -41,6 +43,7 @@ impl Groups {
         Self {
             accepts: Group::new(connections, tasks),
             claims: Group::new(connections, tasks),
+            contexts: Group::new(connections, tasks),
             advances: Group::new(connections, tasks),
             answers: Group::new(connections, tasks),
             ends: Group::new(connections, tasks),
@@ -51,6 +54,7 @@ impl Groups {
     pub(super) fn let_go(&self) {
         self.accepts.let_go();
         self.claims.let_go();
+        self.contexts.let_go();
         self.advances.let_go();
         self.answers.let_go();
         self.ends.let_go();
@@ -82,6 +86,16 @@ pub(super) async fn claim(
     Ok(outcome)
 }
 
+pub(super) async fn question_context(
+    store: &PgStore,
+    workspace: WorkspaceId,
+    question: MessageId,
+    answer: MessageId,
+    earlier: u32,
+) -> Result<Option<QuestionContext>, Fault> {
+    store.groups.contexts.write(context::Asked { workspace, question, answer, earlier }).await
+}
+
 pub(super) async fn save_retrieved(
     store: &PgStore,
     workspace: WorkspaceId,
@@ -90,7 +104,7 @@ pub(super) async fn save_retrieved(
     standalone_question: &str,
     passages: &[RetrievedPassage],
     next: Advance,
-) -> Result<(), Fault> {
+) -> Result<Heartbeat, Fault> {
     let passages: Vec<(ChunkId, f32)> =
         passages.iter().map(|passage| (passage.chunk_id, passage.score)).collect();
     let call = advance::Retrieved {

@@ -115,16 +115,16 @@ impl Search for PgStore {
                     searches.iter().map(|terms| self.search_text(workspace, scope, terms, limit));
                 return Ok((stats, try_join_all(found).await?));
             }
-            let mut found = Vec::with_capacity(searches.len());
+            let mut counted = Vec::with_capacity(searches.len());
             for wanted in searches {
-                let counted = match counts::those_of(wanted, terms, &stats) {
-                    Some(counted) => counted,
+                let counts = match counts::those_of(wanted, terms, &stats) {
+                    Some(counts) => counts,
                     None => self.term_counts.of(&mut reader, workspace, wanted).await?.1,
                 };
-                let hits =
-                    text::search(&mut reader, &within, wanted, totals, &counted, limit).await?;
-                found.push(hits);
+                counted.push((wanted.as_slice(), counts));
             }
+            let found =
+                text::search_together(&mut reader, &within, &counted, totals, limit).await?;
             Ok((stats, found))
         };
         work.await.map_err(during("search the text"))

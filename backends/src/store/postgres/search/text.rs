@@ -85,6 +85,32 @@ pub(super) async fn search(
     name(connection, scope, &best).await
 }
 
+/// The best chunks for each of several searches, whose terms are read together. For where
+/// all matches of all terms are few enough to be scored.
+pub(super) async fn search_together(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    searches: &[(&[String], TermStats)],
+    totals: Totals,
+    limit: u32,
+) -> Result<Vec<Vec<TextHit>>, Fault> {
+    let searches: Vec<Vec<Term>> =
+        searches.iter().map(|(terms, stats)| weighed(terms, totals, stats)).collect();
+    let mut names: Vec<&str> = searches.iter().flatten().map(|term| &*term.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let lists = read_lists(connection, scope, &names, None).await?;
+    let mut best = Vec::with_capacity(searches.len());
+    for terms in &searches {
+        let mut scores = Scores::new(totals);
+        scores.add_lists(terms, &lists)?;
+        best.push(scores.best(limit as usize));
+    }
+    let all: Vec<Found> = best.iter().flatten().copied().collect();
+    let mut ids = names_of(connection, scope, &all).await?.into_iter();
+    Ok(best.iter().map(|found| hits(found, ids.by_ref().take(found.len()))).collect())
+}
+
 /// The known terms once each, rarest first: the order in which scores are summed.
 fn weighed(terms: &[String], totals: Totals, stats: &TermStats) -> Vec<Term> {
     let mut known: Vec<(u64, String)> = terms
@@ -152,6 +178,55 @@ impl Found {
     }
 }
 
+/// The posting lists of a term: of each version, how many chunks its list has.
+struct TermLists {
+    versions: Vec<i64>,
+    chunks: Vec<i32>,
+    bytes: Vec<u8>,
+}
+
+type Lists = HashMap<String, TermLists>;
+
+/// The lists of these terms, in the scope or in some versions of it.
+async fn read_lists(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    names: &[&str],
+    versions: Option<Vec<i64>>,
+) -> Result<Lists, Fault> {
+    if names.is_empty() {
+        return Ok(Lists::new());
+    }
+    let within = match versions {
+        None => format!("p.version_key IN ({})", scope.versions_sql()),
+        Some(_) => format!("p.version_key = ANY(${})", FIRST_FREE + 1),
+    };
+    // The lists of a term come as three values and not as thousands of rows. All
+    // three are put together from the same rows in the same order.
+    let sql = format!(
+        "SELECT p.term, array_agg(p.version_key) AS versions, array_agg(p.chunks) AS chunks,
+             string_agg(p.postings, ''::bytea) AS postings
+         FROM chunk_terms p
+         WHERE p.workspace_id = $1 AND p.term = ANY(${FIRST_FREE}) AND {within}
+         GROUP BY p.term"
+    );
+    let found = scope
+        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(names.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>())
+        .bind(versions)
+        .fetch_all(connection)
+        .await?;
+    let lists = found.iter().map(|row| {
+        let lists = TermLists {
+            versions: row.try_get("versions")?,
+            chunks: row.try_get("chunks")?,
+            bytes: row.try_get("postings")?,
+        };
+        Ok((row.try_get("term")?, lists))
+    });
+    lists.collect()
+}
+
 /// The scores of the chunks that hold a term, by version and ordinal. Zero is none: every
 /// term has a weight.
 struct Scores {
@@ -178,37 +253,17 @@ impl Scores {
         if terms.is_empty() {
             return Ok(());
         }
-        let within = match versions {
-            None => format!("p.version_key IN ({})", scope.versions_sql()),
-            Some(_) => format!("p.version_key = ANY(${})", FIRST_FREE + 1),
-        };
-        // The lists of a term come as three values and not as thousands of rows. All
-        // three are put together from the same rows in the same order.
-        let sql = format!(
-            "SELECT p.term, array_agg(p.version_key) AS versions, array_agg(p.chunks) AS chunks,
-                 string_agg(p.postings, ''::bytea) AS postings
-             FROM chunk_terms p
-             WHERE p.workspace_id = $1 AND p.term = ANY(${FIRST_FREE}) AND {within}
-             GROUP BY p.term"
-        );
-        let names: Vec<String> = terms.iter().map(|term| term.name.clone()).collect();
-        let found = scope
-            .bind(sqlx::query(AssertSqlSafe(sql)))
-            .bind(names)
-            .bind(versions)
-            .fetch_all(connection)
-            .await?;
-        let mut by_term = HashMap::with_capacity(found.len());
-        for row in &found {
-            by_term.insert(row.try_get::<&str, _>("term")?, row);
-        }
+        let names: Vec<&str> = terms.iter().map(|term| &*term.name).collect();
+        let lists = read_lists(connection, scope, &names, versions).await?;
+        self.add_lists(terms, &lists)
+    }
+
+    fn add_lists(&mut self, terms: &[Term], lists: &Lists) -> Result<(), Fault> {
         for term in terms {
-            let Some(row) = by_term.get(term.name.as_str()) else { continue };
-            let versions: Vec<i64> = row.try_get("versions")?;
-            let chunks: Vec<i32> = row.try_get("chunks")?;
-            let mut lists = Reader::of(row.try_get("postings")?);
-            for (version, chunks) in versions.into_iter().zip(chunks) {
-                self.add_list(term.weight, version, chunks, &mut lists)?;
+            let Some(lists) = lists.get(&term.name) else { continue };
+            let mut bytes = Reader::of(&lists.bytes);
+            for (version, chunks) in lists.versions.iter().zip(&lists.chunks) {
+                self.add_list(term.weight, *version, *chunks, &mut bytes)?;
             }
         }
         Ok(())
@@ -283,14 +338,27 @@ fn saturated(entry: Entry, mean_length: f64) -> f64 {
     (times * (K1 + 1.0)) / (times + K1 * (1.0 - B + B * length / mean_length))
 }
 
-/// The ids of the chunks.
+/// The chunks as hits.
 async fn name(
     connection: &mut PgConnection,
     scope: &Scope,
     best: &[Found],
 ) -> Result<Vec<TextHit>, Fault> {
+    Ok(hits(best, names_of(connection, scope, best).await?.into_iter()))
+}
+
+/// The ids of the chunks, in their order; none for one that is gone.
+async fn names_of(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    chunks: &[Found],
+) -> Result<Vec<Option<ChunkId>>, Fault> {
+    let mut ids = vec![None; chunks.len()];
+    if chunks.is_empty() {
+        return Ok(ids);
+    }
     let (versions, ordinals): (Vec<i64>, Vec<i64>) =
-        best.iter().map(|found| (found.version, i64::from(found.ordinal))).unzip();
+        chunks.iter().map(|found| (found.version, i64::from(found.ordinal))).unzip();
     let found = sqlx::query(
         "SELECT c.id, w.place FROM unnest($2::bigint[], $3::bigint[])
              WITH ORDINALITY AS w (version_key, ordinal, place)
@@ -302,19 +370,29 @@ async fn name(
     .bind(ordinals)
     .fetch_all(connection)
     .await?;
-    let mut hits = Vec::with_capacity(found.len());
     for row in &found {
-        let chunk_id: ChunkId = rows::id(row, "id")?;
         // Places are counted from one.
         let place = usize::try_from(row.try_get::<i64, _>("place")? - 1).ok();
-        if let Some(found) = place.and_then(|place| best.get(place)) {
-            #[expect(clippy::cast_possible_truncation, reason = "a score needs no more digits")]
-            hits.push(TextHit { chunk_id, score: found.score as f32 });
+        if let Some(id) = place.and_then(|place| ids.get_mut(place)) {
+            *id = Some(rows::id(row, "id")?);
         }
     }
+    Ok(ids)
+}
+
+fn hits(best: &[Found], ids: impl Iterator<Item = Option<ChunkId>>) -> Vec<TextHit> {
+    let mut hits: Vec<TextHit> = best
+        .iter()
+        .zip(ids)
+        .filter_map(|(found, chunk_id)| {
+            #[expect(clippy::cast_possible_truncation, reason = "a score needs no more digits")]
+            let score = found.score as f32;
+            Some(TextHit { chunk_id: chunk_id?, score })
+        })
+        .collect();
     // Equal scores in the order of ids, so that the same search gives the same list.
     hits.sort_unstable_by(|a, b| {
         b.score.total_cmp(&a.score).then_with(|| a.chunk_id.cmp(&b.chunk_id))
     });
-    Ok(hits)
+    hits
 }
