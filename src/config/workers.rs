@@ -15,7 +15,7 @@ pub struct Workers {
     pub heartbeat_s: u64,
     /// How long a stopping program lets running steps finish, in seconds.
     pub drain_s: u64,
-    /// How many jobs of each step run at once.
+    /// How many jobs of each step are taken from the queue at once.
     pub slots: Slots,
 }
 
@@ -45,13 +45,13 @@ impl Workers {
     }
 }
 
-/// The `[workers.slots]` section: jobs of a step that run at once.
+/// The `[workers.slots]` section: jobs of a step that are taken from the queue at once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Slots {
     /// `chat.retrieve`.
     pub chat_retrieve: u32,
-    /// `chat.generate`.
+    /// `chat.generate`; as many again may follow straight on a retrieval of the same process.
     pub chat_generate: u32,
     /// `documents.ingest`; each is a parser child with its own memory limit.
     pub documents_ingest: u32,
