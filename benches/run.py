@@ -24,9 +24,8 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
+
+import services
 
 KEY = "a-key-for-benches-0123456789"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -158,20 +157,12 @@ class Front(Server):
     command = "front"
 
     def __init__(self, binary, data, **environment):
-        database, vhost = "quaestor_bench_run", "quaestor_bench_run"
-        named = lambda url: url.rsplit("/", 1)[0] + "/" + vhost
-        for sql in (f"DROP DATABASE IF EXISTS {database} WITH (FORCE)", f"CREATE DATABASE {database}"):
-            subprocess.run(["psql", "-q", os.environ["QUAESTOR_DATABASE_URL"], "-c", sql], check=True)
-        management(vhost, "DELETE")
-        management(vhost, "PUT")
         settings = {
             name: value
             for name, value in os.environ.items()
             if name.startswith(("QUAESTOR_QUEUE", "QUAESTOR_EVENTS", "QUAESTOR_OBJECTS", "AWS_"))
         }
-        settings["QUAESTOR_DATABASE_URL"] = named(os.environ["QUAESTOR_DATABASE_URL"])
-        settings["QUAESTOR_QUEUE_URL"] = named(os.environ["QUAESTOR_QUEUE_URL"])
-        settings.update(environment)
+        settings.update(services.fresh("quaestor_bench_run"), **environment)
         env = {**os.environ, **settings, "QUAESTOR_DATA_DIR": data, "QUAESTOR_ADMIN_KEY": KEY}
         subprocess.run([binary, "migrate"], env=env, check=True, stderr=subprocess.DEVNULL)
         subprocess.run([binary, "topology", "apply"], env=env, check=True, stdout=subprocess.DEVNULL)
@@ -182,20 +173,6 @@ class Front(Server):
         self.worker.send_signal(signal.SIGTERM)
         super().stop()
         self.worker.wait(timeout=60)
-
-
-def management(vhost, method):
-    base = urllib.parse.urlsplit(os.environ["QUAESTOR_QUEUE_MANAGEMENT_URL"])
-    url = f"{base.scheme}://{base.hostname}:{base.port}/api/vhosts/{vhost}"
-    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    passwords.add_password(None, url, base.username, base.password)
-    opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords))
-    request = urllib.request.Request(url, method=method, headers={"content-type": "application/json"})
-    try:
-        opener.open(request, timeout=30)
-    except urllib.error.HTTPError as error:
-        if error.code != 404:
-            raise
 
 
 def scratch():

@@ -15,11 +15,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.parse
-import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.dirname(HERE))
+import services  # noqa: E402, beside this folder
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "quaestor/peers")
 KEY = "a-key-for-benches-0123456789"
 PORT = 5690
@@ -48,29 +48,10 @@ def tools(shared):
     return os.path.join(venv, "bin"), os.path.join(target, "release/qbench")
 
 
-def with_last(url, last):
-    return url.rsplit("/", 1)[0] + "/" + last
-
-
-def vhost(method):
-    base = urllib.parse.urlsplit(os.environ["QUAESTOR_QUEUE_MANAGEMENT_URL"])
-    url = f"{base.scheme}://{base.hostname}:{base.port}/api/vhosts/quaestor_bench"
-    manager = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    manager.add_password(None, url, base.username, base.password)
-    opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(manager))
-    request = urllib.request.Request(url, method=method, headers={"content-type": "application/json"})
-    try:
-        opener.open(request, timeout=30)
-    except urllib.error.HTTPError as error:
-        if error.code != 404:
-            raise
-
-
 def environment(binary, scratch):
     """A fresh installation on the servers that run, with one document in it."""
     env = dict(os.environ)
-    env["QUAESTOR_DATABASE_URL"] = with_last(env["QUAESTOR_DATABASE_URL"], "quaestor_bench")
-    env["QUAESTOR_QUEUE_URL"] = with_last(env["QUAESTOR_QUEUE_URL"], "quaestor_bench")
+    env.update(services.fresh("quaestor_bench"))
     env.update(
         QUAESTOR_OBJECTS_URL=f"file:{scratch}/objects",
         QUAESTOR_DATA_DIR=scratch,
@@ -92,11 +73,6 @@ def environment(binary, scratch):
         AMQP_URL=env["QUAESTOR_QUEUE_URL"],
         REDIS_URL=env["QUAESTOR_EVENTS_URL"],
     )
-    admin = os.environ["QUAESTOR_DATABASE_URL"]
-    for sql in ("DROP DATABASE IF EXISTS quaestor_bench WITH (FORCE)", "CREATE DATABASE quaestor_bench"):
-        subprocess.run(["psql", "-q", admin, "-c", sql], check=True)
-    vhost("DELETE")
-    vhost("PUT")
     subprocess.run([binary, "migrate"], env=env, check=True)
     subprocess.run([binary, "topology", "apply"], env=env, check=True, stdout=subprocess.DEVNULL)
     report = os.path.join(scratch, "report.md")
