@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use quaestor_core::events::Event;
 use quaestor_core::ids::OutboxId;
 use quaestor_core::jobs::Step;
 use quaestor_core::ports::store::{Advance, Claim, Claimed, Grounding, Kept, QuestionContext};
@@ -18,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, Slots};
+use crate::emitter::Emitter;
 use crate::registry::Running;
 
 /// The steps that this process goes on with, and their slots.
@@ -93,6 +95,8 @@ pub(crate) struct Next {
     pub(crate) cancel: CancellationToken,
     /// What need not be read again.
     pub(crate) carried: Carried,
+    /// What the step before has still to tell: it goes out while this one begins.
+    pub(crate) last_word: (Emitter, Event),
 }
 
 impl Next {

@@ -204,9 +204,11 @@ impl Worker {
         let started_at = context.clock.now();
         let claim = claimed.claim.clone();
         // The slot is held until the step has ended.
-        let (_slot, cancel, carried) = match follows {
-            Some(Next { slot, cancel, carried, .. }) => (Some(slot), cancel, carried),
-            None => (None, CancellationToken::new(), Carried::Nothing),
+        let (_slot, cancel, carried, last_word) = match follows {
+            Some(Next { slot, cancel, carried, last_word, .. }) => {
+                (Some(slot), cancel, carried, Some(last_word))
+            }
+            None => (None, CancellationToken::new(), Carried::Nothing, None),
         };
         let job = Running {
             workspace: envelope.workspace_id,
@@ -221,33 +223,34 @@ impl Worker {
         } else {
             Event::Started { attempt: claim.attempt }
         };
-        job.emitter.emit(first).await;
-
-        let result = if claimed.step_attempt > context.settings.max_step_attempts {
-            Err(Decision::Fail(too_many_attempts(claimed.step_attempt - 1)))
-        } else if claimed.deadline.is_some_and(|deadline| deadline <= started_at) {
-            Err(Decision::Fail(deadline_passed()))
-        } else {
-            match self.registry.of(claim.step) {
-                Some(handler) => {
-                    tokio::select! {
-                        // The result first: work that is done is not thrown away.
-                        biased;
-                        result = handler(context, &job, claimed.payload.clone()) => result,
-                        () = watch_over(context, &job, wish) => Err(Decision::Fenced),
-                        () = self.hand_back.cancelled() => {
-                            give_step_back(context, &job, &claimed).await;
-                            return None;
-                        }
-                    }
-                }
-                None => Err(Decision::Fail(Problem::new(
+        let run = async {
+            if claimed.step_attempt > context.settings.max_step_attempts {
+                return Some(Err(Decision::Fail(too_many_attempts(claimed.step_attempt - 1))));
+            }
+            if claimed.deadline.is_some_and(|deadline| deadline <= started_at) {
+                return Some(Err(Decision::Fail(deadline_passed())));
+            }
+            let Some(handler) = self.registry.of(claim.step) else {
+                return Some(Err(Decision::Fail(Problem::new(
                     "unknown_step",
                     "No worker knows this step",
                     format!("this version has no handler for {}", claim.step),
-                ))),
+                ))));
+            };
+            tokio::select! {
+                // The result first: work that is done is not thrown away.
+                biased;
+                result = handler(context, &job, claimed.payload.clone()) => Some(result),
+                () = watch_over(context, &job, wish) => Some(Err(Decision::Fenced)),
+                () = self.hand_back.cancelled() => {
+                    give_step_back(context, &job, &claimed).await;
+                    None
+                }
             }
         };
+        // The work does not wait until its beginning was told; what it tells itself does.
+        let ((), result) = tokio::join!(job.emitter.begin(last_word, first), run);
+        let result = result?;
         let mut next: Option<Next> = None;
         let outcome = match result {
             Ok(Outcome::Followed(follow)) => {

@@ -97,8 +97,11 @@ impl Handler for Retrieve {
             }
             Err(error) => return Err(error.into()),
         }
-        job.emitter.emit(Event::Retrieved { passages: count }).await;
-        let Some(slot) = slot else { return Ok(Outcome::Advanced) };
+        let retrieved = Event::Retrieved { passages: count };
+        let Some(slot) = slot else {
+            job.emitter.emit(retrieved).await;
+            return Ok(Outcome::Advanced);
+        };
         let passages = found.passages.into_iter().map(|hit| (hit.passage, hit.score)).collect();
         let grounding = Grounding { standalone_question: question, passages };
         Ok(Outcome::Followed(Box::new(Next {
@@ -108,6 +111,7 @@ impl Handler for Retrieve {
             outbox_id,
             cancel: job.cancel.clone(),
             carried: Carried::Question(Box::new((subject, grounding))),
+            last_word: (job.emitter.clone(), retrieved),
         })))
     }
 }
