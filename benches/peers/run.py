@@ -127,6 +127,8 @@ def main():
     options = parser.parse_args()
     if "QUAESTOR_DATABASE_URL" not in os.environ:
         sys.exit("no servers: run it as `scripts/services.sh with python3 benches/peers/run.py`")
+    if not os.path.isdir(os.path.join(options.shared, "peer_bench")):
+        return print('{"bench": "peers", "skipped": "the peers (--shared) are not here"}')
     python, harness = tools(os.path.abspath(options.shared))
     scratch = tempfile.mkdtemp(prefix="quaestor-peers-")
     out = os.path.abspath(options.out or os.path.join(scratch, "results.jsonl"))

@@ -184,12 +184,9 @@ impl<'a> Relay<'a> {
     async fn publish(&mut self, rows: Vec<OutboxRow>) -> Result<Progress, BoxError> {
         let context = self.context;
         let ids: Vec<_> = rows.iter().map(|row| row.envelope.outbox_id).collect();
-        let messages = rows.iter().map(|row| row.envelope.clone()).collect();
-        // `queued` is under way before the message is. Should a worker's `started` overtake
-        // it after all, the log refuses it, and nothing is amiss.
-        let ((), published) =
-            tokio::join!(tell_queued(context, &rows), context.queue.publish(messages));
-        let published = match published {
+        tell_queued(context, &rows).await;
+        let messages = rows.into_iter().map(|row| row.envelope).collect();
+        let published = match context.queue.publish(messages).await {
             Ok(published) => published,
             Err(error) => {
                 self.return_later(&ids).await;
@@ -249,8 +246,9 @@ fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::zero())
 }
 
-/// Appends `queued` for jobs that no worker had yet. A second time, and once a worker has
-/// begun, the log refuses it, which is as good.
+/// Appends `queued` for jobs that no worker had yet. It stands before the message is
+/// published: a log that a worker's `started` begins looks like one that was lost in part,
+/// and its watchers are told so. A second time the log refuses it, which is as good.
 async fn tell_queued(context: &Context, rows: &[OutboxRow]) {
     let appends = rows.iter().filter(|row| row.attempt == 0).map(|row| {
         let OutboxRow { envelope, .. } = row;
