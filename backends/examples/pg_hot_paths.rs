@@ -331,7 +331,9 @@ async fn main() -> Result<(), Failure> {
     if let Some((queue, management, vhost)) = queue().await? {
         for _ in 0..3 {
             let (questions, _) = bench.accept(64, Duration::from_secs(seconds)).await?;
-            bench.whole(&queue, &questions).await?;
+            // As many as the queue takes while nobody consumes.
+            let most = questions.len().min(8_000);
+            bench.whole(&queue, &questions[..most]).await?;
         }
         queue.close().await;
         management.delete(&["vhosts", &vhost]).await?;
