@@ -116,8 +116,9 @@ fn plan(moving: &Moving, say: &dyn Fn(&str) -> std::io::Result<()>) -> std::io::
 
 fn summary(report: &MoveReport, took: Duration, to: To, terminal: &Terminal) -> anyhow::Result<()> {
     let mark = terminal.paint(Style::Green, "moved");
+    let files = if report.files.files == 1 { "file" } else { "files" };
     terminal.line(&format!(
-        "{mark} {} rows and {} files ({}) in {:.1} s; all were compared with the source",
+        "{mark} {} rows and {} {files} ({}) in {:.1} s; all were compared with the source",
         count(report.rows),
         count(report.files.files),
         size(report.files.bytes),
