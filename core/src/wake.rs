@@ -115,3 +115,80 @@ impl Drop for Open {
         self.0.fresh().open = false;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock::Time;
+    use crate::ids::{JobId, OutboxId, PrincipalId, WorkspaceId};
+    use crate::jobs::{ENVELOPE_VERSION, Envelope, Step};
+
+    fn row(number: u128) -> OutboxRow {
+        let id = Uuid::from_u128(number);
+        let envelope = Envelope {
+            v: ENVELOPE_VERSION,
+            outbox_id: OutboxId(id),
+            job_id: JobId(id),
+            step: Step::ChatRetrieve,
+            workspace_id: WorkspaceId(id),
+            principal_id: PrincipalId(id),
+            payload: Value::Null,
+            traceparent: None,
+            enqueued_at: Time::UNIX_EPOCH,
+            deadline: None,
+        };
+        OutboxRow { envelope, attempt: 0 }
+    }
+
+    #[test]
+    fn nothing_is_promised_where_no_relay_runs() {
+        let wake = Wake::default();
+        assert!(wake.promise().is_none());
+        let open = wake.open();
+        assert!(wake.promise().is_some());
+        drop(open);
+        assert!(wake.promise().is_none());
+    }
+
+    #[test]
+    fn what_was_committed_is_taken_once_and_in_order() {
+        let wake = Wake::default();
+        let _open = wake.open();
+        for number in 1..=3 {
+            wake.promise().expect("there is room").keep(row(number));
+        }
+        drop(wake.promise());
+        assert_eq!(wake.take(2), [row(1), row(2)]);
+        assert_eq!(wake.take(2), [row(3)]);
+        assert!(wake.take(2).is_empty());
+    }
+
+    #[test]
+    fn promises_are_bounded_and_room_comes_back() {
+        let wake = Wake::default();
+        let _open = wake.open();
+        let mut promised: Vec<Promise> = (0..PROMISES).filter_map(|_| wake.promise()).collect();
+        assert_eq!(promised.len(), PROMISES);
+        assert!(wake.promise().is_none());
+        promised.pop().expect("one").keep(row(1));
+        assert!(wake.promise().is_none(), "a row that waits takes a place as well");
+        assert_eq!(wake.take(9).len(), 1);
+        assert!(wake.promise().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_hint_and_a_message_each_wake() {
+        let wake = Wake::default();
+        let _open = wake.open();
+        assert!(!wake.take_hint());
+        wake.notify();
+        wake.woken().await;
+        assert!(wake.take_hint());
+        assert!(!wake.take_hint());
+        wake.promise().expect("there is room").keep(row(1));
+        wake.woken().await;
+    }
+}

@@ -13,10 +13,13 @@ use chrono::TimeDelta;
 use quaestor_core::events::Event;
 use quaestor_core::ids::OutboxId;
 use quaestor_core::jobs::Step;
-use quaestor_core::ports::store::{Advance, Claim, Claimed, Grounding, Kept, QuestionContext};
+use quaestor_core::ports::store::{
+    Advance, Claim, Claimed, Grounding, Kept, QuestionContext, StoreError,
+};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::context::{Context, Slots};
 use crate::emitter::Emitter;
@@ -73,11 +76,21 @@ pub(crate) async fn give_up(
         due_at: now,
         kept: None,
     };
-    let handed_back = context.store.hand_back(job.workspace, &claim, next, now).await;
-    if handed_back.is_ok() {
-        context.wake.notify();
+    match context.store.hand_back(job.workspace, &claim, next, now).await {
+        Ok(()) => {
+            context.wake.notify();
+            true
+        }
+        Err(StoreError::Fenced) => false,
+        Err(error) => {
+            // If it was kept after all, the lease runs out, and the sweep queues it.
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "could not tell whether job {} was kept", claim.job_id
+            );
+            false
+        }
     }
-    handed_back.is_ok()
 }
 
 /// A step that follows, whose claim the store has kept.

@@ -16,6 +16,7 @@ mod prompt;
 mod registry;
 mod relay;
 mod run;
+mod settle;
 mod sweep;
 mod upkeep;
 

@@ -11,7 +11,7 @@ use super::super::chat::title_of;
 use super::super::fault::Fault;
 use super::super::groups::Call;
 use super::super::{dialect, rows};
-use super::{column, place, workspaces};
+use super::{column, none_yet, place, workspaces};
 
 /// A question to be accepted.
 #[derive(Clone)]
@@ -91,8 +91,7 @@ impl Call for Accept {
             .bind(workspaces(&calls, |call| call.workspace))
             .fetch_all(connection)
             .await?;
-        let mut answers: Vec<Result<Self::Answer, Fault>> =
-            calls.iter().map(|_| Ok(None)).collect();
+        let mut answers = none_yet(calls.len());
         for row in &found {
             let place = place(row)?;
             let (Some(answer), Some(call)) = (answers.get_mut(place), calls.get(place)) else {

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 use super::super::fault::Fault;
 use super::super::groups::Call;
 use super::super::rows;
-use super::{column, place, workspaces};
+use super::{column, none_yet, place, workspaces};
 
 /// A wish to claim.
 #[derive(Clone)]
@@ -39,8 +39,7 @@ impl Call for Take {
             .bind(workspaces(&calls, |call| call.workspace))
             .fetch_all(connection)
             .await?;
-        let mut answers: Vec<Result<Self::Answer, Fault>> =
-            calls.iter().map(|_| Ok(None)).collect();
+        let mut answers = none_yet(calls.len());
         for row in &found {
             let place = place(row)?;
             let (Some(answer), Some(call)) = (answers.get_mut(place), calls.get(place)) else {

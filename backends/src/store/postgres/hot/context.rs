@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::super::fault::Fault;
 use super::super::groups::Call;
 use super::super::rows;
-use super::{column, place, workspaces};
+use super::{column, none_yet, place, workspaces};
 
 /// A question to be read.
 #[derive(Clone)]
@@ -35,8 +35,7 @@ impl Call for Asked {
             .bind(workspaces(&calls, |call| call.workspace))
             .fetch_all(connection)
             .await?;
-        let mut answers: Vec<Result<Self::Answer, Fault>> =
-            calls.iter().map(|_| Ok(None)).collect();
+        let mut answers = none_yet(calls.len());
         for row in &found {
             let Some(answer) = answers.get_mut(place(row)?) else { continue };
             // A row that cannot be read is its own question's fault alone.

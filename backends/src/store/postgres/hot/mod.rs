@@ -176,6 +176,11 @@ fn place(row: &PgRow) -> Result<usize, Fault> {
     usize::try_from(place - 1).map_err(|error| super::fault::corrupt("place", error))
 }
 
+/// The answers of a group, before its rows are read: nothing for whom there is none.
+fn none_yet<T>(calls: usize) -> Vec<Result<Option<T>, Fault>> {
+    (0..calls).map(|_| Ok(None)).collect()
+}
+
 /// The answers of a group of which some were written: the others' claims are stale.
 fn held(calls: usize, written: &[PgRow]) -> Result<Vec<Result<(), Fault>>, Fault> {
     let mut answers: Vec<Result<(), Fault>> =

@@ -2,11 +2,10 @@
 
 use pgvector::Vector;
 use quaestor_core::ids::{ChunkId, WorkspaceId};
-use quaestor_core::ports::store::StoreError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row};
 
-use super::writing::vectors_table;
+use super::writing::{columns, vectors_table};
 use crate::store::postgres::fault::Fault;
 
 /// The column of the exact vectors.
@@ -32,21 +31,7 @@ pub(in crate::store::postgres) async fn store_vectors(
     (generation_key, dimensions): (i64, u32),
     vectors: Vec<(ChunkId, Vec<f32>)>,
 ) -> Result<u64, Fault> {
-    let (mut ids, mut exact) = (Vec::new(), Vec::new());
-    for (chunk, vector) in vectors {
-        if vector.len() != dimensions as usize {
-            return Err(Fault::Store(StoreError::Failed {
-                action: "store vectors",
-                source: format!(
-                    "a vector has {} dimensions where its generation has {dimensions}",
-                    vector.len()
-                )
-                .into(),
-            }));
-        }
-        ids.push(chunk.uuid());
-        exact.push(Vector::from(vector));
-    }
+    let (ids, exact) = columns(vectors, i64::from(dimensions))?;
     let vectors = vectors_table(generation_key);
     let stored = sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO {vectors} (workspace_id, generation_key, version_key, chunk_key, chunk_id,

@@ -192,6 +192,29 @@ pub(in crate::store::postgres) async fn version_goes(
     Ok(())
 }
 
+/// Vectors as two columns, each of the dimensions that its generation has.
+pub(super) fn columns(
+    vectors: impl IntoIterator<Item = (ChunkId, Vec<f32>)>,
+    dimensions: i64,
+) -> Result<(Vec<Uuid>, Vec<Vector>), Fault> {
+    let (mut ids, mut exact) = (Vec::new(), Vec::new());
+    for (chunk, vector) in vectors {
+        if i64::try_from(vector.len()) != Ok(dimensions) {
+            return Err(Fault::Store(StoreError::Failed {
+                action: "store vectors",
+                source: format!(
+                    "a vector has {} dimensions where its generation has {dimensions}",
+                    vector.len()
+                )
+                .into(),
+            }));
+        }
+        ids.push(chunk.uuid());
+        exact.push(Vector::from(vector));
+    }
+    Ok((ids, exact))
+}
+
 /// Stores vectors of the job's own version, as long as it is the one that is searched.
 pub(in crate::store::postgres) async fn save_vectors(
     tx: &mut PgConnection,
@@ -218,21 +241,7 @@ pub(in crate::store::postgres) async fn save_vectors(
     // would search these vectors.
     let Some(row) = found else { return Ok(()) };
     let dimensions: i64 = row.try_get("dimensions")?;
-    let (mut ids, mut exact) = (Vec::new(), Vec::new());
-    for (chunk, vector) in vectors {
-        if i64::try_from(vector.len()) != Ok(dimensions) {
-            return Err(Fault::Store(StoreError::Failed {
-                action: "store vectors",
-                source: format!(
-                    "a vector has {} dimensions where its generation has {dimensions}",
-                    vector.len()
-                )
-                .into(),
-            }));
-        }
-        ids.push(chunk.uuid());
-        exact.push(Vector::from(vector.clone()));
-    }
+    let (ids, exact) = columns(vectors.iter().cloned(), dimensions)?;
     let generation_key: i64 = row.try_get("generation_key")?;
     let vectors = vectors_table(generation_key);
     sqlx::query(AssertSqlSafe(format!(
