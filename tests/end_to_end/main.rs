@@ -6,6 +6,7 @@
 mod answers;
 mod doctor;
 mod first_starts;
+mod following;
 mod installation;
 #[cfg(feature = "failpoints")]
 mod kills;
