@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use quaestor_backends::queue::rabbitmq::management::ManagementError;
 use quaestor_backends::queue::rabbitmq::topology::{DEAD_QUEUE, queue_of};
 use quaestor_contracts::queue::message;
 use quaestor_core::clock::{Clock, SystemClock};
@@ -55,15 +56,21 @@ async fn relayed(place: &Place, mut unsent: Vec<Envelope>) {
     }
 }
 
-/// Has the broker close every connection of the virtual host. Gives how many.
+/// Has the broker close every connection of the virtual host. Gives how many. The broker
+/// answers 500 for one that is just being closed: that one is not counted.
 async fn cut_connections(vhost: &Vhost) -> usize {
     let path = ["vhosts", &vhost.name, "connections"];
     let open: Vec<Value> = vhost.management.get(&path).await.unwrap().unwrap_or_default();
+    let mut cut = 0;
     for connection in &open {
         let name = connection["name"].as_str().unwrap();
-        vhost.management.delete(&["connections", name]).await.unwrap();
+        match vhost.management.delete(&["connections", name]).await {
+            Ok(()) => cut += 1,
+            Err(ManagementError::Answered { status, .. }) if status == 500 => {}
+            Err(error) => panic!("{error}"),
+        }
     }
-    open.len()
+    cut
 }
 
 #[tokio::test]
