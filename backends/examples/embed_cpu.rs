@@ -30,19 +30,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = arguments.next().ok_or("the model folder is missing")?;
     let texts = arguments.next().ok_or("the file of texts is missing")?;
     let texts: Vec<String> = serde_json::from_slice(&std::fs::read(texts)?)?;
+    let scope = quaestor_contracts::call_scope();
     let model = MiniLm::open(Path::new(&folder), 1)?;
-    model.embed(EmbedKind::Passage, &texts[..32.min(texts.len())]).await?;
+    model.embed(EmbedKind::Passage, &texts[..32.min(texts.len())], &scope).await?;
     let mut per_passage = Vec::new();
     for group in texts.chunks(50) {
         let before = cpu_ms();
-        model.embed(EmbedKind::Passage, group).await?;
+        model.embed(EmbedKind::Passage, group, &scope).await?;
         per_passage.push((cpu_ms() - before) / group.len() as f64);
     }
     let question = [QUESTION.to_owned()];
     let mut per_question = Vec::new();
     for _ in 0..50 {
         let before = cpu_ms();
-        model.embed(EmbedKind::Query, &question).await?;
+        model.embed(EmbedKind::Query, &question, &scope).await?;
         per_question.push(cpu_ms() - before);
     }
     println!("passage {:.1} ms CPU, median of groups", median(per_passage));

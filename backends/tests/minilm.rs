@@ -66,7 +66,8 @@ async fn its_vectors_are_those_of_the_reference() {
     assert_eq!(embedder.dimensions(), 384);
     let texts: Vec<String> = REFERENCE.iter().map(|(text, _)| (*text).to_owned()).collect();
     for kind in [EmbedKind::Query, EmbedKind::Passage] {
-        let vectors = embedder.embed(kind, &texts).await.unwrap();
+        let vectors =
+            embedder.embed(kind, &texts, &quaestor_contracts::call_scope()).await.unwrap();
         for (vector, (text, wanted)) in vectors.iter().zip(REFERENCE) {
             for (number, wanted) in vector.iter().zip(wanted) {
                 assert!((number - wanted).abs() < 2e-5, "{text}: {number} instead of {wanted}");

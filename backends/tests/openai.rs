@@ -12,12 +12,18 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures::{Stream, StreamExt};
-use quaestor_backends::models::openai::{Endpoint, OpenAiChat, OpenAiEmbedder, Timeouts};
+use quaestor_backends::models::openai::{Endpoint, OpenAiChat, OpenAiEmbedder};
+use quaestor_backends::models::resilience::{
+    ChatChain, ChatLink, GuardedEmbedder, Guards, Policy, Surroundings,
+};
 use quaestor_contracts::chat_model::{answer, request};
-use quaestor_contracts::chat_model_contract;
-use quaestor_core::clock::ManualClock;
-use quaestor_core::ports::chat_model::{ChatDelta, ChatModel, FinishReason, ModelError};
+use quaestor_contracts::{call_scope, chat_model_contract};
+use quaestor_core::clock::{Clock, ManualClock, SystemClock};
+use quaestor_core::entropy::SeededEntropy;
+use quaestor_core::ports::chat_model::{ChatDelta, ChatModel, ChatStream, FinishReason};
 use quaestor_core::ports::embedder::{EmbedKind, Embedder};
+use quaestor_core::ports::model_call::CallScope;
+use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use tokio::task::JoinSet;
 
 const GOOD: &str = "data: {\"id\":\"x\",\"foreign\":{\"a\":1},\"choices\":[{\"index\":0,\
@@ -60,12 +66,23 @@ fn endpoint(server: &Server) -> Endpoint {
         model: "tiny".to_owned(),
         base_url: format!("http://{}/v1/", server.address),
         key: "sk-very-secret".to_owned().into(),
-        timeouts: Timeouts::default(),
+        connect_timeout: Duration::from_secs(5),
     }
 }
 
-fn chat(server: &Server) -> OpenAiChat {
-    OpenAiChat::new(endpoint(server), Arc::new(ManualClock::at_millis(0))).unwrap()
+/// One request for each call: what a single one does is looked at here.
+fn guards(policy: Policy, clock: Arc<dyn Clock>) -> Guards {
+    let mut policy = policy;
+    policy.retry.attempts = 1;
+    let entropy = Arc::new(SeededEntropy::new(1));
+    Guards::new(Surroundings { policy, clock, entropy, cost_of: Arc::new(|_, _, _| 0) })
+}
+
+fn chat(server: &Server) -> ChatChain {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at_millis(0));
+    let provider = OpenAiChat::new(endpoint(server), clock.clone()).unwrap();
+    let guards = guards(Policy::default(), clock);
+    ChatChain::of(vec![ChatLink::Provider(Arc::new(provider))], &guards).unwrap()
 }
 
 fn sse(body: impl Into<Body>) -> Response {
@@ -99,7 +116,7 @@ mod contract {
 
     /// The model, with the server that it asks.
     #[derive(Debug)]
-    struct Served(OpenAiChat, #[expect(dead_code, reason = "it serves while it lives")] Alive);
+    struct Served(ChatChain, #[expect(dead_code, reason = "it serves while it lives")] Alive);
 
     struct Alive(#[expect(dead_code, reason = "it serves while it lives")] Server);
 
@@ -118,9 +135,9 @@ mod contract {
         async fn stream(
             &self,
             request: quaestor_core::ports::chat_model::ChatRequest,
-        ) -> Result<futures::stream::BoxStream<'static, Result<ChatDelta, ModelError>>, ModelError>
-        {
-            self.0.stream(request).await
+            scope: &CallScope,
+        ) -> Result<ChatStream, ModelError> {
+            self.0.stream(request, scope).await
         }
     }
 
@@ -155,7 +172,7 @@ async fn an_answer_that_is_cut_off_is_an_error() {
     let cut = GOOD.split("data: {\"choices\":[{\"delta\":{},").next().unwrap();
     for body in [cut.to_owned(), format!("{cut}data: [DONE]\n\n"), String::new()] {
         let error = answer_to(body).await.unwrap_err();
-        assert!(matches!(error, ModelError::Unavailable { .. }), "{error:?}");
+        assert_eq!(error.class, ErrorClass::Unavailable, "{error:?}");
     }
 }
 
@@ -163,8 +180,12 @@ async fn an_answer_that_is_cut_off_is_an_error() {
 async fn a_finished_answer_needs_no_usage_and_no_mark_of_its_end() {
     let body = GOOD.split("data: {\"choices\":[],").next().unwrap();
     let deltas = answer_to(body.to_owned()).await.unwrap();
-    let wanted = ChatDelta::Finished { reason: FinishReason::Stop, usage: None };
-    assert_eq!(deltas.last(), Some(&wanted));
+    let Some(ChatDelta::Finished { reason: FinishReason::Stop, usage: Some(usage) }) =
+        deltas.last()
+    else {
+        panic!("{deltas:?}");
+    };
+    assert!(usage.output_tokens > 0, "an estimate stands in");
 }
 
 #[tokio::test]
@@ -172,17 +193,17 @@ async fn an_error_within_the_stream_is_an_error_and_no_text() {
     let overloaded =
         "data: {\"error\":{\"message\":\"sk-very-secret\",\"type\":\"overloaded\"}}\n\n";
     let error = answer_to(overloaded.to_owned()).await.unwrap_err();
-    assert!(matches!(error, ModelError::Unavailable { .. }));
+    assert_eq!(error.class, ErrorClass::Unavailable);
     assert!(!format!("{error:?}").contains("secret"), "{error:?}");
     let quota = "data: {\"error\":{\"message\":\"\",\"code\":\"insufficient_quota\"}}\n\n";
     let error = answer_to(quota.to_owned()).await.unwrap_err();
-    assert!(matches!(error, ModelError::Refused { .. }));
+    assert_eq!(error.class, ErrorClass::Quota);
 }
 
 #[tokio::test]
 async fn what_is_no_json_is_malformed_and_is_not_repeated() {
     let error = answer_to("data: {\"secret words\n\n".to_owned()).await.unwrap_err();
-    assert!(matches!(error, ModelError::Malformed { .. }), "{error:?}");
+    assert_eq!(error.class, ErrorClass::Malformed, "{error:?}");
     assert!(!format!("{error:?}").contains("secret"), "{error:?}");
 }
 
@@ -190,28 +211,23 @@ async fn what_is_no_json_is_malformed_and_is_not_repeated() {
 async fn a_status_tells_the_class_of_the_error() {
     const QUOTA: &str = r#"{"error":{"message":"no","code":"insufficient_quota"}}"#;
     const OTHER: &str = r#"{"error":{"message":"sk-very-secret","type":"rate_limit"}}"#;
-    for (status, body, later) in [
-        (429, OTHER, true),
-        (500, "oops", true),
-        (503, "", true),
-        (529, "", true),
-        (429, QUOTA, false),
-        (400, OTHER, false),
-        (401, OTHER, false),
-        (404, "<html>", false),
-        (302, "", false),
+    for (status, body, class) in [
+        (429, OTHER, ErrorClass::Overloaded),
+        (500, "oops", ErrorClass::Unavailable),
+        (503, "", ErrorClass::Overloaded),
+        (529, "", ErrorClass::Overloaded),
+        (429, QUOTA, ErrorClass::Quota),
+        (400, OTHER, ErrorClass::Refused),
+        (401, OTHER, ErrorClass::Credentials),
+        (404, "<html>", ErrorClass::Refused),
+        (302, "", ErrorClass::Refused),
     ] {
         let status = StatusCode::from_u16(status).unwrap();
         let server = server(move |_, _| (status, [("retry-after", "7")], body)).await;
         let error = answer(&chat(&server)).await.unwrap_err();
         assert!(!format!("{error:?}").contains("secret"), "{error:?}");
-        match error {
-            ModelError::Unavailable { retry_after_ms, .. } if later => {
-                assert_eq!(retry_after_ms, Some(7_000));
-            }
-            ModelError::Refused { .. } if !later => {}
-            other => panic!("{status}: {other:?}"),
-        }
+        assert_eq!(error.class, class, "{status}: {error:?}");
+        assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
     }
 }
 
@@ -222,18 +238,21 @@ async fn a_server_that_is_not_there_is_unavailable() {
     drop(listener);
     let gone = Server { address, _tasks: JoinSet::new() };
     let error = answer(&chat(&gone)).await.unwrap_err();
-    assert!(matches!(error, ModelError::Unavailable { .. }), "{error:?}");
+    assert_eq!(error.class, ErrorClass::Unavailable, "{error:?}");
 }
 
 #[tokio::test]
-async fn a_stream_that_falls_silent_is_unavailable() {
+async fn a_stream_that_falls_silent_is_too_slow() {
     let first = GOOD.split_inclusive("\n\n").next().unwrap();
     let server = server(move |_, _| sse(Body::from_stream(begin_then(first, None)))).await;
-    let mut endpoint = endpoint(&server);
-    endpoint.timeouts.between = Duration::from_millis(30);
-    let model = OpenAiChat::new(endpoint, Arc::new(ManualClock::at_millis(0))).unwrap();
+    let mut policy = Policy::default();
+    policy.timeouts.between = Duration::from_millis(30);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let provider = OpenAiChat::new(endpoint(&server), clock.clone()).unwrap();
+    let link = ChatLink::Provider(Arc::new(provider));
+    let model = ChatChain::of(vec![link], &guards(policy, clock)).unwrap();
     let error = answer(&model).await.unwrap_err();
-    assert!(matches!(error, ModelError::Unavailable { .. }), "{error:?}");
+    assert_eq!(error.class, ErrorClass::TooSlow, "{error:?}");
 }
 
 #[tokio::test]
@@ -245,7 +264,7 @@ async fn dropping_the_answer_ends_the_request_upstream() {
             .await;
     let mut was_closed = was_closed;
     let model = chat(&server);
-    let mut stream = model.stream(request()).await.unwrap();
+    let mut stream = model.stream(request(), &call_scope()).await.unwrap().deltas;
     assert!(matches!(stream.next().await, Some(Ok(ChatDelta::Text(_)))));
     drop(stream);
     tokio::time::timeout(Duration::from_secs(5), was_closed.recv()).await.unwrap();
@@ -288,9 +307,11 @@ async fn the_key_is_sent_and_never_shown() {
 
 async fn embed(response: &'static str) -> Result<Vec<Vec<f32>>, ModelError> {
     let server = server(move |_, _| ([("content-type", "application/json")], response)).await;
-    let clock = Arc::new(ManualClock::at_millis(0));
-    let embedder = OpenAiEmbedder::new(endpoint(&server), 2, clock).unwrap();
-    embedder.embed(EmbedKind::Passage, &["a".to_owned(), "b".to_owned()]).await
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at_millis(0));
+    let provider = OpenAiEmbedder::new(endpoint(&server), 2, clock.clone()).unwrap();
+    let embedder = GuardedEmbedder::new(Arc::new(provider), &guards(Policy::default(), clock));
+    let texts = ["a".to_owned(), "b".to_owned()];
+    embedder.embed(EmbedKind::Passage, &texts, &call_scope()).await
 }
 
 #[tokio::test]
@@ -314,6 +335,6 @@ async fn vectors_that_cannot_be_right_are_malformed() {
         "no json",
     ] {
         let error = embed(response).await.unwrap_err();
-        assert!(matches!(error, ModelError::Malformed { .. }), "{response}: {error:?}");
+        assert_eq!(error.class, ErrorClass::Malformed, "{response}: {error:?}");
     }
 }

@@ -19,5 +19,6 @@ pub mod model;
 pub mod ports;
 pub mod problem;
 pub mod retrieval;
+pub mod tokens;
 pub mod transfer;
 pub mod wake;

@@ -118,8 +118,9 @@ pub async fn start(
     let backends = Backends::open(config, &world).await?;
     let first_key = first_start::prepare(config, &role, &*backends.store, &world, address).await?;
 
-    let embedder = models::open_embedder(settings, &world.clock)?;
-    let chat = models::open_chat(config, &world.clock)?;
+    let guards = models::guards(&world.clock);
+    let embedder = models::open_embedder(settings, &world.clock, &guards)?;
+    let chat = models::open_chat(config, &world.clock, &guards)?;
     let searcher = Searcher::new(backends.store.clone(), embedder.clone());
     let wake = Wake::default();
     let metrics = install_metrics()?;

@@ -1,21 +1,39 @@
 //! Who answers, and who makes vectors?
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use quaestor_backends::models::chain::ChatChain;
+use quaestor_backends::entropy::OsEntropy;
 use quaestor_backends::models::minilm::MiniLm;
 use quaestor_backends::models::offline::OfflineModel;
-use quaestor_backends::models::openai::{Endpoint, OpenAiChat, OpenAiEmbedder, Timeouts};
+use quaestor_backends::models::openai::{Endpoint, OpenAiChat, OpenAiEmbedder};
+use quaestor_backends::models::resilience::{
+    ChatChain, ChatLink, GuardedEmbedder, Guards, Policy, Surroundings,
+};
 use quaestor_core::clock::Clock;
 use quaestor_core::ports::chat_model::ChatModel;
 use quaestor_core::ports::embedder::Embedder;
 
 use crate::config::{ChatProvider, Config, EmbedderChoice, Settings};
 
+/// How long a provider may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What stands before every provider in this process.
+pub(super) fn guards(clock: &Arc<dyn Clock>) -> Guards {
+    Guards::new(Surroundings {
+        policy: Policy::default(),
+        clock: clock.clone(),
+        entropy: Arc::new(OsEntropy),
+        cost_of: Arc::new(|_, _, _| 0),
+    })
+}
+
 pub(super) fn open_embedder(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
+    guards: &Guards,
 ) -> anyhow::Result<Option<Arc<dyn Embedder>>> {
     let threads = usize::try_from(settings.config.models.embed_threads).unwrap_or(1);
     Ok(match &settings.embedder {
@@ -30,7 +48,8 @@ pub(super) fn open_embedder(
                 format!("{model} is unknown here: set models.embed_dimensions to its length")
             })?;
             let endpoint = openai(&settings.config, model);
-            Some(Arc::new(OpenAiEmbedder::new(endpoint, dimensions, clock.clone())?))
+            let provider = OpenAiEmbedder::new(endpoint, dimensions, clock.clone())?;
+            Some(Arc::new(GuardedEmbedder::new(Arc::new(provider), guards)))
         }
     })
 }
@@ -38,17 +57,20 @@ pub(super) fn open_embedder(
 pub(super) fn open_chat(
     config: &Config,
     clock: &Arc<dyn Clock>,
+    guards: &Guards,
 ) -> anyhow::Result<Arc<dyn ChatModel>> {
-    let mut chain: Vec<Arc<dyn ChatModel>> = Vec::new();
+    let mut chain = Vec::new();
     for provider in &config.models.chat.0 {
         chain.push(match provider {
-            ChatProvider::Offline => Arc::new(OfflineModel::new()),
+            ChatProvider::Offline => ChatLink::Local(Arc::new(OfflineModel::new())),
             ChatProvider::OpenAi(model) => {
-                Arc::new(OpenAiChat::new(openai(config, model), clock.clone())?)
+                let provider = OpenAiChat::new(openai(config, model), clock.clone())?;
+                ChatLink::Provider(Arc::new(provider))
             }
         });
     }
-    ChatChain::of(chain).context("models.chat names no model: `offline` needs none")
+    let chain = ChatChain::of(chain, guards);
+    Ok(Arc::new(chain.context("models.chat names no model: `offline` needs none")?))
 }
 
 fn openai(config: &Config, model: &str) -> Endpoint {
@@ -57,7 +79,7 @@ fn openai(config: &Config, model: &str) -> Endpoint {
         model: model.to_owned(),
         base_url: config.models.openai.base_url.clone(),
         key: config.models.openai.api_key.clone().unwrap_or_default(),
-        timeouts: Timeouts::default(),
+        connect_timeout: CONNECT_TIMEOUT,
     }
 }
 

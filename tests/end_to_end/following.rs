@@ -13,7 +13,8 @@ const QUESTIONS: usize = 6;
 /// How many steps `chat.retrieve` of a process have come out in a way.
 async fn retrieved(worker: &str, outcome: &str) -> usize {
     let url = format!("{worker}/metrics");
-    let answer = reqwest::Client::new().get(url).bearer_auth(KEY).send().await.unwrap();
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+    let answer = client.get(url).bearer_auth(KEY).send().await.unwrap();
     let text = answer.error_for_status().unwrap().text().await.unwrap();
     let counted = text.lines().find(|line| {
         line.starts_with("quaestor_steps_total{")

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quaestor_core::events::Event;
-use quaestor_core::ports::chat_model::ModelError;
 use quaestor_core::ports::event_log::EventLogError;
+use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use quaestor_core::ports::objects::ObjectError;
 use quaestor_core::ports::store::StoreError;
 use quaestor_core::problem::Problem;
@@ -56,6 +56,11 @@ impl Decision {
     ) -> Self {
         Self::Retry { reason, after: None, error: Box::new(error) }
     }
+
+    /// Tried again when the model may answer.
+    fn wait(reason: &'static str, error: ModelError) -> Self {
+        Self::Retry { reason, after: error.retry_after, error: Box::new(error) }
+    }
 }
 
 impl From<StoreError> for Decision {
@@ -91,21 +96,43 @@ impl From<ObjectError> for Decision {
 
 impl From<ModelError> for Decision {
     fn from(error: ModelError) -> Self {
-        match error {
-            ModelError::Unavailable { retry_after_ms, .. } => Self::Retry {
-                reason: "model_unavailable",
-                after: retry_after_ms.map(Duration::from_millis),
-                error: Box::new(error),
-            },
-            ModelError::Refused { provider, reason } => Self::Fail(Problem::new(
+        let (code, title, mend) = match error.class {
+            ErrorClass::Overloaded => return Self::wait("model_overloaded", error),
+            ErrorClass::Unavailable => return Self::wait("model_unavailable", error),
+            ErrorClass::TooSlow => return Self::wait("model_too_slow", error),
+            ErrorClass::Malformed => return Self::wait("model_malformed", error),
+            ErrorClass::BreakerOpen => return Self::wait("model_breaker_open", error),
+            ErrorClass::LimitReached => return Self::wait("model_limit_reached", error),
+            ErrorClass::Quota => (
+                "model_quota",
+                "The model's quota is used up",
+                "raise the quota at the provider, or name another model in `models.chat`",
+            ),
+            ErrorClass::Credentials => (
+                "model_credentials",
+                "The model's provider does not accept the key",
+                "an administrator sets a valid key",
+            ),
+            ErrorClass::Refused => (
                 "model_refused",
                 "The model refused the request",
-                format!(
-                    "{provider} refused the request: {reason}; check the model's configuration"
-                ),
-            )),
-            error @ ModelError::Malformed { .. } => Self::retry("model_malformed", error),
-        }
+                "check the model's name and configuration",
+            ),
+            ErrorClass::TooLong => (
+                "model_prompt_too_long",
+                "The question and its passages are longer than the model reads",
+                "ask a shorter question, or lower `models.passage_tokens`",
+            ),
+            ErrorClass::Filtered => {
+                ("content_filtered", "The provider withheld the answer", "ask in other words")
+            }
+            ErrorClass::OverBudget => (
+                "over_budget",
+                "The budget is spent",
+                "an administrator raises it, or the question waits for the next day or month",
+            ),
+        };
+        Self::Fail(Problem::new(code, title, format!("{error}; {mend}")))
     }
 }
 

@@ -3,7 +3,7 @@
 use quaestor_core::model::{MessageRole, MessageState, Passage};
 use quaestor_core::ports::chat_model::{GroundingPassage, PromptMessage, PromptRole};
 use quaestor_core::ports::store::{Grounding, QuestionContext};
-use quaestor_documents::tokens;
+use quaestor_core::tokens;
 
 const SYSTEM: &str = "\
 You answer questions for a finance team from the passages below and from nothing else.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::jobs::Step;
+use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::store::Claim;
 use quaestor_core::problem::Problem;
 use serde::de::DeserializeOwned;
@@ -26,6 +27,8 @@ pub(crate) struct Running {
     pub(crate) workspace: WorkspaceId,
     /// The claim; every write carries it.
     pub(crate) claim: Claim,
+    /// For whom models are called, and until when.
+    pub(crate) scope: CallScope,
     /// Tells the watchers.
     pub(crate) emitter: Emitter,
     /// Cancelled when somebody wants the job stopped: end soon, and keep what stands.

@@ -16,6 +16,7 @@ use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::jobs::{Envelope, Step};
 use quaestor_core::model::{Job, JobState};
+use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::queue::Delivery;
 use quaestor_core::ports::store::{ClaimOutcome, ClaimRequest, Claimed, Heartbeat, StoreError};
 use quaestor_core::problem::Problem;
@@ -211,6 +212,8 @@ impl Worker {
         let job = Running {
             workspace: envelope.workspace_id,
             claim: claim.clone(),
+            scope: CallScope::of(envelope.workspace_id, Some(claimed.principal_id))
+                .for_job(claim.job_id, claimed.deadline),
             emitter: emitter(context, envelope, claim.attempt),
             cancel,
             carried,

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use futures::future::try_join_all;
 use quaestor_bert::{BertError, Folder, Model};
-use quaestor_core::ports::chat_model::ModelError;
 use quaestor_core::ports::embedder::{EmbedKind, Embedder};
+use quaestor_core::ports::model_call::CallScope;
+use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 
 use super::pool::{Line, Pool};
 
@@ -92,13 +93,18 @@ impl Embedder for MiniLm {
         self.dimensions
     }
 
-    async fn embed(&self, kind: EmbedKind, texts: &[String]) -> Result<Vec<Vec<f32>>, ModelError> {
+    async fn embed(
+        &self,
+        kind: EmbedKind,
+        texts: &[String],
+        _: &CallScope,
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
         let line = match kind {
             EmbedKind::Query => Line::Urgent,
             EmbedKind::Passage => Line::Ordinary,
         };
         let unavailable = |source: Box<dyn std::error::Error + Send + Sync>| {
-            ModelError::Unavailable { provider: self.name.clone(), retry_after_ms: None, source }
+            ModelError::new(&self.name, ErrorClass::Unavailable).caused_by(source)
         };
         let work = portions(texts).into_iter().map(|portion| {
             let (loaded, folder) = (Arc::clone(&self.loaded), self.folder.clone());
@@ -110,10 +116,9 @@ impl Embedder for MiniLm {
                 Ok(portion) => vectors.extend(portion),
                 Err(error @ BertError::Io { .. }) => return Err(unavailable(error.into())),
                 Err(error) => {
-                    return Err(ModelError::Refused {
-                        provider: self.name.clone(),
-                        reason: error.to_string(),
-                    });
+                    return Err(
+                        ModelError::new(&self.name, ErrorClass::Refused).because(error.to_string())
+                    );
                 }
             }
         }

@@ -154,7 +154,7 @@ pub fn ask(
         question: asked.question.clone(),
         passages: (1..).zip(&found).map(|(ordinal, scored)| grounding(ordinal, scored)).collect(),
         max_output_tokens: 1_000,
-        deadline: None,
+        input_tokens: 0,
     };
     let answer = OfflineModel::answer(&request);
     let cited = quotes(&answer);

@@ -7,6 +7,7 @@ mod document;
 mod job;
 mod page;
 mod passage;
+mod provider;
 
 pub use access::{ApiKey, Caller, Role, StoredKey, Workspace};
 pub use collection::{Collection, Generation, GenerationState};
@@ -17,3 +18,4 @@ pub use document::{Document, DocumentStatus, StoredObject};
 pub use job::{Job, JobState};
 pub use page::{Cursor, DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
 pub use passage::{Passage, StoredPage};
+pub use provider::ProviderStatus;

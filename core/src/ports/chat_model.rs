@@ -3,6 +3,8 @@
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+use super::model_call::CallScope;
+use super::model_error::ModelError;
 use crate::clock::Time;
 use crate::model::Usage;
 
@@ -61,10 +63,10 @@ pub struct ChatRequest {
     pub question: String,
     /// The passages, best first.
     pub passages: Vec<GroundingPassage>,
+    /// What the messages cost to send, estimated.
+    pub input_tokens: u64,
     /// At most this many tokens of answer.
     pub max_output_tokens: u32,
-    /// After this the answer is no longer wanted.
-    pub deadline: Option<Time>,
 }
 
 /// A piece of what a model streams. A stream that ends without `Finished` was cut off:
@@ -93,47 +95,38 @@ pub enum FinishReason {
     ContentFilter,
 }
 
-/// Why a model gave no answer. The class decides what is done about it.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// The provider cannot answer now; it may later.
-    #[error("{provider} cannot answer now")]
-    Unavailable {
-        /// `provider:model`.
-        provider: String,
-        /// When it asked to be tried again, in milliseconds from now.
-        retry_after_ms: Option<u64>,
-        /// The cause.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The provider refuses this request or these credentials; trying again is of no use.
-    #[error("{provider} refused the request: {reason}")]
-    Refused {
-        /// `provider:model`.
-        provider: String,
-        /// In words for an operator, without secrets or prompt.
-        reason: String,
-    },
-    /// The provider answered with something that is no answer.
-    #[error("{provider} sent an answer that cannot be read: {reason}")]
-    Malformed {
-        /// `provider:model`.
-        provider: String,
-        /// What was wrong with it.
-        reason: String,
-    },
+/// An answer that is being written.
+pub struct ChatStream {
+    /// `provider:model` that writes it, as it is stored with the answer.
+    pub model: String,
+    /// Its pieces.
+    pub deltas: BoxStream<'static, Result<ChatDelta, ModelError>>,
+}
+
+impl std::fmt::Debug for ChatStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChatStream").field("model", &self.model).finish_non_exhaustive()
+    }
 }
 
 /// What writes an answer. Dropping the stream ends the request upstream.
 #[async_trait]
 pub trait ChatModel: Send + Sync + std::fmt::Debug {
-    /// `provider:model`, as it is stored with the answer.
+    /// `provider:model`, or several of them joined by commas where one stands in for the
+    /// other.
     fn name(&self) -> &str;
 
-    /// Begins an answer. Errors may come before the first piece or in the stream.
+    /// When it makes sense to ask: none for now, else not before this moment, because
+    /// everyone who could answer is left alone until then.
+    fn ready_at(&self) -> Option<Time> {
+        None
+    }
+
+    /// Begins an answer: comes back with its first piece at hand. Until then whatever
+    /// fails may be tried again; after that an error in the stream voids what was shown.
     async fn stream(
         &self,
         request: ChatRequest,
-    ) -> Result<BoxStream<'static, Result<ChatDelta, ModelError>>, ModelError>;
+        scope: &CallScope,
+    ) -> Result<ChatStream, ModelError>;
 }

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::chat_model::ModelError;
+use super::model_call::CallScope;
+use super::model_error::ModelError;
+use crate::clock::Time;
 
 /// What a text is, for models that embed the two differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +24,17 @@ pub trait Embedder: Send + Sync + std::fmt::Debug {
     /// The length of the vectors.
     fn dimensions(&self) -> u32;
 
+    /// When it makes sense to ask: none for now, else not before this moment.
+    fn ready_at(&self) -> Option<Time> {
+        None
+    }
+
     /// One vector of unit length for each text, in the order of the texts. Text beyond
     /// what the model reads is left out.
-    async fn embed(&self, kind: EmbedKind, texts: &[String]) -> Result<Vec<Vec<f32>>, ModelError>;
+    async fn embed(
+        &self,
+        kind: EmbedKind,
+        texts: &[String],
+        scope: &CallScope,
+    ) -> Result<Vec<Vec<f32>>, ModelError>;
 }

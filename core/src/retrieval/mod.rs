@@ -28,7 +28,7 @@ pub use searcher::Searcher;
 pub use weights::Weights;
 
 use crate::model::Passage;
-use crate::ports::chat_model::ModelError;
+use crate::ports::model_error::ModelError;
 use crate::ports::store::{SearchScope, StoreError};
 
 /// A search.

@@ -11,6 +11,7 @@ use super::weights::Weights;
 use super::{SearchError, SearchQuery, SearchResult, SearchedBy};
 use crate::ids::{ChunkId, GenerationId, WorkspaceId};
 use crate::ports::embedder::{EmbedKind, Embedder};
+use crate::ports::model_call::CallScope;
 use crate::ports::store::{SearchScope, Store, TermStats};
 
 /// Candidates by words.
@@ -47,17 +48,18 @@ impl Searcher {
         self.embedder.as_ref()
     }
 
-    /// The best passages for a query, best first, at most 100.
+    /// The best passages for a query in the workspace of the scope, best first, at most 100.
     pub async fn search(
         &self,
-        workspace: WorkspaceId,
+        scope: &CallScope,
         query: &SearchQuery,
     ) -> Result<SearchResult, SearchError> {
+        let workspace = scope.workspace;
         let question = Question::read(&query.text);
         let limit = query.limit.min(MOST_PASSAGES);
         let ((stats, by_text), (by, note, by_meaning)) = try_join(
             self.by_words(workspace, &query.scope, &question, limit),
-            self.by_meaning(workspace, query, limit),
+            self.by_meaning(scope, query, limit),
         )
         .await?;
         let similarity: HashMap<ChunkId, f32> = by_meaning.iter().copied().collect();
@@ -99,10 +101,11 @@ impl Searcher {
     /// The nearest chunks, or a sentence that says why there are none.
     async fn by_meaning(
         &self,
-        workspace: WorkspaceId,
+        scope: &CallScope,
         query: &SearchQuery,
         limit: u32,
     ) -> Result<(SearchedBy, Option<String>, Vec<(ChunkId, f32)>), SearchError> {
+        let workspace = scope.workspace;
         let words_only = |note: String| Ok((SearchedBy::Words, Some(note), Vec::new()));
         let Some(embedder) = &self.embedder else {
             return words_only(
@@ -131,7 +134,7 @@ impl Searcher {
             });
         }
         let texts = [query.text.clone()];
-        let vectors = embedder.embed(EmbedKind::Query, &texts).await?;
+        let vectors = embedder.embed(EmbedKind::Query, &texts, scope).await?;
         let Some(vector) = vectors.first() else {
             return words_only(format!(
                 "{} gave no vector for the query, so the search went by words alone.",

@@ -5,6 +5,7 @@ use axum::extract::{Request, State};
 use chrono::NaiveDate;
 use quaestor_core::ids::{ChunkId, CollectionId, DocumentId, WorkspaceId};
 use quaestor_core::model::{Caller, MAX_PAGE, PageRequest};
+use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::store::{ScopeFilter, SearchScope};
 use quaestor_core::retrieval::{ScoredPassage, SearchQuery, SearchedBy};
 use serde::Serialize;
@@ -66,7 +67,8 @@ pub(super) async fn search(
     }
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
     let query = SearchQuery { text, scope: SearchScope { collections, filter }, limit };
-    let result = app.front.searcher.search(caller.workspace_id, &query).await?;
+    let calls = CallScope::of(caller.workspace_id, Some(caller.principal_id));
+    let result = app.front.searcher.search(&calls, &query).await?;
     Ok(Json(SearchAnswer {
         passages: result.passages.into_iter().map(found).collect(),
         searched_by: result.by,

@@ -2,8 +2,11 @@
 
 use futures::StreamExt;
 use quaestor_core::ports::chat_model::{
-    ChatDelta, ChatModel, ChatRequest, GroundingPassage, ModelError, PromptMessage, PromptRole,
+    ChatDelta, ChatModel, ChatRequest, GroundingPassage, PromptMessage, PromptRole,
 };
+use quaestor_core::ports::model_error::ModelError;
+
+use crate::call_scope;
 
 /// Makes one test of each case. The factory is an async function that gives a model that
 /// answers any question with some text.
@@ -47,14 +50,14 @@ pub fn request() -> ChatRequest {
             is_table: false,
             score: 1.0,
         }],
+        input_tokens: 60,
         max_output_tokens: 200,
-        deadline: None,
     }
 }
 
 /// All of an answer, or the error that ended it.
 pub async fn answer(model: &dyn ChatModel) -> Result<Vec<ChatDelta>, ModelError> {
-    let mut stream = model.stream(request()).await?;
+    let mut stream = model.stream(request(), &call_scope()).await?.deltas;
     let mut deltas = Vec::new();
     while let Some(delta) = stream.next().await {
         deltas.push(delta?);
@@ -77,8 +80,8 @@ pub async fn an_answer_is_text_and_then_its_end(model: &dyn ChatModel) {
 
 /// Case.
 pub async fn an_answer_may_be_dropped_at_any_piece(model: &dyn ChatModel) {
-    drop(model.stream(request()).await.unwrap());
-    let mut stream = model.stream(request()).await.unwrap();
+    drop(model.stream(request(), &call_scope()).await.unwrap());
+    let mut stream = model.stream(request(), &call_scope()).await.unwrap().deltas;
     stream.next().await.unwrap().unwrap();
     drop(stream);
     assert!(answer(model).await.is_ok());

@@ -30,7 +30,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
 }
 
 async fn embed(embedder: &dyn Embedder, texts: &[String]) -> Vec<Vec<f32>> {
-    embedder.embed(EmbedKind::Passage, texts).await.unwrap()
+    embedder.embed(EmbedKind::Passage, texts, &crate::call_scope()).await.unwrap()
 }
 
 /// Case.

@@ -5,6 +5,10 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, though not compiled as such")]
 
+use quaestor_core::ids::WorkspaceId;
+use quaestor_core::ports::model_call::CallScope;
+use uuid::Uuid;
+
 pub mod chat_model;
 pub mod embedder;
 pub mod event_log;
@@ -13,6 +17,12 @@ pub mod objects;
 pub mod queue;
 pub mod store;
 pub mod tickets;
+
+/// The scope of a call that nobody waits for, in a workspace of its own.
+#[must_use]
+pub fn call_scope() -> CallScope {
+    CallScope::of(WorkspaceId(Uuid::from_u128(1)), None)
+}
 
 /// Makes a test of each case of a suite, in a module of the suite's name. Where what a
 /// backend stands on is dear, `in_one $shared` makes that once, for one test of all cases.

@@ -66,7 +66,7 @@ impl Handler for Embed {
                 break;
             }
             let (ids, texts): (Vec<_>, Vec<_>) = batch.chunks.into_iter().unzip();
-            let vectors = embedder.embed(EmbedKind::Passage, &texts).await?;
+            let vectors = embedder.embed(EmbedKind::Passage, &texts, &job.scope).await?;
             if vectors.len() != ids.len() {
                 return Err(Decision::Fail(Problem::new(
                     "embedding_count",

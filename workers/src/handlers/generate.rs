@@ -9,10 +9,11 @@ use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::jobs::{ChatPayload, Step};
 use quaestor_core::model::{MessageState, Usage};
-use quaestor_core::ports::chat_model::{ChatDelta, ChatRequest, FinishReason, ModelError};
+use quaestor_core::ports::chat_model::{ChatDelta, ChatRequest, ChatStream, FinishReason};
+use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use quaestor_core::ports::store::{Answer, Grounding, NewUsage, QuestionContext, UnfinishedAnswer};
 use quaestor_core::problem::Problem;
-use quaestor_documents::tokens;
+use quaestor_core::tokens;
 use tracing::info;
 
 use crate::context::Context;
@@ -65,6 +66,7 @@ impl Handler for Generate {
             payload: &payload,
             writer: CitationWriter::new(prompt.passages.clone()),
             input_tokens: prompt.input_tokens,
+            model: context.chat.name().to_owned(),
         };
         match attempt.write(prompt).await {
             Ok(Ended::Whole(usage)) => attempt.save(usage).await,
@@ -107,6 +109,8 @@ struct Writing<'a> {
     payload: &'a ChatPayload,
     writer: CitationWriter,
     input_tokens: u64,
+    /// `provider:model` that writes; the whole chain until one has begun.
+    model: String,
 }
 
 impl Writing<'_> {
@@ -115,16 +119,17 @@ impl Writing<'_> {
             messages: prompt.messages,
             question: prompt.question,
             passages: prompt.grounding,
+            input_tokens: prompt.input_tokens,
             max_output_tokens: self.context.settings.max_output_tokens,
-            deadline: None,
         };
         let cancel = self.job.cancel.clone();
         let opened = tokio::select! {
             biased;
             () = cancel.cancelled() => return Ok(Ended::Cancelled),
-            opened = self.context.chat.stream(request) => opened,
+            opened = self.context.chat.stream(request, &self.job.scope) => opened,
         };
-        let mut stream = opened?;
+        let ChatStream { model, deltas: mut stream } = opened?;
+        self.model = model;
         let mut frame = Frame::new(&*self.context.clock);
         loop {
             let delta = tokio::select! {
@@ -167,11 +172,9 @@ impl Writing<'_> {
                 }
                 Some(Err(error)) => return Err(error.into()),
                 None => {
-                    return Err(ModelError::Malformed {
-                        provider: self.context.chat.name().to_owned(),
-                        reason: "the answer was cut off".to_owned(),
-                    }
-                    .into());
+                    return Err(ModelError::new(&self.model, ErrorClass::Unavailable)
+                        .because("the answer was cut off")
+                        .into());
                 }
             }
         }
@@ -211,7 +214,7 @@ impl Writing<'_> {
             content,
             citations: citations.clone(),
             figures: figures.clone(),
-            model: context.chat.name().to_owned(),
+            model: self.model,
             usage,
         };
         let now = context.clock.now();
@@ -234,7 +237,7 @@ impl Writing<'_> {
     }
 
     async fn end(self, problem: Option<Problem>) -> Result<(), Decision> {
-        let usage = NewUsage { model: self.context.chat.name().to_owned(), usage: self.estimate() };
+        let usage = NewUsage { model: self.model.clone(), usage: self.estimate() };
         let end = UnfinishedAnswer {
             partial: self.writer.text().to_owned(),
             usage: Some(usage),

@@ -52,7 +52,7 @@ impl Handler for Retrieve {
             },
             limit: context.settings.passages_per_question,
         };
-        let found = context.searcher.search(job.workspace, &query).await?;
+        let found = context.searcher.search(&job.scope, &query).await?;
         if job.cancel.is_cancelled() {
             return Err(Decision::Cancelled);
         }

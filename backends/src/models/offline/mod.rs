@@ -10,11 +10,13 @@ mod sentence;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use futures::stream;
 use quaestor_core::model::Usage;
 use quaestor_core::ports::chat_model::{
-    ChatDelta, ChatModel, ChatRequest, FinishReason, GroundingPassage, ModelError,
+    ChatDelta, ChatModel, ChatRequest, ChatStream, FinishReason, GroundingPassage,
 };
+use quaestor_core::ports::model_call::CallScope;
+use quaestor_core::ports::model_error::ModelError;
 use quaestor_core::retrieval::{Question, write_quote};
 
 use pick::{Piece, pick};
@@ -102,10 +104,7 @@ impl ChatModel for OfflineModel {
         "offline:quote"
     }
 
-    async fn stream(
-        &self,
-        request: ChatRequest,
-    ) -> Result<BoxStream<'static, Result<ChatDelta, ModelError>>, ModelError> {
+    async fn stream(&self, request: ChatRequest, _: &CallScope) -> Result<ChatStream, ModelError> {
         let answer = Self::answer(&request);
         let tokens = |chars: usize| (chars as u64).div_ceil(CHARS_PER_TOKEN);
         let read = request.question.chars().count()
@@ -117,7 +116,8 @@ impl ChatModel for OfflineModel {
         };
         let finished = ChatDelta::Finished { reason: FinishReason::Stop, usage: Some(usage) };
         let deltas = cut(&answer).into_iter().map(ChatDelta::Text).chain([finished]);
-        Ok(stream::iter(deltas.map(Ok).collect::<Vec<_>>()).boxed())
+        let deltas = stream::iter(deltas.map(Ok).collect::<Vec<_>>()).boxed();
+        Ok(ChatStream { model: self.name().to_owned(), deltas })
     }
 }
 

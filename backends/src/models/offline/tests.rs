@@ -24,7 +24,7 @@ fn request(question: &str, passages: Vec<GroundingPassage>) -> ChatRequest {
         question: question.to_owned(),
         passages,
         max_output_tokens: 1_000,
-        deadline: None,
+        input_tokens: 0,
     }
 }
 
@@ -92,7 +92,8 @@ async fn the_stream_is_the_answer_and_ends_as_finished() {
     let whole = OfflineModel::answer(&request);
     let mut text = String::new();
     let mut finished = false;
-    let mut stream = OfflineModel::new().stream(request).await.expect("a stream");
+    let scope = quaestor_contracts::call_scope();
+    let mut stream = OfflineModel::new().stream(request, &scope).await.expect("a stream").deltas;
     while let Some(delta) = stream.next().await {
         match delta.expect("no error") {
             ChatDelta::Text(piece) => text.push_str(&piece),

@@ -8,18 +8,18 @@ use async_openai::error::OpenAIError;
 use async_openai::types::stream::StreamResponse;
 use async_trait::async_trait;
 use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use futures::stream;
 use quaestor_core::clock::Clock;
 use quaestor_core::model::Usage;
-use quaestor_core::ports::chat_model::{
-    ChatDelta, ChatModel, ChatRequest, FinishReason, ModelError, PromptRole,
-};
+use quaestor_core::ports::chat_model::{ChatDelta, ChatRequest, FinishReason, PromptRole};
+use quaestor_core::ports::model_error::ModelError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use super::transport::ErrorDetail;
 use super::{Connection, Endpoint};
+use crate::models::provider::{ChatProvider, LimitsTold, ProviderStream};
 
 /// An answer is cut here, as if the model had reached its limit.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
@@ -70,41 +70,32 @@ impl OpenAiChat {
 }
 
 #[async_trait]
-impl ChatModel for OpenAiChat {
+impl ChatProvider for OpenAiChat {
     fn name(&self) -> &str {
         &self.connection.failures.name
     }
 
-    async fn stream(
-        &self,
-        request: ChatRequest,
-    ) -> Result<BoxStream<'static, Result<ChatDelta, ModelError>>, ModelError> {
-        let now = Instant::now();
+    async fn stream(&self, request: &ChatRequest) -> Result<ProviderStream, ModelError> {
         let connection = self.connection.clone();
-        let first_until = now + connection.endpoint.timeouts.first;
-        let until = request.deadline.and_then(|deadline| {
-            let left = deadline.signed_duration_since(connection.clock.now());
-            now.checked_add(left.to_std().unwrap_or(Duration::ZERO))
-        });
-        let wait_until = until.map_or(first_until, |until| until.min(first_until));
-        let body = self.body(&request);
-        let opened = async { connection.client.chat().create_stream_byot(body).await };
-        let chunks: StreamResponse<Chunk> = timeout_at(wait_until, opened)
+        let body = self.body(request);
+        let chunks: StreamResponse<Chunk> = connection
+            .client
+            .chat()
+            .create_stream_byot(body)
             .await
-            .map_err(|_| connection.failures.too_slow("response"))?
             .map_err(|error| connection.failures.of(error))?;
         let reading = Reading {
             connection,
             chunks,
             ready: VecDeque::new(),
-            wait_until: first_until,
-            until,
+            usage_until: None,
             answer_bytes: 0,
             finish: None,
             usage: None,
             ended: false,
         };
-        Ok(stream::unfold(reading, Reading::next).boxed())
+        let deltas = stream::unfold(reading, Reading::next).boxed();
+        Ok(ProviderStream { request_id: None, limits: LimitsTold::default(), deltas })
     }
 }
 
@@ -149,8 +140,8 @@ struct Reading {
     chunks: StreamResponse<Chunk>,
     /// Read and not yet handed on; at most what one chunk holds.
     ready: VecDeque<ChatDelta>,
-    wait_until: Instant,
-    until: Option<Instant>,
+    /// Set when the answer is whole and only its usage is missing.
+    usage_until: Option<Instant>,
     answer_bytes: usize,
     finish: Option<FinishReason>,
     usage: Option<Usage>,
@@ -166,8 +157,10 @@ impl Reading {
             if self.ended {
                 return None;
             }
-            let limit = self.until.map_or(self.wait_until, |until| until.min(self.wait_until));
-            let chunk = timeout_at(limit, self.chunks.next()).await;
+            let chunk = match self.usage_until {
+                Some(until) => timeout_at(until, self.chunks.next()).await.unwrap_or(None),
+                None => self.chunks.next().await,
+            };
             match self.take(chunk) {
                 Ok(()) => {}
                 Err(error) => {
@@ -178,21 +171,17 @@ impl Reading {
         }
     }
 
-    /// Takes in what came: a chunk, an error, the end, or nothing in time.
-    fn take(
-        &mut self,
-        chunk: Result<Option<Result<Chunk, OpenAIError>>, tokio::time::error::Elapsed>,
-    ) -> Result<(), ModelError> {
+    /// Takes in what came: a chunk, an error, or the end.
+    fn take(&mut self, chunk: Option<Result<Chunk, OpenAIError>>) -> Result<(), ModelError> {
         let chunk = match (chunk, self.finish) {
-            (Ok(Some(Ok(chunk))), _) => chunk,
+            (Some(Ok(chunk)), _) => chunk,
             // Whatever happens after the reason: the answer is whole.
             (_, Some(reason)) => {
                 self.finish(reason);
                 return Ok(());
             }
-            (Ok(Some(Err(error))), None) => return Err(self.connection.failures.of(error)),
-            (Ok(None), None) => return Err(self.connection.failures.broken_off()),
-            (Err(_), None) => return Err(self.connection.failures.too_slow("next piece")),
+            (Some(Err(error)), None) => return Err(self.connection.failures.of(error)),
+            (None, None) => return Err(self.connection.failures.broken_off()),
         };
         if let Some(error) = &chunk.error {
             return Err(self.connection.failures.reported(error));
@@ -204,7 +193,6 @@ impl Reading {
                 cost_micros: 0,
             });
         }
-        self.wait_until = Instant::now() + self.connection.endpoint.timeouts.between;
         for choice in chunk.choices.into_iter().flatten() {
             let texts = choice.delta.map(|delta| [delta.content, delta.refusal]);
             for text in texts.into_iter().flatten().flatten().filter(|text| !text.is_empty()) {
@@ -223,7 +211,7 @@ impl Reading {
                     // Servers have words of their own for an ordinary end.
                     _ => FinishReason::Stop,
                 });
-                self.wait_until = Instant::now() + USAGE_WAIT;
+                self.usage_until = Some(Instant::now() + USAGE_WAIT);
             }
         }
         Ok(())

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use quaestor_core::clock::Clock;
-use quaestor_core::ports::chat_model::ModelError;
-use quaestor_core::ports::embedder::{EmbedKind, Embedder};
+use quaestor_core::model::Usage;
+use quaestor_core::ports::embedder::EmbedKind;
+use quaestor_core::ports::model_error::ModelError;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::timeout;
 
 use super::{Connection, Endpoint};
+use crate::models::provider::{EmbedProvider, LimitsTold, ProviderVectors};
 
 /// Texts of one request; what the smaller servers take.
 const BATCH_TEXTS: usize = 64;
@@ -36,33 +37,6 @@ impl OpenAiEmbedder {
         Ok(Self { connection: Connection::new(endpoint, clock)?, dimensions })
     }
 
-    async fn batch(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, ModelError> {
-        let failures = &self.connection.failures;
-        let body = json!({
-            "model": self.connection.endpoint.model,
-            "input": texts,
-            "encoding_format": "float",
-        });
-        let asked = async { self.connection.client.embeddings().create_byot(body).await };
-        let answer: Answer = timeout(self.connection.endpoint.timeouts.first, asked)
-            .await
-            .map_err(|_| failures.too_slow("response"))?
-            .map_err(|error| failures.of(error))?;
-        let mut vectors: Vec<Option<Vec<f32>>> = vec![None; texts.len()];
-        for (place, item) in answer.data.into_iter().enumerate() {
-            // The order is the index's, not that of the list.
-            let place = item.index.unwrap_or(place);
-            match vectors.get_mut(place) {
-                Some(free @ None) => *free = Some(self.checked(item.embedding)?),
-                _ => return Err(failures.malformed("a vector for a text that was not sent")),
-            }
-        }
-        vectors
-            .into_iter()
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| failures.malformed("fewer vectors than texts"))
-    }
-
     /// The vector in unit length, if it can be one of this model.
     fn checked(&self, mut vector: Vec<f32>) -> Result<Vec<f32>, ModelError> {
         let failures = &self.connection.failures;
@@ -85,6 +59,8 @@ impl OpenAiEmbedder {
 #[derive(Deserialize)]
 struct Answer {
     data: Vec<Item>,
+    #[serde(default)]
+    usage: Option<TokenCounts>,
 }
 
 #[derive(Deserialize)]
@@ -94,8 +70,14 @@ struct Item {
     embedding: Vec<f32>,
 }
 
+#[derive(Deserialize)]
+struct TokenCounts {
+    #[serde(default)]
+    prompt_tokens: u64,
+}
+
 #[async_trait]
-impl Embedder for OpenAiEmbedder {
+impl EmbedProvider for OpenAiEmbedder {
     fn model(&self) -> &str {
         &self.connection.failures.name
     }
@@ -104,19 +86,40 @@ impl Embedder for OpenAiEmbedder {
         self.dimensions
     }
 
-    async fn embed(&self, _: EmbedKind, texts: &[String]) -> Result<Vec<Vec<f32>>, ModelError> {
-        let mut vectors = Vec::with_capacity(texts.len());
-        let mut rest = texts;
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = rest.iter().take(BATCH_TEXTS).take_while(|text| {
-                bytes += text.len();
-                bytes <= BATCH_BYTES
-            });
-            let (batch, later) = rest.split_at(fits.count().max(1));
-            vectors.extend(self.batch(batch).await?);
-            rest = later;
+    fn fits(&self, texts: &[String]) -> usize {
+        let mut bytes = 0;
+        let fits = texts.iter().take(BATCH_TEXTS).take_while(|text| {
+            bytes += text.len();
+            bytes <= BATCH_BYTES
+        });
+        fits.count().max(1)
+    }
+
+    async fn request(&self, _: EmbedKind, texts: &[String]) -> Result<ProviderVectors, ModelError> {
+        let failures = &self.connection.failures;
+        let body = json!({
+            "model": self.connection.endpoint.model,
+            "input": texts,
+            "encoding_format": "float",
+        });
+        let asked = async { self.connection.client.embeddings().create_byot(body).await };
+        let answer: Answer = asked.await.map_err(|error| failures.of(error))?;
+        let mut vectors: Vec<Option<Vec<f32>>> = vec![None; texts.len()];
+        for (place, item) in answer.data.into_iter().enumerate() {
+            // The order is the index's, not that of the list.
+            let place = item.index.unwrap_or(place);
+            match vectors.get_mut(place) {
+                Some(free @ None) => *free = Some(self.checked(item.embedding)?),
+                _ => return Err(failures.malformed("a vector for a text that was not sent")),
+            }
         }
-        Ok(vectors)
+        let vectors = vectors
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| failures.malformed("fewer vectors than texts"))?;
+        let usage = answer
+            .usage
+            .map(|counts| Usage { input_tokens: counts.prompt_tokens, ..Usage::default() });
+        Ok(ProviderVectors { vectors, request_id: None, limits: LimitsTold::default(), usage })
     }
 }

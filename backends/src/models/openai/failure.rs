@@ -1,7 +1,9 @@
 //! Tells which class an error of the provider is of.
 
+use std::time::Duration;
+
 use async_openai::error::OpenAIError;
-use quaestor_core::ports::chat_model::ModelError;
+use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use reqwest::StatusCode;
 
 use super::transport::{ErrorDetail, Rejected};
@@ -11,11 +13,6 @@ use super::transport::{ErrorDetail, Rejected};
 pub(super) struct Failures {
     pub(super) name: String,
 }
-
-/// The provider took too long.
-#[derive(Debug, thiserror::Error)]
-#[error("no {0} came in time")]
-struct TooSlow(&'static str);
 
 /// The provider reported an error within its answer.
 #[derive(Debug, thiserror::Error)]
@@ -37,27 +34,23 @@ impl Failures {
         Self { name }
     }
 
+    pub(super) fn class(&self, class: ErrorClass) -> ModelError {
+        ModelError::new(&self.name, class)
+    }
+
     pub(super) fn unavailable(
         &self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> ModelError {
-        ModelError::Unavailable {
-            provider: self.name.clone(),
-            retry_after_ms: None,
-            source: source.into(),
-        }
+        self.class(ErrorClass::Unavailable).caused_by(source)
     }
 
     pub(super) fn refused(&self, reason: String) -> ModelError {
-        ModelError::Refused { provider: self.name.clone(), reason }
+        self.class(ErrorClass::Refused).because(reason)
     }
 
     pub(super) fn malformed(&self, reason: impl Into<String>) -> ModelError {
-        ModelError::Malformed { provider: self.name.clone(), reason: reason.into() }
-    }
-
-    pub(super) fn too_slow(&self, what: &'static str) -> ModelError {
-        self.unavailable(TooSlow(what))
+        self.class(ErrorClass::Malformed).because(reason)
     }
 
     pub(super) fn broken_off(&self) -> ModelError {
@@ -67,17 +60,15 @@ impl Failures {
     /// An error within a stream that began well.
     pub(super) fn reported(&self, detail: &ErrorDetail) -> ModelError {
         let word = detail.word();
-        if word.as_deref().is_some_and(is_final) {
-            return self.refused(Reported(word).to_string());
-        }
-        self.unavailable(Reported(word))
+        let class = word.as_deref().and_then(class_of).unwrap_or(ErrorClass::Unavailable);
+        self.class(class).caused_by(Reported(word))
     }
 
     /// An error of the client.
     pub(super) fn of(&self, error: OpenAIError) -> ModelError {
         match error {
             OpenAIError::Boxed(error) => match error.downcast::<Rejected>() {
-                Ok(rejected) => self.rejected(*rejected),
+                Ok(rejected) => self.rejected(&rejected),
                 Err(error) => self.unavailable(error),
             },
             // The address may hold a secret in its query.
@@ -85,7 +76,7 @@ impl Failures {
                 self.refused(format!("the request cannot be made: {}", error.without_url()))
             }
             OpenAIError::Reqwest(error) => self.unavailable(error.without_url()),
-            OpenAIError::ApiError(error) => self.rejected(Rejected {
+            OpenAIError::ApiError(error) => self.rejected(&Rejected {
                 status: error.status_code,
                 code: error.api_error.code.or(error.api_error.r#type),
                 retry_after_ms: None,
@@ -106,36 +97,38 @@ impl Failures {
         }
     }
 
-    fn rejected(&self, rejected: Rejected) -> ModelError {
+    fn rejected(&self, rejected: &Rejected) -> ModelError {
         let status = rejected.status;
-        let later = status.is_server_error()
-            || status == StatusCode::TOO_MANY_REQUESTS
-            || status == StatusCode::REQUEST_TIMEOUT
-            || status == StatusCode::CONFLICT;
+        let by_status = match status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                ErrorClass::Overloaded
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorClass::Credentials,
+            StatusCode::PAYMENT_REQUIRED => ErrorClass::Quota,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => ErrorClass::Unavailable,
+            status if status.as_u16() == 529 => ErrorClass::Overloaded,
+            status if status.is_server_error() => ErrorClass::Unavailable,
+            _ => ErrorClass::Refused,
+        };
         // A quota that is used up is told as 429, but does not come back by waiting.
-        let used_up = rejected.code.as_deref().is_some_and(is_final) && !status.is_server_error();
-        if later && !used_up {
-            return ModelError::Unavailable {
-                provider: self.name.clone(),
-                retry_after_ms: rejected.retry_after_ms,
-                source: rejected.into(),
-            };
-        }
-        self.refused(rejected.to_string())
+        let class = match rejected.code.as_deref().and_then(class_of) {
+            Some(class) if !status.is_server_error() => class,
+            _ => by_status,
+        };
+        let after = rejected.retry_after_ms.map(Duration::from_millis);
+        self.class(class).because(rejected.to_string()).retry_after(after)
     }
 }
 
-/// Codes of errors that stay what they are, however often one asks.
-fn is_final(code: &str) -> bool {
-    matches!(
-        code,
-        "insufficient_quota"
-            | "billing_hard_limit_reached"
-            | "invalid_api_key"
-            | "invalid_request_error"
-            | "context_length_exceeded"
-            | "model_not_found"
-            | "content_policy_violation"
-            | "content_filter"
-    )
+/// What a provider's own word for an error says about it, where it says anything.
+fn class_of(code: &str) -> Option<ErrorClass> {
+    Some(match code {
+        "insufficient_quota" | "billing_hard_limit_reached" => ErrorClass::Quota,
+        "invalid_api_key" => ErrorClass::Credentials,
+        "context_length_exceeded" => ErrorClass::TooLong,
+        "content_policy_violation" | "content_filter" => ErrorClass::Filtered,
+        "invalid_request_error" | "model_not_found" => ErrorClass::Refused,
+        "rate_limit_exceeded" | "overloaded_error" => ErrorClass::Overloaded,
+        _ => return None,
+    })
 }

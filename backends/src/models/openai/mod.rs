@@ -12,34 +12,13 @@ use std::time::Duration;
 use async_openai::Client;
 use async_openai::config::OpenAIConfig;
 use quaestor_core::clock::Clock;
-use quaestor_core::ports::chat_model::ModelError;
+use quaestor_core::ports::model_error::ModelError;
 use secrecy::{ExposeSecret, SecretString};
 
 pub use chat::OpenAiChat;
 pub use embed::OpenAiEmbedder;
 use failure::Failures;
 use transport::Transport;
-
-/// How long the provider may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// To take the connection.
-    pub connect: Duration,
-    /// From the request to the first piece of an answer, or to all vectors of a batch.
-    pub first: Duration,
-    /// From one piece of an answer to the next.
-    pub between: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            first: Duration::from_secs(60),
-            between: Duration::from_secs(20),
-        }
-    }
-}
 
 /// Where a model is and how to reach it.
 #[derive(Clone)]
@@ -52,8 +31,8 @@ pub struct Endpoint {
     pub base_url: String,
     /// The key; servers without keys ignore it.
     pub key: SecretString,
-    /// How long things may take.
-    pub timeouts: Timeouts,
+    /// How long the server may take to accept a connection.
+    pub connect_timeout: Duration,
 }
 
 impl fmt::Debug for Endpoint {
@@ -72,7 +51,6 @@ struct Connection {
     client: Client<OpenAIConfig>,
     endpoint: Endpoint,
     failures: Failures,
-    clock: Arc<dyn Clock>,
 }
 
 impl fmt::Debug for Connection {
@@ -86,15 +64,15 @@ impl Connection {
         let failures = Failures::new(format!("{}:{}", endpoint.provider, endpoint.model));
         // No redirects: the key would go wherever a server points.
         let http = reqwest::Client::builder()
-            .connect_timeout(endpoint.timeouts.connect)
+            .connect_timeout(endpoint.connect_timeout)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| failures.unavailable(error))?;
         let config = OpenAIConfig::new()
             .with_api_base(endpoint.base_url.trim_end_matches('/'))
             .with_api_key(endpoint.key.expose_secret());
-        let client = Client::build(http.clone(), config)
-            .with_http_service(Transport::new(http, Arc::clone(&clock)));
-        Ok(Self { client, endpoint, failures, clock })
+        let client =
+            Client::build(http.clone(), config).with_http_service(Transport::new(http, clock));
+        Ok(Self { client, endpoint, failures })
     }
 }

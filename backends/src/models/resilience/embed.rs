@@ -1,0 +1,72 @@
+//! An embedding model at a provider, asked in portions that it takes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use quaestor_core::clock::Time;
+use quaestor_core::model::Usage;
+use quaestor_core::ports::embedder::{EmbedKind, Embedder};
+use quaestor_core::ports::model_call::{CallOutcome, CallScope, Operation};
+use quaestor_core::ports::model_error::ModelError;
+use quaestor_core::tokens;
+
+use super::Guards;
+use super::guard::{Guard, Sent};
+use crate::models::provider::EmbedProvider;
+
+/// An embedding model behind its guard.
+#[derive(Debug)]
+pub struct GuardedEmbedder {
+    provider: Arc<dyn EmbedProvider>,
+    guard: Arc<Guard>,
+}
+
+impl GuardedEmbedder {
+    /// The model, guarded.
+    #[must_use]
+    pub fn new(provider: Arc<dyn EmbedProvider>, guards: &Guards) -> Self {
+        let guard = guards.of(provider.model(), Operation::Embed);
+        Self { provider, guard }
+    }
+}
+
+#[async_trait]
+impl Embedder for GuardedEmbedder {
+    fn model(&self) -> &str {
+        self.provider.model()
+    }
+
+    fn dimensions(&self) -> u32 {
+        self.provider.dimensions()
+    }
+
+    fn ready_at(&self) -> Option<Time> {
+        self.guard.ready_at()
+    }
+
+    async fn embed(
+        &self,
+        kind: EmbedKind,
+        texts: &[String],
+        scope: &CallScope,
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        let mut vectors = Vec::with_capacity(texts.len());
+        let mut rest = texts;
+        while !rest.is_empty() {
+            let (portion, later) = rest.split_at(self.provider.fits(rest).clamp(1, rest.len()));
+            let sent = self.guard.call(scope, || self.provider.request(kind, portion)).await?;
+            let Sent { answer, started_at } = sent;
+            let usage =
+                answer.usage.map_or_else(|| (estimate(portion), true), |usage| (usage, false));
+            self.guard.enter(scope, started_at, CallOutcome::Done, answer.request_id, usage);
+            vectors.extend(answer.vectors);
+            rest = later;
+        }
+        Ok(vectors)
+    }
+}
+
+fn estimate(texts: &[String]) -> Usage {
+    let input_tokens = texts.iter().map(|text| u64::from(tokens::estimate(text))).sum();
+    Usage { input_tokens, ..Usage::default() }
+}

@@ -1,0 +1,309 @@
+//! Stands before one model for one operation: breaker, retries, time limits, accounts.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use quaestor_core::clock::{Clock, Time};
+use quaestor_core::entropy::Entropy;
+use quaestor_core::model::{ProviderStatus, Usage};
+use quaestor_core::ports::model_call::{CallOutcome, CallScope, ModelCall, Operation};
+use quaestor_core::ports::model_error::{ErrorClass, ModelError};
+use tracing::warn;
+
+use super::account::{self, CostOf};
+use super::breaker::{Breaker, Rejected};
+use super::policy::Policy;
+use super::retry::{Retries, RetryBudget};
+
+/// A provider that asks to be left alone is left alone for at most this long.
+const LONGEST_HOLD_OFF: Duration = Duration::from_secs(3600);
+/// What the latest call weighs in the latency that is shown.
+const LATENCY_WEIGHT: u64 = 5;
+
+/// What every guard is given.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The numbers.
+    pub policy: Policy,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for the pauses between retries.
+    pub entropy: Arc<dyn Entropy>,
+    /// Prices.
+    pub cost_of: CostOf,
+}
+
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// What was counted since the process started.
+#[derive(Debug, Default)]
+struct Counts {
+    calls: AtomicU64,
+    failed: AtomicU64,
+    retried: AtomicU64,
+    failed_over: AtomicU64,
+    latency_micros: AtomicU64,
+    last_error: Mutex<Option<(ErrorClass, Time)>>,
+}
+
+/// Guards one model for one operation. Chains that name the same model share it.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) model: String,
+    pub(crate) operation: Operation,
+    pub(crate) around: Surroundings,
+    breaker: Breaker,
+    budget: RetryBudget,
+    counts: Counts,
+}
+
+/// A request that was sent and answered, and when it was sent.
+pub(crate) struct Sent<T> {
+    pub(crate) answer: T,
+    pub(crate) started_at: Time,
+}
+
+impl Guard {
+    pub(crate) fn new(model: String, operation: Operation, around: Surroundings) -> Self {
+        Self {
+            breaker: Breaker::new(around.policy.breaker, Arc::clone(&around.clock)),
+            budget: RetryBudget::default(),
+            counts: Counts::default(),
+            model,
+            operation,
+            around,
+        }
+    }
+
+    pub(crate) fn error(&self, class: ErrorClass) -> ModelError {
+        ModelError::new(&self.model, class)
+    }
+
+    /// When a call would be let through: none for now.
+    pub(crate) fn ready_at(&self) -> Option<Time> {
+        self.breaker.stands().1
+    }
+
+    /// Sends a request until it is answered, fails for good, or is given up. Each attempt
+    /// passes the breaker, may take as long as the first piece may, and is written down
+    /// where it fails; where it succeeds the caller does that, who knows what it cost.
+    pub(crate) async fn call<T, F>(
+        &self,
+        scope: &CallScope,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<Sent<T>, ModelError>
+    where
+        F: Future<Output = Result<T, ModelError>>,
+    {
+        let retries = Retries {
+            policy: self.around.policy.retry,
+            budget: &self.budget,
+            clock: &self.around.clock,
+            entropy: &*self.around.entropy,
+        };
+        let again = |error: &ModelError| {
+            self.counts.retried.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!("quaestor_model_retries_total", &self.labels()).increment(1);
+            warn!(error = error as &dyn std::error::Error, "{} is asked again", self.model);
+        };
+        let tried = retries.run(
+            || {
+                let request = attempt();
+                async move { self.once(scope, request).await }
+            },
+            again,
+        );
+        let Some(deadline) = scope.deadline else { return tried.await };
+        tokio::select! {
+            biased;
+            answer = tried => answer,
+            () = self.around.clock.sleep_until(deadline) => {
+                Err(self.error(ErrorClass::TooSlow).because("the deadline of the job has passed"))
+            }
+        }
+    }
+
+    async fn once<T>(
+        &self,
+        scope: &CallScope,
+        request: impl Future<Output = Result<T, ModelError>>,
+    ) -> Result<Sent<T>, ModelError> {
+        let permit = self.breaker.permit().map_err(|rejected| self.rejected(rejected))?;
+        let started_at = self.around.clock.now();
+        self.counts.calls.fetch_add(1, Ordering::Relaxed);
+        let mut unanswered =
+            Unanswered { guard: self, scope, started_at, request_id: None, told: false };
+        let first = self.around.policy.timeouts.first;
+        let answer = tokio::select! {
+            biased;
+            answer = request => answer,
+            () = self.around.clock.sleep(first) => Err(self
+                .error(ErrorClass::TooSlow)
+                .because(format!("nothing came within {} s", first.as_secs()))),
+        };
+        match answer {
+            Ok(answer) => {
+                unanswered.told = true;
+                permit.answered();
+                self.took(started_at);
+                Ok(Sent { answer, started_at })
+            }
+            Err(error) => {
+                unanswered.request_id.clone_from(&error.request_id);
+                if says_something_of_the_provider(error.class) {
+                    permit.failed(error.class);
+                }
+                self.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes note of a failure: of a request, or of an answer that broke off.
+    pub(crate) fn failed(&self, error: &ModelError) {
+        let now = self.around.clock.now();
+        *self.counts.last_error.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((error.class, now));
+        if let Some(after) = error.retry_after {
+            let after = TimeDelta::from_std(after.min(LONGEST_HOLD_OFF)).unwrap_or_default();
+            self.breaker.hold_off(now + after);
+        }
+        self.tell_breaker();
+    }
+
+    /// An answer that had begun broke off: that counts as a failed call.
+    pub(crate) fn broke_off(&self, error: &ModelError) {
+        if says_something_of_the_provider(error.class) {
+            self.breaker.note_failure(error.class);
+        }
+        self.failed(error);
+    }
+
+    /// Writes a request down that was answered, wholly or in part.
+    pub(crate) fn enter(
+        &self,
+        scope: &CallScope,
+        started_at: Time,
+        outcome: CallOutcome,
+        request_id: Option<String>,
+        usage: (Usage, bool),
+    ) -> Usage {
+        if outcome != CallOutcome::Done {
+            self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        self.tell_breaker();
+        let call = ModelCall {
+            model: self.model.clone(),
+            operation: self.operation,
+            request_id,
+            usage: usage.0,
+            estimated: usage.1,
+            outcome,
+            started_at,
+            ended_at: self.around.clock.now(),
+        };
+        account::enter(&scope.calls, &self.around.cost_of, call)
+    }
+
+    /// Another model of the chain stands in.
+    pub(crate) fn failed_over(&self) {
+        self.counts.failed_over.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("quaestor_model_failovers_total", &self.labels()).increment(1);
+    }
+
+    /// How it stands, for administrators.
+    pub(crate) fn status(&self) -> ProviderStatus {
+        let (state, until, _) = self.breaker.stands();
+        let last = *self.counts.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        let latency = self.counts.latency_micros.load(Ordering::Relaxed);
+        ProviderStatus {
+            model: self.model.clone(),
+            operation: self.operation.as_str().to_owned(),
+            breaker: state.as_str().to_owned(),
+            until,
+            last_error: last.map(|(class, _)| class.as_str().to_owned()),
+            last_error_at: last.map(|(_, at)| at),
+            calls: self.counts.calls.load(Ordering::Relaxed),
+            failed: self.counts.failed.load(Ordering::Relaxed),
+            retried: self.counts.retried.load(Ordering::Relaxed),
+            failed_over: self.counts.failed_over.load(Ordering::Relaxed),
+            latency_ms: (latency > 0).then_some(latency.div_ceil(1000)),
+        }
+    }
+
+    fn labels(&self) -> [(&'static str, String); 2] {
+        [("model", self.model.clone()), ("operation", self.operation.as_str().to_owned())]
+    }
+
+    fn tell_breaker(&self) {
+        use super::breaker::BreakerState;
+        let state = match self.breaker.stands().0 {
+            BreakerState::Closed => 0.0,
+            BreakerState::HalfOpen => 1.0,
+            BreakerState::Open => 2.0,
+        };
+        metrics::gauge!("quaestor_model_breaker_state", &self.labels()).set(state);
+    }
+
+    fn took(&self, started_at: Time) {
+        let micros = (self.around.clock.now() - started_at).num_microseconds().unwrap_or(0);
+        let micros = u64::try_from(micros).unwrap_or(0).max(1);
+        #[expect(clippy::cast_precision_loss, reason = "a duration for a histogram")]
+        metrics::histogram!("quaestor_model_first_piece_seconds", &self.labels())
+            .record(micros as f64 / 1e6);
+        let before = self.counts.latency_micros.load(Ordering::Relaxed);
+        let now = if before == 0 {
+            micros
+        } else {
+            (before * (LATENCY_WEIGHT - 1) + micros) / LATENCY_WEIGHT
+        };
+        // Of two calls that end at once one is left out: it is a rough figure.
+        self.counts.latency_micros.store(now, Ordering::Relaxed);
+    }
+
+    fn rejected(&self, rejected: Rejected) -> ModelError {
+        let wait = (rejected.until - self.around.clock.now()).to_std().unwrap_or_default();
+        metrics::counter!("quaestor_model_rejections_total", &self.labels()).increment(1);
+        match rejected.after {
+            // Waiting does not make a key valid: who asks is told at once.
+            Some(class @ (ErrorClass::Credentials | ErrorClass::Quota)) => self
+                .error(class)
+                .because("the last requests were refused for this, and it is not asked again yet"),
+            _ => self.error(ErrorClass::BreakerOpen).retry_after(Some(wait)),
+        }
+    }
+}
+
+/// Whether the next caller would likely fare the same. A request that is wrong in itself
+/// says nothing about the provider.
+fn says_something_of_the_provider(class: ErrorClass) -> bool {
+    class.was_sent()
+        && (class.is_transient() || matches!(class, ErrorClass::Credentials | ErrorClass::Quota))
+}
+
+/// A request that was sent and has no answer yet. Whether it fails or is no longer wanted,
+/// it is written down.
+struct Unanswered<'a> {
+    guard: &'a Guard,
+    scope: &'a CallScope,
+    started_at: Time,
+    request_id: Option<String>,
+    told: bool,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            let id = self.request_id.take();
+            let nothing = (Usage::default(), false);
+            self.guard.enter(self.scope, self.started_at, CallOutcome::Failed, id, nothing);
+        }
+    }
+}

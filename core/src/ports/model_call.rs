@@ -1,0 +1,128 @@
+//! What the model ports share: for whom a model is called, and what each call was.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::clock::Time;
+use crate::ids::{JobId, PrincipalId, WorkspaceId};
+use crate::model::Usage;
+
+/// What a model is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Operation {
+    /// To write an answer.
+    Chat,
+    /// To make vectors.
+    Embed,
+    /// To order passages.
+    Rerank,
+}
+
+impl Operation {
+    /// Every operation there is.
+    pub const ALL: [Self; 3] = [Self::Chat, Self::Embed, Self::Rerank];
+
+    /// The name in rows, metrics and on pages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Embed => "embed",
+            Self::Rerank => "rerank",
+        }
+    }
+}
+
+/// How a request to a provider ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallOutcome {
+    /// It was answered.
+    Done,
+    /// It began to be answered, and then broke off or was no longer wanted.
+    Cut,
+    /// It was not answered.
+    Failed,
+}
+
+impl CallOutcome {
+    /// The name in rows, metrics and on pages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Cut => "cut",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One request that was sent to a provider, to be accounted. What was answered here, by a
+/// model in this process, is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelCall {
+    /// `provider:model`.
+    pub model: String,
+    /// What for.
+    pub operation: Operation,
+    /// The provider's own id of the request, where it told one.
+    pub request_id: Option<String>,
+    /// What it cost; nothing where it was not answered.
+    pub usage: Usage,
+    /// Whether the usage is our estimate, because the provider did not tell.
+    pub estimated: bool,
+    /// How it ended.
+    pub outcome: CallOutcome,
+    /// When it was sent.
+    pub started_at: Time,
+    /// When it had ended.
+    pub ended_at: Time,
+}
+
+/// Where the calls for one piece of work are written down, until they are stored with it.
+/// Clones share the list. It holds what one step of one job sends, which the retries and
+/// the length of the chain bound.
+#[derive(Clone, Debug, Default)]
+pub struct CallLog(Arc<Mutex<Vec<ModelCall>>>);
+
+impl CallLog {
+    /// Writes a call down.
+    pub fn push(&self, call: ModelCall) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+    }
+
+    /// Takes the calls out, in the order in which they ended.
+    #[must_use]
+    pub fn take(&self) -> Vec<ModelCall> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// For whom and until when a model is called.
+#[derive(Clone, Debug)]
+pub struct CallScope {
+    /// The tenant that pays.
+    pub workspace: WorkspaceId,
+    /// Who asked; none for work that nobody asked for.
+    pub principal: Option<PrincipalId>,
+    /// The job it is for; none for a search over HTTP.
+    pub job: Option<JobId>,
+    /// After this the result is no longer wanted.
+    pub deadline: Option<Time>,
+    /// Where the calls are written down.
+    pub calls: CallLog,
+}
+
+impl CallScope {
+    /// The scope of work for a workspace, with an empty log and no deadline.
+    #[must_use]
+    pub fn of(workspace: WorkspaceId, principal: Option<PrincipalId>) -> Self {
+        Self { workspace, principal, job: None, deadline: None, calls: CallLog::default() }
+    }
+
+    /// The same scope, for a job.
+    #[must_use]
+    pub fn for_job(mut self, job: JobId, deadline: Option<Time>) -> Self {
+        self.job = Some(job);
+        self.deadline = deadline;
+        self
+    }
+}
