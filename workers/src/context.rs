@@ -9,6 +9,7 @@ use quaestor_core::jobs::Step;
 use quaestor_core::ports::chat_model::ChatModel;
 use quaestor_core::ports::embedder::Embedder;
 use quaestor_core::ports::event_log::EventLog;
+use quaestor_core::ports::model_call::Readiness;
 use quaestor_core::ports::objects::Objects;
 use quaestor_core::ports::queue::Queue;
 use quaestor_core::ports::store::Store;
@@ -46,6 +47,20 @@ pub struct Context {
     pub worker_id: WorkerId,
     /// Numbers.
     pub settings: Settings,
+}
+
+impl Context {
+    /// Whether the model that a step needs can be asked; a step that needs none always runs.
+    /// Search goes by words alone where the embedding model is away.
+    pub(crate) fn readiness(&self, step: Step) -> Readiness {
+        match step {
+            Step::ChatGenerate => self.chat.readiness(),
+            Step::DocumentsEmbed => {
+                self.embedder.as_ref().map_or(Readiness::Ready, |embedder| embedder.readiness())
+            }
+            Step::ChatRetrieve | Step::DocumentsIngest => Readiness::Ready,
+        }
+    }
 }
 
 /// How many jobs of each step this process takes from the queue at once. As many again may

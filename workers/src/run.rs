@@ -16,11 +16,12 @@ use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::jobs::{Envelope, Step};
 use quaestor_core::model::{Job, JobState};
-use quaestor_core::ports::model_call::CallScope;
-use quaestor_core::ports::queue::Delivery;
+use quaestor_core::ports::model_call::{CallScope, Readiness};
+use quaestor_core::ports::queue::{Consumer, Delivery};
 use quaestor_core::ports::store::{ClaimOutcome, ClaimRequest, Claimed, Heartbeat, StoreError};
 use quaestor_core::problem::Problem;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span, warn};
@@ -35,6 +36,10 @@ use crate::sweep::deadline_passed;
 
 /// How long a handler whose claim is gone may still say how it ended.
 const LAST_WORD: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// How often it is looked whether a call has shown that a model is back: an answer may go on
+/// for minutes after that.
+const TRIAL_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// How the workers are stopped.
 #[derive(Clone, Debug, Default)]
@@ -84,36 +89,75 @@ pub async fn run_workers(context: Context, steps: Vec<Step>, drain: Drain) {
 
 async fn consume(worker: Worker, step: Step) {
     let context = &worker.context;
-    let slots = context.settings.slots.of(step);
-    'reconnect: while !worker.stop.is_cancelled() {
-        let mut consumer = match context.queue.consume(step, slots).await {
-            Ok(consumer) => consumer,
+    while !worker.stop.is_cancelled() {
+        let readiness = context.readiness(step);
+        let slots = match readiness {
+            Readiness::Ready => context.settings.slots.of(step),
+            Readiness::Trial => 1,
+            Readiness::NotBefore(until) => {
+                warn!(job.step = %step, "{step} is not taken before {until}: its model is left alone");
+                paused(step, true);
+                tokio::select! {
+                    () = worker.stop.cancelled() => {}
+                    () = context.clock.sleep_until(until) => {}
+                }
+                continue;
+            }
+        };
+        paused(step, false);
+        match context.queue.consume(step, slots).await {
+            Ok(consumer) => take(&worker, consumer, step, readiness).await,
             Err(error) => {
                 error!(job.step = %step, error = &error as &dyn std::error::Error, "could not consume {step}");
                 tokio::select! {
-                    () = worker.stop.cancelled() => break 'reconnect,
-                    () = context.clock.sleep(std::time::Duration::from_secs(1)) => continue 'reconnect,
+                    () = worker.stop.cancelled() => {}
+                    () = context.clock.sleep(std::time::Duration::from_secs(1)) => {}
                 }
             }
-        };
-        loop {
-            let delivery = tokio::select! {
-                biased;
-                () = worker.stop.cancelled() => break 'reconnect,
-                delivery = consumer.next() => delivery,
-            };
-            let Some(delivery) = delivery else { continue 'reconnect };
-            let envelope = &delivery.envelope;
-            let span = info_span!(
-                "job",
-                job.id = %envelope.job_id,
-                job.step = %envelope.step,
-                workspace.id = %envelope.workspace_id,
-            );
-            let task = worker.clone();
-            worker.running.spawn(async move { task.run_delivery(delivery).await }.instrument(span));
         }
     }
+}
+
+/// Takes messages of a step for as long as its model is as ready as it was, and the queue
+/// gives any.
+async fn take(worker: &Worker, mut consumer: Box<dyn Consumer>, step: Step, readiness: Readiness) {
+    while worker.context.readiness(step) == readiness {
+        let delivery = tokio::select! {
+            biased;
+            () = worker.stop.cancelled() => return,
+            delivery = consumer.next() => delivery,
+        };
+        let Some(delivery) = delivery else { return };
+        let envelope = &delivery.envelope;
+        let span = info_span!(
+            "job",
+            job.id = %envelope.job_id,
+            job.step = %envelope.step,
+            workspace.id = %envelope.workspace_id,
+        );
+        let task = worker.clone();
+        let running =
+            worker.running.spawn(async move { task.run_delivery(delivery).await }.instrument(span));
+        if readiness == Readiness::Trial {
+            until_decided(worker, step, running).await;
+        }
+    }
+}
+
+/// Returns when one call has shown whether the model is back: nobody else is to try.
+async fn until_decided(worker: &Worker, step: Step, mut trial: JoinHandle<()>) {
+    while worker.context.readiness(step) == Readiness::Trial {
+        tokio::select! {
+            _ = &mut trial => return,
+            () = worker.stop.cancelled() => return,
+            () = worker.context.clock.sleep(TRIAL_LOOK) => {}
+        }
+    }
+}
+
+fn paused(step: Step, paused: bool) {
+    metrics::gauge!("quaestor_queue_paused", "step" => step.as_str())
+        .set(f64::from(u8::from(paused)));
 }
 
 impl Worker {

@@ -3,9 +3,8 @@
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use super::model_call::CallScope;
+use super::model_call::{CallScope, Readiness};
 use super::model_error::ModelError;
-use crate::clock::Time;
 use crate::model::Usage;
 
 /// Who speaks in a prompt.
@@ -116,10 +115,9 @@ pub trait ChatModel: Send + Sync + std::fmt::Debug {
     /// other.
     fn name(&self) -> &str;
 
-    /// When it makes sense to ask: none for now, else not before this moment, because
-    /// everyone who could answer is left alone until then.
-    fn ready_at(&self) -> Option<Time> {
-        None
+    /// Whether it makes sense to ask.
+    fn readiness(&self) -> Readiness {
+        Readiness::Ready
     }
 
     /// Begins an answer: comes back with its first piece at hand. Until then whatever

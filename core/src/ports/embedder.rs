@@ -2,9 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::model_call::CallScope;
+use super::model_call::{CallScope, Readiness};
 use super::model_error::ModelError;
-use crate::clock::Time;
 
 /// What a text is, for models that embed the two differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +23,9 @@ pub trait Embedder: Send + Sync + std::fmt::Debug {
     /// The length of the vectors.
     fn dimensions(&self) -> u32;
 
-    /// When it makes sense to ask: none for now, else not before this moment.
-    fn ready_at(&self) -> Option<Time> {
-        None
+    /// Whether it makes sense to ask.
+    fn readiness(&self) -> Readiness {
+        Readiness::Ready
     }
 
     /// One vector of unit length for each text, in the order of the texts. Text beyond

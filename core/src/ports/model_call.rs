@@ -55,6 +55,29 @@ impl CallOutcome {
     }
 }
 
+/// Whether it makes sense to ask a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// As often as one likes.
+    Ready,
+    /// Once, to see whether the provider is back.
+    Trial,
+    /// Not before this: everyone who could answer is left alone until then.
+    NotBefore(Time),
+}
+
+impl Readiness {
+    /// The better of two, where one model stands in for the other.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Ready, _) | (_, Self::Ready) => Self::Ready,
+            (Self::Trial, _) | (_, Self::Trial) => Self::Trial,
+            (Self::NotBefore(one), Self::NotBefore(other)) => Self::NotBefore(one.min(other)),
+        }
+    }
+}
+
 /// One request that was sent to a provider, to be accounted. What was answered here, by a
 /// model in this process, is none.
 #[derive(Clone, Debug, PartialEq, Eq)]

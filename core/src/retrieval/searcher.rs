@@ -134,7 +134,16 @@ impl Searcher {
             });
         }
         let texts = [query.text.clone()];
-        let vectors = embedder.embed(EmbedKind::Query, &texts, scope).await?;
+        let vectors = match embedder.embed(EmbedKind::Query, &texts, scope).await {
+            Ok(vectors) => vectors,
+            Err(error) if error.class.is_transient() => {
+                return words_only(format!(
+                    "{} cannot answer now, so the search went by words alone.",
+                    embedder.model()
+                ));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let Some(vector) = vectors.first() else {
             return words_only(format!(
                 "{} gave no vector for the query, so the search went by words alone.",

@@ -5,11 +5,13 @@ use quaestor_core::events::Event;
 use quaestor_core::ids::OutboxId;
 use quaestor_core::jobs::{ChatPayload, Step};
 use quaestor_core::model::MessageState;
+use quaestor_core::ports::model_call::Readiness;
 use quaestor_core::ports::store::{
     Advance, Grounding, Heartbeat, RetrievedPassage, ScopeFilter, SearchScope, StoreError,
 };
 use quaestor_core::problem::Problem;
 use quaestor_core::retrieval::{SearchQuery, standalone_question};
+use tracing::info;
 
 use crate::context::Context;
 use crate::decision::{Decision, Outcome};
@@ -53,6 +55,10 @@ impl Handler for Retrieve {
             limit: context.settings.passages_per_question,
         };
         let found = context.searcher.search(&job.scope, &query).await?;
+        if let (Some(note), Some(_)) = (&found.note, &context.embedder) {
+            info!("{note}");
+            metrics::counter!("quaestor_searches_without_meaning_total").increment(1);
+        }
         if job.cancel.is_cancelled() {
             return Err(Decision::Cancelled);
         }
@@ -64,7 +70,10 @@ impl Handler for Retrieve {
         let next_payload = serde_json::to_value(&payload).map_err(|error| {
             Decision::Fail(Problem::new("bad_payload", "The job cannot go on", error.to_string()))
         })?;
-        let slot = job.following.slot(Step::ChatGenerate);
+        let slot = match context.readiness(Step::ChatGenerate) {
+            Readiness::Ready => job.following.slot(Step::ChatGenerate),
+            Readiness::Trial | Readiness::NotBefore(_) => None,
+        };
         let next = Advance {
             step: Step::ChatGenerate,
             payload: next_payload.clone(),

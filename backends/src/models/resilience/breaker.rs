@@ -186,7 +186,12 @@ impl Breaker {
         (known.state, known.until.filter(|until| *until > now), known.last)
     }
 
-    /// A call that had been let through, and was answered, failed after all.
+    /// A call was answered, wholly.
+    pub(crate) fn note_success(&self) {
+        self.machine.on_success();
+    }
+
+    /// A call failed, or broke off after its answer had begun.
     pub(crate) fn note_failure(&self, class: ErrorClass) {
         self.machine.on_error();
         let mut known = self.ear.known();
@@ -213,9 +218,12 @@ pub(crate) struct Permit<'a> {
 }
 
 impl Permit<'_> {
-    /// The call was answered.
-    pub(crate) fn answered(self) {
-        self.breaker.machine.on_success();
+    /// The call begins to be answered. That is enough to close a half-open breaker; how
+    /// the call counts beyond that is told by its end.
+    pub(crate) fn began(self) {
+        if self.probe {
+            self.breaker.note_success();
+        }
     }
 
     /// The call failed in a way that says something about the provider.
@@ -246,6 +254,11 @@ mod tests {
         (Breaker::new(POLICY, Arc::new(clock.clone())), clock)
     }
 
+    fn succeed(breaker: &Breaker) {
+        breaker.permit().unwrap().began();
+        breaker.note_success();
+    }
+
     fn fail(breaker: &Breaker) {
         breaker.permit().unwrap().failed(ErrorClass::Unavailable);
     }
@@ -260,7 +273,7 @@ mod tests {
         for _ in 0..4 {
             fail(&breaker);
         }
-        breaker.permit().unwrap().answered();
+        succeed(&breaker);
         for _ in 0..5 {
             assert_eq!(state(&breaker), BreakerState::Closed);
             fail(&breaker);
@@ -281,14 +294,14 @@ mod tests {
             if round % 3 == 0 {
                 fail(&breaker);
             } else {
-                breaker.permit().unwrap().answered();
+                succeed(&breaker);
             }
         }
         assert_eq!(state(&breaker), BreakerState::Closed, "a third");
         let mut rounds = 0;
         while state(&breaker) == BreakerState::Closed {
             assert!(rounds < 20, "half of them");
-            breaker.permit().unwrap().answered();
+            succeed(&breaker);
             fail(&breaker);
             rounds += 1;
         }
@@ -310,11 +323,9 @@ mod tests {
         assert_eq!(state(&breaker), BreakerState::Open);
         assert!(breaker.permit().is_err());
         clock.advance(Duration::from_secs(30));
-        breaker.permit().unwrap().answered();
+        succeed(&breaker);
         assert_eq!(state(&breaker), BreakerState::Closed);
-        let (first, second) = (breaker.permit().unwrap(), breaker.permit().unwrap());
-        first.answered();
-        second.answered();
+        assert!(breaker.permit().is_ok() && breaker.permit().is_ok());
     }
 
     #[test]
@@ -326,6 +337,6 @@ mod tests {
         clock.advance(Duration::from_millis(6_999));
         assert!(breaker.permit().is_err());
         clock.advance(Duration::from_millis(1));
-        breaker.permit().unwrap().answered();
+        succeed(&breaker);
     }
 }

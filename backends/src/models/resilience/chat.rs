@@ -10,7 +10,7 @@ use futures::stream::{self, BoxStream};
 use quaestor_core::clock::Time;
 use quaestor_core::model::Usage;
 use quaestor_core::ports::chat_model::{ChatDelta, ChatModel, ChatRequest, ChatStream};
-use quaestor_core::ports::model_call::{CallOutcome, CallScope, Operation};
+use quaestor_core::ports::model_call::{CallOutcome, CallScope, Operation, Readiness};
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use tracing::warn;
 
@@ -71,10 +71,10 @@ impl Link {
         }
     }
 
-    fn ready_at(&self) -> Option<Time> {
+    fn readiness(&self) -> Readiness {
         match self {
-            Self::Local(model) => model.ready_at(),
-            Self::Guarded(_, guard) => guard.ready_at(),
+            Self::Local(model) => model.readiness(),
+            Self::Guarded(_, guard) => guard.readiness(),
         }
     }
 
@@ -96,9 +96,8 @@ impl ChatModel for ChatChain {
         &self.name
     }
 
-    fn ready_at(&self) -> Option<Time> {
-        let ready: Option<Vec<Time>> = self.links.iter().map(Link::ready_at).collect();
-        ready?.into_iter().min()
+    fn readiness(&self) -> Readiness {
+        self.links.iter().map(Link::readiness).reduce(Readiness::or).unwrap_or(Readiness::Ready)
     }
 
     async fn stream(

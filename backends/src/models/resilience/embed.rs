@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use quaestor_core::clock::Time;
 use quaestor_core::model::Usage;
 use quaestor_core::ports::embedder::{EmbedKind, Embedder};
-use quaestor_core::ports::model_call::{CallOutcome, CallScope, Operation};
+use quaestor_core::ports::model_call::{CallOutcome, CallScope, Operation, Readiness};
 use quaestor_core::ports::model_error::ModelError;
 use quaestor_core::tokens;
 
@@ -40,8 +39,8 @@ impl Embedder for GuardedEmbedder {
         self.provider.dimensions()
     }
 
-    fn ready_at(&self) -> Option<Time> {
-        self.guard.ready_at()
+    fn readiness(&self) -> Readiness {
+        self.guard.readiness()
     }
 
     async fn embed(

@@ -9,12 +9,12 @@ use chrono::TimeDelta;
 use quaestor_core::clock::{Clock, Time};
 use quaestor_core::entropy::Entropy;
 use quaestor_core::model::{ProviderStatus, Usage};
-use quaestor_core::ports::model_call::{CallOutcome, CallScope, ModelCall, Operation};
+use quaestor_core::ports::model_call::{CallOutcome, CallScope, ModelCall, Operation, Readiness};
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use tracing::warn;
 
 use super::account::{self, CostOf};
-use super::breaker::{Breaker, Rejected};
+use super::breaker::{Breaker, BreakerState, Rejected};
 use super::policy::Policy;
 use super::retry::{Retries, RetryBudget};
 
@@ -86,9 +86,13 @@ impl Guard {
         ModelError::new(&self.model, class)
     }
 
-    /// When a call would be let through: none for now.
-    pub(crate) fn ready_at(&self) -> Option<Time> {
-        self.breaker.stands().1
+    /// Whether a call would be let through.
+    pub(crate) fn readiness(&self) -> Readiness {
+        match self.breaker.stands() {
+            (_, Some(until), _) => Readiness::NotBefore(until),
+            (BreakerState::Closed, None, _) => Readiness::Ready,
+            (BreakerState::Open | BreakerState::HalfOpen, None, _) => Readiness::Trial,
+        }
     }
 
     /// Sends a request until it is answered, fails for good, or is given up. Each attempt
@@ -151,7 +155,7 @@ impl Guard {
         match answer {
             Ok(answer) => {
                 unanswered.told = true;
-                permit.answered();
+                permit.began();
                 self.took(started_at);
                 Ok(Sent { answer, started_at })
             }
@@ -195,8 +199,11 @@ impl Guard {
         request_id: Option<String>,
         usage: (Usage, bool),
     ) -> Usage {
-        if outcome != CallOutcome::Done {
-            self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        match outcome {
+            CallOutcome::Done => self.breaker.note_success(),
+            CallOutcome::Cut | CallOutcome::Failed => {
+                self.counts.failed.fetch_add(1, Ordering::Relaxed);
+            }
         }
         self.tell_breaker();
         let call = ModelCall {
@@ -243,7 +250,6 @@ impl Guard {
     }
 
     fn tell_breaker(&self) {
-        use super::breaker::BreakerState;
         let state = match self.breaker.stands().0 {
             BreakerState::Closed => 0.0,
             BreakerState::HalfOpen => 1.0,
