@@ -4,6 +4,7 @@ pub mod entropy;
 pub mod event_log;
 pub mod limits;
 pub mod models;
+pub mod noticeboard;
 pub mod objects;
 pub mod queue;
 pub mod redis;

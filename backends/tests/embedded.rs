@@ -8,12 +8,14 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt};
 use quaestor_backends::event_log::memory::{Bounds, MemoryEventLog};
 use quaestor_backends::limits::memory::MemoryLimits;
+use quaestor_backends::noticeboard::memory::MemoryNoticeboard;
 use quaestor_backends::objects::local::LocalObjects;
 use quaestor_backends::queue::memory::MemoryQueue;
 use quaestor_backends::tickets::memory::MemoryTickets;
 use quaestor_contracts::queue::message;
 use quaestor_contracts::{
-    event_log_contract, limits_contract, objects_contract, queue_contract, tickets_contract,
+    event_log_contract, limits_contract, noticeboard_contract, objects_contract, queue_contract,
+    tickets_contract,
 };
 use quaestor_core::clock::ManualClock;
 use quaestor_core::events::Event;
@@ -43,6 +45,11 @@ async fn tickets() -> (MemoryTickets, ManualClock) {
     (MemoryTickets::new(Arc::new(clock.clone())), clock)
 }
 
+async fn noticeboard() -> (MemoryNoticeboard, ManualClock) {
+    let clock = ManualClock::at_millis(0);
+    (MemoryNoticeboard::new(Arc::new(clock.clone())), clock)
+}
+
 /// The folder is removed with the second part.
 async fn folder() -> (LocalObjects, TempDir) {
     let dir = tempfile::tempdir().unwrap();
@@ -55,6 +62,7 @@ mod contracts {
     queue_contract!(super::super::queue);
     event_log_contract!(super::super::event_log);
     limits_contract!(super::super::limits);
+    noticeboard_contract!(super::super::noticeboard);
     tickets_contract!(super::super::tickets);
     objects_contract!(super::super::folder);
 }

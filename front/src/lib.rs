@@ -20,6 +20,7 @@ use quaestor_core::entropy::Entropy;
 use quaestor_core::ids::IdSource;
 use quaestor_core::ports::event_log::EventLog;
 use quaestor_core::ports::limits::RateLimits;
+use quaestor_core::ports::noticeboard::Noticeboard;
 use quaestor_core::ports::objects::Objects;
 use quaestor_core::ports::queue::Queue;
 use quaestor_core::ports::store::Store;
@@ -50,6 +51,8 @@ pub struct Front {
     pub objects: Arc<dyn Objects>,
     /// Rate limits.
     pub limits: Arc<dyn RateLimits>,
+    /// What processes tell of themselves.
+    pub noticeboard: Arc<dyn Noticeboard>,
     /// One-time tickets for WebSockets.
     pub tickets: Arc<dyn Tickets>,
     /// Search.

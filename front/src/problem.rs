@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use quaestor_core::ports::noticeboard::NoticeboardError;
 use quaestor_core::ports::objects::ObjectError;
 use quaestor_core::ports::store::StoreError;
 use quaestor_core::retrieval::SearchError;
@@ -223,6 +224,12 @@ impl From<StoreError> for ApiError {
                 Self::internal(&error)
             }
         }
+    }
+}
+
+impl From<NoticeboardError> for ApiError {
+    fn from(error: NoticeboardError) -> Self {
+        Self::unavailable(&error)
     }
 }
 

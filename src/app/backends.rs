@@ -8,6 +8,8 @@ use quaestor_backends::event_log::memory::{Bounds, MemoryEventLog};
 use quaestor_backends::event_log::redis::{RedisBounds, RedisEventLog};
 use quaestor_backends::limits::memory::MemoryLimits;
 use quaestor_backends::limits::redis::RedisLimits;
+use quaestor_backends::noticeboard::memory::MemoryNoticeboard;
+use quaestor_backends::noticeboard::redis::RedisNoticeboard;
 use quaestor_backends::objects::local::LocalObjects;
 use quaestor_backends::objects::s3::{Credentials, Encryption, S3Objects, S3Options, S3Place};
 use quaestor_backends::queue::memory::MemoryQueue;
@@ -20,6 +22,7 @@ use quaestor_backends::tickets::redis::RedisTickets;
 use quaestor_core::clock::Clock;
 use quaestor_core::ports::event_log::EventLog;
 use quaestor_core::ports::limits::RateLimits;
+use quaestor_core::ports::noticeboard::Noticeboard;
 use quaestor_core::ports::objects::Objects;
 use quaestor_core::ports::queue::Queue;
 use quaestor_core::ports::store::Store;
@@ -41,6 +44,7 @@ pub(super) struct Backends {
     pub(super) events: Arc<dyn EventLog>,
     pub(super) limits: Arc<dyn RateLimits>,
     pub(super) tickets: Arc<dyn Tickets>,
+    pub(super) noticeboard: Arc<dyn Noticeboard>,
     pub(super) objects: Arc<dyn Objects>,
     rabbit: Option<Arc<RabbitQueue>>,
     tasks: TaskTracker,
@@ -62,6 +66,9 @@ impl Close {
     }
 }
 
+/// What goes by the event log's technology.
+type Shared = (Arc<dyn EventLog>, Arc<dyn RateLimits>, Arc<dyn Tickets>, Arc<dyn Noticeboard>);
+
 impl Backends {
     /// Opens each port's backend.
     pub(super) async fn open(config: &Config, world: &World) -> anyhow::Result<Self> {
@@ -77,12 +84,13 @@ impl Backends {
                 (rabbit.clone(), Some(rabbit))
             }
         };
-        let (events, limits, tickets): (Arc<dyn EventLog>, Arc<dyn RateLimits>, Arc<dyn Tickets>) =
+        let (events, limits, tickets, noticeboard): Shared =
             match data.events().map_err(anyhow::Error::msg)? {
                 EventsChoice::Memory => (
                     Arc::new(MemoryEventLog::new(world.clock.clone(), Bounds::default())),
                     Arc::new(MemoryLimits::new(world.clock.clone())),
                     Arc::new(MemoryTickets::new(world.clock.clone())),
+                    Arc::new(MemoryNoticeboard::new(world.clock.clone())),
                 ),
                 EventsChoice::Redis => {
                     let settings = RedisSettings::new(secret(&data.events_url));
@@ -96,12 +104,24 @@ impl Backends {
                     (
                         Arc::new(log),
                         Arc::new(RedisLimits::new(server.clone(), world.clock.clone())),
-                        Arc::new(RedisTickets::new(server, world.clock.clone())),
+                        Arc::new(RedisTickets::new(server.clone(), world.clock.clone())),
+                        Arc::new(RedisNoticeboard::new(server, world.clock.clone())),
                     )
                 }
             };
         let objects = open_objects(config, world, &tasks).await?;
-        Ok(Self { store, queue, events, limits, tickets, objects, rabbit, tasks, close })
+        Ok(Self {
+            store,
+            queue,
+            events,
+            limits,
+            tickets,
+            noticeboard,
+            objects,
+            rabbit,
+            tasks,
+            close,
+        })
     }
 
     /// Lets go of what has to be let go in order.

@@ -10,10 +10,13 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use quaestor_backends::entropy::OsEntropy;
+use quaestor_backends::models::resilience::Guards;
 use quaestor_core::clock::{Clock, SystemClock};
 use quaestor_core::entropy::Entropy;
-use quaestor_core::ids::IdSource;
+use quaestor_core::ids::{IdSource, WorkerId};
 use quaestor_core::jobs::Step;
+use quaestor_core::model::PROVIDERS_TOPIC;
+use quaestor_core::ports::noticeboard::Noticeboard;
 use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
 use quaestor_front::{Front, Offer, Stop};
@@ -38,6 +41,8 @@ pub use moving::{MoveReport, MoveRequest, Moving, To, move_installation, undo_mo
 
 /// How often the metrics recorder folds what it gathered, or histograms would grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// How often a process tells how it finds the providers of models.
+const PROVIDERS_TOLD_EVERY: Duration = Duration::from_secs(5);
 /// How long requests and sockets may take to end once the server stops.
 const CONNECTIONS_END: Duration = Duration::from_secs(5);
 
@@ -118,7 +123,7 @@ pub async fn start(
     let backends = Backends::open(config, &world).await?;
     let first_key = first_start::prepare(config, &role, &*backends.store, &world, address).await?;
 
-    let guards = models::guards(&world.clock);
+    let guards = models::guards(config, &world.clock);
     let embedder = models::open_embedder(settings, &world.clock, &guards)?;
     let chat = models::open_chat(config, &world.clock, &guards)?;
     let searcher = Searcher::new(backends.store.clone(), embedder.clone());
@@ -147,6 +152,7 @@ pub async fn start(
         events: backends.events.clone(),
         objects: backends.objects.clone(),
         limits: backends.limits.clone(),
+        noticeboard: backends.noticeboard.clone(),
         tickets: backends.tickets.clone(),
         searcher,
         clock: world.clock,
@@ -165,7 +171,8 @@ pub async fn start(
 
     let running = TaskTracker::new();
     let leave_for = config.server.leave(&role);
-    let parts = Parts { role, context, front, listener, metrics, backends, leave_for, data_lock };
+    let parts =
+        Parts { role, context, front, listener, metrics, guards, backends, leave_for, data_lock };
     running.spawn(run_all(parts, stop));
     running.close();
     Ok(Server { address, first_key, running })
@@ -191,6 +198,7 @@ struct Parts {
     front: Front,
     listener: TcpListener,
     metrics: PrometheusHandle,
+    guards: Guards,
     backends: Backends,
     leave_for: Duration,
     data_lock: Option<File>,
@@ -200,12 +208,15 @@ struct Parts {
 /// runs may end or is handed back; then connections and sockets; then the loops that
 /// moved the work.
 async fn run_all(parts: Parts, stop: CancellationToken) {
-    let Parts { role, context, front, listener, metrics, backends, leave_for, data_lock } = parts;
+    let Parts { role, context, front, listener, metrics, guards, backends, leave_for, data_lock } =
+        parts;
     let clock = context.clock.clone();
     let loops_stop = CancellationToken::new();
     let loops = TaskTracker::new();
     loops.spawn(quaestor_workers::run_relay(context.clone(), loops_stop.clone()));
     loops.spawn(metrics_upkeep(metrics, clock.clone(), loops_stop.clone()));
+    let board = (backends.noticeboard.clone(), context.worker_id);
+    loops.spawn(tell_providers(guards, board, clock.clone(), loops_stop.clone()));
     let workers = TaskTracker::new();
     if role != Role::Front {
         loops.spawn(quaestor_workers::run_sweeps(context.clone(), loops_stop.clone()));
@@ -246,6 +257,26 @@ async fn run_all(parts: Parts, stop: CancellationToken) {
     loops.wait().await;
     backends.close().await;
     drop(data_lock);
+}
+
+/// Tells administrators how this process finds the providers that it calls.
+async fn tell_providers(
+    guards: Guards,
+    (board, process): (Arc<dyn Noticeboard>, WorkerId),
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
+    loop {
+        let status = guards.status();
+        if !status.is_empty() {
+            let notice = serde_json::json!(status);
+            board.post(PROVIDERS_TOPIC, process, notice, 3 * PROVIDERS_TOLD_EVERY).await;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = clock.sleep(PROVIDERS_TOLD_EVERY) => {}
+        }
+    }
 }
 
 async fn metrics_upkeep(metrics: PrometheusHandle, clock: Arc<dyn Clock>, stop: CancellationToken) {

@@ -1,7 +1,6 @@
 //! Who answers, and who makes vectors?
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use quaestor_backends::entropy::OsEntropy;
@@ -9,7 +8,7 @@ use quaestor_backends::models::minilm::MiniLm;
 use quaestor_backends::models::offline::OfflineModel;
 use quaestor_backends::models::openai::{Endpoint, OpenAiChat, OpenAiEmbedder};
 use quaestor_backends::models::resilience::{
-    ChatChain, ChatLink, GuardedEmbedder, Guards, Policy, Surroundings,
+    ChatChain, ChatLink, GuardedEmbedder, Guards, Surroundings,
 };
 use quaestor_core::clock::Clock;
 use quaestor_core::ports::chat_model::ChatModel;
@@ -17,13 +16,10 @@ use quaestor_core::ports::embedder::Embedder;
 
 use crate::config::{ChatProvider, Config, EmbedderChoice, Settings};
 
-/// How long a provider may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// What stands before every provider in this process.
-pub(super) fn guards(clock: &Arc<dyn Clock>) -> Guards {
+pub(super) fn guards(config: &Config, clock: &Arc<dyn Clock>) -> Guards {
     Guards::new(Surroundings {
-        policy: Policy::default(),
+        policy: config.models.policy(),
         clock: clock.clone(),
         entropy: Arc::new(OsEntropy),
         cost_of: Arc::new(|_, _, _| 0),
@@ -79,7 +75,7 @@ fn openai(config: &Config, model: &str) -> Endpoint {
         model: model.to_owned(),
         base_url: config.models.openai.base_url.clone(),
         key: config.models.openai.api_key.clone().unwrap_or_default(),
-        connect_timeout: CONNECT_TIMEOUT,
+        connect_timeout: config.models.timeouts.connect(),
     }
 }
 

@@ -55,6 +55,7 @@ const fn secret(path: &'static str, short: &'static str, expected: &'static str)
 }
 
 const SECONDS: &str = "a whole number of seconds, at least 1";
+const MILLISECONDS: &str = "a whole number of milliseconds, at least 1";
 const COUNT: &str = "a whole number, at least 1";
 const BYTES: &str = "a whole number of bytes, at least 1";
 const MEGABYTES: &str = "a whole number of megabytes, at least 1";
@@ -110,6 +111,16 @@ pub const KEYS: &[Key] = &[
     number("models.embed_dimensions", COUNT),
     secret("models.openai.api_key", "OPENAI_API_KEY", "a text"),
     named("models.openai.base_url", "OPENAI_BASE_URL", "an http or https address up to `/v1`"),
+    number("models.timeouts.connect_s", SECONDS),
+    number("models.timeouts.first_piece_s", SECONDS),
+    number("models.timeouts.next_piece_s", SECONDS),
+    number("models.timeouts.answer_s", SECONDS),
+    number("models.retry.attempts", COUNT),
+    number("models.retry.pause_ms", MILLISECONDS),
+    number("models.retry.longest_pause_ms", MILLISECONDS),
+    number("models.breaker.in_a_row", COUNT),
+    number("models.breaker.of_the_last", COUNT),
+    number("models.breaker.open_s", SECONDS),
     number("parse.memory_mb", "a whole number of MiB, at least 64"),
     number("parse.cpu_s", SECONDS),
     number("parse.wall_s", SECONDS),

@@ -1,6 +1,7 @@
 //! What is the program told: defaults, then `quaestor.toml`, then the environment, then
 //! flags, each laid over the one before.
 
+mod calls;
 mod check;
 mod data;
 mod error;
@@ -24,6 +25,7 @@ use figment::error::Kind;
 use figment::{Figment, value::Value};
 use serde::{Deserialize, Serialize};
 
+pub use calls::{ModelBreaker, ModelRetry, ModelTimeouts};
 pub use check::check_exposure;
 pub use data::{Data, DatabaseChoice, EventsChoice, ObjectsChoice, QueueChoice};
 pub use error::ConfigError;

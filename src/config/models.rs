@@ -7,6 +7,8 @@ use std::str::FromStr;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::calls::{ModelBreaker, ModelRetry, ModelTimeouts};
+
 /// The files that make a folder a model folder.
 pub const MODEL_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
 /// The name of the model that `make model` fetches.
@@ -30,6 +32,12 @@ pub struct Models {
     pub embed_dimensions: Option<u32>,
     /// The `openai` provider.
     pub openai: OpenAi,
+    /// How long a model is waited for.
+    pub timeouts: ModelTimeouts,
+    /// How often a request is sent again.
+    pub retry: ModelRetry,
+    /// When a model that fails is left alone.
+    pub breaker: ModelBreaker,
 }
 
 impl Default for Models {
@@ -41,6 +49,9 @@ impl Default for Models {
             embed_threads: 2,
             embed_dimensions: None,
             openai: OpenAi::default(),
+            timeouts: ModelTimeouts::default(),
+            retry: ModelRetry::default(),
+            breaker: ModelBreaker::default(),
         }
     }
 }

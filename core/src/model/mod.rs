@@ -18,4 +18,4 @@ pub use document::{Document, DocumentStatus, StoredObject};
 pub use job::{Job, JobState};
 pub use page::{Cursor, DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
 pub use passage::{Passage, StoredPage};
-pub use provider::ProviderStatus;
+pub use provider::{PROVIDERS_TOPIC, ProviderStatus};

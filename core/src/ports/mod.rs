@@ -8,6 +8,7 @@ pub mod event_log;
 pub mod limits;
 pub mod model_call;
 pub mod model_error;
+pub mod noticeboard;
 pub mod objects;
 pub mod queue;
 pub mod reranker;

@@ -14,6 +14,7 @@ mod keys;
 mod messages;
 mod observe;
 pub(crate) mod openapi;
+mod providers;
 pub(crate) mod route;
 pub(crate) mod routes;
 mod search;

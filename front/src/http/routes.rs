@@ -7,7 +7,7 @@ use super::route::{
 };
 use super::{
     audit, collections, content, conversations, documents, health, job_events, jobs, keys,
-    messages, openapi, search, tickets, upload,
+    messages, openapi, providers, search, tickets, upload,
 };
 use crate::socket;
 
@@ -403,6 +403,16 @@ static ROUTES: &[Route] = &[
         rate: RateClass::Admin,
         answer: Answer::List("AuditEntry"),
         handler: || get(audit::list),
+        ..BASE
+    },
+    Route {
+        path: "/api/admin/providers",
+        operation: "list_providers",
+        summary: "List the models that are called, with breaker, failures and latency",
+        access: Access::Administer,
+        rate: RateClass::Admin,
+        answer: Answer::List("Provider"),
+        handler: || get(providers::list),
         ..BASE
     },
     Route {

@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use quaestor_backends::event_log::memory::{Bounds, MemoryEventLog};
 use quaestor_backends::limits::memory::MemoryLimits;
+use quaestor_backends::noticeboard::memory::MemoryNoticeboard;
 use quaestor_backends::objects::local::LocalObjects;
 use quaestor_backends::queue::memory::MemoryQueue;
 use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
@@ -152,6 +153,7 @@ impl World {
             events: Arc::new(MemoryEventLog::new(clock.clone(), Bounds::default())),
             objects: Arc::new(LocalObjects::open(&folder.path().join("files")).await.unwrap()),
             limits: Arc::new(MemoryLimits::new(clock.clone())),
+            noticeboard: Arc::new(MemoryNoticeboard::new(clock.clone())),
             tickets: Arc::new(MemoryTickets::new(clock.clone())),
             searcher: Searcher::new(store.clone(), None),
             clock,
@@ -182,6 +184,7 @@ impl World {
             events: self.front.events.clone(),
             objects: self.front.objects.clone(),
             limits: self.front.limits.clone(),
+            noticeboard: self.front.noticeboard.clone(),
             tickets: self.front.tickets.clone(),
             searcher: self.front.searcher.clone(),
             clock: self.front.clock.clone(),

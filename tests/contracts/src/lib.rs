@@ -13,6 +13,7 @@ pub mod chat_model;
 pub mod embedder;
 pub mod event_log;
 pub mod limits;
+pub mod noticeboard;
 pub mod objects;
 pub mod queue;
 pub mod store;

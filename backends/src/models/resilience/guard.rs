@@ -48,6 +48,7 @@ struct Counts {
     calls: AtomicU64,
     failed: AtomicU64,
     retried: AtomicU64,
+    rejected: AtomicU64,
     failed_over: AtomicU64,
     latency_micros: AtomicU64,
     last_error: Mutex<Option<(ErrorClass, Time)>>,
@@ -240,6 +241,7 @@ impl Guard {
             calls: self.counts.calls.load(Ordering::Relaxed),
             failed: self.counts.failed.load(Ordering::Relaxed),
             retried: self.counts.retried.load(Ordering::Relaxed),
+            rejected: self.counts.rejected.load(Ordering::Relaxed),
             failed_over: self.counts.failed_over.load(Ordering::Relaxed),
             latency_ms: (latency > 0).then_some(latency.div_ceil(1000)),
         }
@@ -276,6 +278,7 @@ impl Guard {
 
     fn rejected(&self, rejected: Rejected) -> ModelError {
         let wait = (rejected.until - self.around.clock.now()).to_std().unwrap_or_default();
+        self.counts.rejected.fetch_add(1, Ordering::Relaxed);
         metrics::counter!("quaestor_model_rejections_total", &self.labels()).increment(1);
         match rejected.after {
             // Waiting does not make a key valid: who asks is told at once.

@@ -15,9 +15,12 @@ use futures::stream::BoxStream;
 use quaestor_backends::entropy::OsEntropy;
 use quaestor_backends::event_log::redis::{RedisBounds, RedisEventLog};
 use quaestor_backends::limits::redis::RedisLimits;
+use quaestor_backends::noticeboard::redis::RedisNoticeboard;
 use quaestor_backends::redis::{RedisServer, RedisSettings};
 use quaestor_backends::tickets::redis::RedisTickets;
-use quaestor_contracts::{event_log_contract, limits_contract, tickets_contract};
+use quaestor_contracts::{
+    event_log_contract, limits_contract, noticeboard_contract, tickets_contract,
+};
 use quaestor_core::clock::{ManualClock, SystemClock};
 use quaestor_core::events::{Event, NumberedEvent};
 use quaestor_core::ids::{IdSource, JobId, WorkspaceId};
@@ -58,6 +61,11 @@ async fn tickets() -> (RedisTickets, ManualClock) {
     (RedisTickets::new(server().await, Arc::new(clock.clone())), clock)
 }
 
+async fn noticeboard() -> (RedisNoticeboard, ManualClock) {
+    let clock = ManualClock::at_millis(0);
+    (RedisNoticeboard::new(server().await, Arc::new(clock.clone())), clock)
+}
+
 const WORKSPACE: WorkspaceId = WorkspaceId(Uuid::from_u128(1));
 const JOB: JobId = JobId(Uuid::from_u128(2));
 
@@ -94,5 +102,6 @@ mod contracts {
 
     event_log_contract!(super::super::event_log);
     limits_contract!(super::super::limits);
+    noticeboard_contract!(super::super::noticeboard);
     tickets_contract!(super::super::tickets);
 }

@@ -7,9 +7,12 @@ use std::time::Duration;
 use futures::{StreamExt, future};
 use quaestor_backends::event_log::redis::RedisEventLog;
 use quaestor_backends::limits::redis::RedisLimits;
+use quaestor_backends::noticeboard::redis::RedisNoticeboard;
 use quaestor_backends::redis::RedisServer;
 use quaestor_backends::tickets::redis::RedisTickets;
-use quaestor_contracts::{event_log_contract, limits_contract, tickets_contract};
+use quaestor_contracts::{
+    event_log_contract, limits_contract, noticeboard_contract, tickets_contract,
+};
 use quaestor_core::clock::{Clock, ManualClock, SystemClock};
 use quaestor_core::events::Event;
 use quaestor_core::ids::JobId;
@@ -108,11 +111,17 @@ async fn tickets(cluster: &Cluster) -> (RedisTickets, ManualClock) {
     (RedisTickets::new(server(cluster).await, Arc::new(clock.clone())), clock)
 }
 
+async fn noticeboard(cluster: &Cluster) -> (RedisNoticeboard, ManualClock) {
+    let clock = ManualClock::at_millis(0);
+    (RedisNoticeboard::new(server(cluster).await, Arc::new(clock.clone())), clock)
+}
+
 mod contracts {
     use super::*;
 
     event_log_contract!(in_one Cluster::start, super::super::event_log);
     limits_contract!(in_one Cluster::start, super::super::limits);
+    noticeboard_contract!(in_one Cluster::start, super::super::noticeboard);
     tickets_contract!(in_one Cluster::start, super::super::tickets);
 }
 

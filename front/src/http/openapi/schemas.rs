@@ -70,6 +70,8 @@ schemas!(
     NewKey,
     NewMessage,
     Problem,
+    Provider,
+    ProviderSeen,
     SearchAnswer,
     SearchFilters,
     SearchRequest,
@@ -400,6 +402,58 @@ struct AuditEntry {
     action: String,
     subject: String,
     at: DateTime<Utc>,
+}
+
+/// A model, as all processes that call it see it together: the worst state, the latest
+/// error, and the sums of the counts since the processes started.
+#[derive(ToSchema)]
+struct Provider {
+    /// `provider:model`.
+    model: String,
+    /// `chat`, `embed` or `rerank`.
+    operation: String,
+    /// `closed`: calls go through. `open`: none does. `half_open`: one is under way to see
+    /// whether the provider is back.
+    breaker: String,
+    #[schema(required = true)]
+    until: Option<DateTime<Utc>>,
+    /// The class of the last failure, such as `overloaded`.
+    #[schema(required = true)]
+    last_error: Option<String>,
+    #[schema(required = true)]
+    last_error_at: Option<DateTime<Utc>>,
+    calls: u64,
+    failed: u64,
+    retried: u64,
+    /// Calls that were not let through.
+    rejected: u64,
+    /// How often another model of the chain stood in.
+    failed_over: u64,
+    #[schema(required = true)]
+    latency_ms: Option<u64>,
+    processes: Vec<ProviderSeen>,
+}
+
+/// The same as one process sees it.
+#[derive(ToSchema)]
+struct ProviderSeen {
+    process_id: Uuid,
+    model: String,
+    operation: String,
+    breaker: String,
+    #[schema(required = true)]
+    until: Option<DateTime<Utc>>,
+    #[schema(required = true)]
+    last_error: Option<String>,
+    #[schema(required = true)]
+    last_error_at: Option<DateTime<Utc>>,
+    calls: u64,
+    failed: u64,
+    retried: u64,
+    rejected: u64,
+    failed_over: u64,
+    #[schema(required = true)]
+    latency_ms: Option<u64>,
 }
 
 #[derive(ToSchema)]

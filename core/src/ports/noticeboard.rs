@@ -1,0 +1,24 @@
+//! The port to the noticeboard: what processes tell of themselves, for administrators.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::ids::WorkerId;
+
+/// The notices cannot be read now.
+#[derive(Debug, thiserror::Error)]
+#[error("what the processes tell of themselves cannot be read now")]
+pub struct NoticeboardError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Each process keeps one notice under each topic. It is taken down by itself some time
+/// after the process has last renewed it. Nothing depends on a notice: it may be lost.
+#[async_trait]
+pub trait Noticeboard: Send + Sync + std::fmt::Debug {
+    /// Puts a process's notice up in the place of its last one, for as long as `keep`.
+    async fn post(&self, topic: &str, process: WorkerId, notice: Value, keep: Duration);
+
+    /// The notices under a topic, in the order of the processes' ids.
+    async fn read(&self, topic: &str) -> Result<Vec<(WorkerId, Value)>, NoticeboardError>;
+}
