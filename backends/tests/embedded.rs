@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
+use quaestor_backends::cache::memory::MemoryCache;
 use quaestor_backends::event_log::memory::{Bounds, MemoryEventLog};
 use quaestor_backends::limits::memory::MemoryLimits;
 use quaestor_backends::noticeboard::memory::MemoryNoticeboard;
@@ -14,8 +15,8 @@ use quaestor_backends::queue::memory::MemoryQueue;
 use quaestor_backends::tickets::memory::MemoryTickets;
 use quaestor_contracts::queue::message;
 use quaestor_contracts::{
-    event_log_contract, limits_contract, noticeboard_contract, objects_contract, queue_contract,
-    tickets_contract,
+    cache_contract, event_log_contract, limits_contract, noticeboard_contract, objects_contract,
+    queue_contract, tickets_contract,
 };
 use quaestor_core::clock::ManualClock;
 use quaestor_core::events::Event;
@@ -45,6 +46,11 @@ async fn tickets() -> (MemoryTickets, ManualClock) {
     (MemoryTickets::new(Arc::new(clock.clone())), clock)
 }
 
+async fn cache() -> (MemoryCache, ManualClock) {
+    let clock = ManualClock::at_millis(0);
+    (MemoryCache::new(Arc::new(clock.clone())), clock)
+}
+
 async fn noticeboard() -> (MemoryNoticeboard, ManualClock) {
     let clock = ManualClock::at_millis(0);
     (MemoryNoticeboard::new(Arc::new(clock.clone())), clock)
@@ -62,6 +68,7 @@ mod contracts {
     queue_contract!(super::super::queue);
     event_log_contract!(super::super::event_log);
     limits_contract!(super::super::limits);
+    cache_contract!(super::super::cache);
     noticeboard_contract!(super::super::noticeboard);
     tickets_contract!(super::super::tickets);
     objects_contract!(super::super::folder);

@@ -116,6 +116,10 @@ pub struct ChatPayload {
     pub message_id: MessageId,
     /// The answer to be written.
     pub answer_id: MessageId,
+    /// Under what the answer is kept, to be given again; known from `chat.generate` on,
+    /// where answers are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_key: Option<String>,
 }
 
 /// The payload of `documents.ingest` and `documents.embed`.

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use quaestor_backends::cache::memory::MemoryCache;
+use quaestor_backends::cache::redis::RedisCache;
 use quaestor_backends::event_log::memory::{Bounds, MemoryEventLog};
 use quaestor_backends::event_log::redis::{RedisBounds, RedisEventLog};
 use quaestor_backends::limits::memory::MemoryLimits;
@@ -20,6 +22,7 @@ use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
 use quaestor_backends::tickets::memory::MemoryTickets;
 use quaestor_backends::tickets::redis::RedisTickets;
 use quaestor_core::clock::Clock;
+use quaestor_core::ports::cache::Cache;
 use quaestor_core::ports::event_log::EventLog;
 use quaestor_core::ports::limits::RateLimits;
 use quaestor_core::ports::noticeboard::Noticeboard;
@@ -45,6 +48,7 @@ pub(super) struct Backends {
     pub(super) limits: Arc<dyn RateLimits>,
     pub(super) tickets: Arc<dyn Tickets>,
     pub(super) noticeboard: Arc<dyn Noticeboard>,
+    pub(super) cache: Arc<dyn Cache>,
     pub(super) objects: Arc<dyn Objects>,
     rabbit: Option<Arc<RabbitQueue>>,
     tasks: TaskTracker,
@@ -67,7 +71,13 @@ impl Close {
 }
 
 /// What goes by the event log's technology.
-type Shared = (Arc<dyn EventLog>, Arc<dyn RateLimits>, Arc<dyn Tickets>, Arc<dyn Noticeboard>);
+type Shared = (
+    Arc<dyn EventLog>,
+    Arc<dyn RateLimits>,
+    Arc<dyn Tickets>,
+    Arc<dyn Noticeboard>,
+    Arc<dyn Cache>,
+);
 
 impl Backends {
     /// Opens each port's backend.
@@ -84,13 +94,14 @@ impl Backends {
                 (rabbit.clone(), Some(rabbit))
             }
         };
-        let (events, limits, tickets, noticeboard): Shared =
+        let (events, limits, tickets, noticeboard, cache): Shared =
             match data.events().map_err(anyhow::Error::msg)? {
                 EventsChoice::Memory => (
                     Arc::new(MemoryEventLog::new(world.clock.clone(), Bounds::default())),
                     Arc::new(MemoryLimits::new(world.clock.clone())),
                     Arc::new(MemoryTickets::new(world.clock.clone())),
                     Arc::new(MemoryNoticeboard::new(world.clock.clone())),
+                    Arc::new(MemoryCache::new(world.clock.clone())),
                 ),
                 EventsChoice::Redis => {
                     let settings = RedisSettings::new(secret(&data.events_url));
@@ -105,7 +116,8 @@ impl Backends {
                         Arc::new(log),
                         Arc::new(RedisLimits::new(server.clone(), world.clock.clone())),
                         Arc::new(RedisTickets::new(server.clone(), world.clock.clone())),
-                        Arc::new(RedisNoticeboard::new(server, world.clock.clone())),
+                        Arc::new(RedisNoticeboard::new(server.clone(), world.clock.clone())),
+                        Arc::new(RedisCache::new(server, world.clock.clone())),
                     )
                 }
             };
@@ -117,6 +129,7 @@ impl Backends {
             limits,
             tickets,
             noticeboard,
+            cache,
             objects,
             rabbit,
             tasks,

@@ -20,7 +20,7 @@ use quaestor_core::ports::noticeboard::Noticeboard;
 use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
 use quaestor_front::{Front, Offer, Stop};
-use quaestor_workers::{Context, Drain, ParseProcess};
+use quaestor_workers::{AnswerCache, Context, Drain, ParseProcess};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -137,6 +137,7 @@ pub async fn start(
         events: backends.events.clone(),
         objects: backends.objects.clone(),
         chat,
+        answers: config.answers.kept().map(|keep| AnswerCache::new(backends.cache.clone(), keep)),
         embedder,
         searcher: searcher.clone(),
         parser: parse_process(config)?,

@@ -25,6 +25,9 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
         heartbeat: config.workers.heartbeat(),
         drain: config.workers.drain(),
         idempotency_keys_kept: config.jobs.idempotency(),
+        passage_tokens: config.models.prompt.passage_tokens,
+        history_tokens: config.models.prompt.history_tokens,
+        max_output_tokens: config.models.prompt.answer_tokens,
         ..Settings::default()
     }
 }

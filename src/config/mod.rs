@@ -1,6 +1,7 @@
 //! What is the program told: defaults, then `quaestor.toml`, then the environment, then
 //! flags, each laid over the one before.
 
+mod answers;
 mod calls;
 mod check;
 mod data;
@@ -11,6 +12,7 @@ mod layers;
 mod log;
 mod models;
 mod parse;
+mod prompt;
 mod s3;
 mod secret;
 mod server;
@@ -25,6 +27,7 @@ use figment::error::Kind;
 use figment::{Figment, value::Value};
 use serde::{Deserialize, Serialize};
 
+pub use answers::Answers;
 pub use calls::{ModelBreaker, ModelRetry, ModelTimeouts};
 pub use check::check_exposure;
 pub use data::{Data, DatabaseChoice, EventsChoice, ObjectsChoice, QueueChoice};
@@ -38,6 +41,7 @@ pub use models::{
     missing_file,
 };
 pub use parse::Parse;
+pub use prompt::PromptShares;
 pub use s3::{Encryption, S3};
 pub use secret::HIDDEN;
 pub use server::{Quotas, Server};
@@ -56,6 +60,8 @@ pub struct Config {
     pub s3: S3,
     /// Who answers and who makes vectors.
     pub models: Models,
+    /// Whether answers are given again.
+    pub answers: Answers,
     /// What one document may cost.
     pub parse: Parse,
     /// How much runs at once.

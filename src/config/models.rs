@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::calls::{ModelBreaker, ModelRetry, ModelTimeouts};
+use super::prompt::PromptShares;
 
 /// The files that make a folder a model folder.
 pub const MODEL_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
@@ -32,6 +33,8 @@ pub struct Models {
     pub embed_dimensions: Option<u32>,
     /// The `openai` provider.
     pub openai: OpenAi,
+    /// How much a chat model reads and writes.
+    pub prompt: PromptShares,
     /// How long a model is waited for.
     pub timeouts: ModelTimeouts,
     /// How often a request is sent again.
@@ -49,6 +52,7 @@ impl Default for Models {
             embed_threads: 2,
             embed_dimensions: None,
             openai: OpenAi::default(),
+            prompt: PromptShares::default(),
             timeouts: ModelTimeouts::default(),
             retry: ModelRetry::default(),
             breaker: ModelBreaker::default(),

@@ -16,6 +16,7 @@ use quaestor_core::ports::store::Store;
 use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
 
+use crate::answer_cache::AnswerCache;
 use crate::parse_process::ParseProcess;
 
 /// The world of a handler.
@@ -31,6 +32,8 @@ pub struct Context {
     pub objects: Arc<dyn Objects>,
     /// What writes answers.
     pub chat: Arc<dyn ChatModel>,
+    /// Answers that are given again; none where every question is answered anew.
+    pub answers: Option<AnswerCache>,
     /// What turns text into vectors; none where search is by words alone.
     pub embedder: Option<Arc<dyn Embedder>>,
     /// Search.
@@ -107,9 +110,12 @@ pub struct Settings {
     pub passages_per_question: u32,
     /// At most this many tokens of passages in a prompt.
     pub passage_tokens: u32,
+    /// At most about this many tokens of what was said before in the conversation.
+    pub history_tokens: u32,
     /// At most this many tokens of answer.
     pub max_output_tokens: u32,
-    /// How many earlier messages make a follow-up understood.
+    /// How many earlier messages are read: the latest make a follow-up understood, and
+    /// those that do not fit the prompt are summarised in it.
     pub earlier_messages: u32,
     /// How many passages are embedded at a time.
     pub embed_batch: u32,
@@ -132,8 +138,9 @@ impl Default for Settings {
             max_step_attempts: 5,
             passages_per_question: 12,
             passage_tokens: 6_000,
+            history_tokens: 1_500,
             max_output_tokens: 1_500,
-            earlier_messages: 6,
+            earlier_messages: 24,
             embed_batch: 64,
             idempotency_keys_kept: Duration::from_secs(24 * 3600),
         }

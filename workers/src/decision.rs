@@ -121,7 +121,7 @@ impl From<ModelError> for Decision {
             ErrorClass::TooLong => (
                 "model_prompt_too_long",
                 "The question and its passages are longer than the model reads",
-                "ask a shorter question, or lower `models.passage_tokens`",
+                "ask a shorter question, or lower `models.prompt.passage_tokens`",
             ),
             ErrorClass::Filtered => {
                 ("content_filtered", "The provider withheld the answer", "ask in other words")

@@ -4,6 +4,7 @@
 //! Handlers know the ports alone. They are private to this package: the front cannot
 //! call one, it can only put a job into the store.
 
+mod answer_cache;
 mod context;
 mod decision;
 mod emitter;
@@ -20,6 +21,7 @@ mod settle;
 mod sweep;
 mod upkeep;
 
+pub use answer_cache::AnswerCache;
 pub use context::{Context, Settings, Slots};
 pub use parse_process::ParseProcess;
 pub use relay::run_relay;

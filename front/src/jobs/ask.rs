@@ -40,7 +40,7 @@ pub(crate) async fn accept_question(
     let (message_id, answer_id): (MessageId, MessageId) = (front.ids.next(), front.ids.next());
     let job_id: JobId = front.ids.next();
     let now = front.clock.now();
-    let payload = ChatPayload { conversation_id, message_id, answer_id };
+    let payload = ChatPayload { conversation_id, message_id, answer_id, answer_key: None };
     let payload = serde_json::to_value(payload).map_err(|error| ApiError::internal(&error))?;
     let promise = front.wake.promise();
     let job = NewJob {

@@ -42,6 +42,7 @@ const ROLES: &[(&str, &str)] = &[
     ("create_key", "a"),
     ("list_keys", "a"),
     ("revoke_key", "a"),
+    ("list_providers", "a"),
     ("list_audit", "au"),
     ("get_openapi", "vmau"),
     ("get_health", "vmau"),

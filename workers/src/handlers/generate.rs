@@ -14,14 +14,14 @@ use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use quaestor_core::ports::store::{Answer, Grounding, NewUsage, QuestionContext, UnfinishedAnswer};
 use quaestor_core::problem::Problem;
 use quaestor_core::tokens;
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::context::Context;
 use crate::decision::{Decision, Outcome};
 use crate::following::Carried;
 use crate::frame::Frame;
 use crate::grounding::{CitationWriter, build_citations, check_figures};
-use crate::prompt::{self, Prompt};
+use crate::prompt::{self, ANSWER, Prompt, Shares};
 use crate::registry::{Handler, Running};
 
 /// The most characters of an answer that are kept: a model that does not end is ended.
@@ -59,7 +59,12 @@ impl Handler for Generate {
         if grounding.passages.is_empty() {
             return save_nothing_found(context, job, &payload).await;
         }
-        let prompt = prompt::build(subject, grounding, context.settings.passage_tokens);
+        let shares = Shares {
+            passages: context.settings.passage_tokens,
+            history: context.settings.history_tokens,
+        };
+        let prompt = prompt::build(subject, grounding, shares);
+        debug!(prompt = ANSWER.name, passages = prompt.passages.len(), "asking a model");
         let mut attempt = Writing {
             context,
             job,
@@ -67,6 +72,7 @@ impl Handler for Generate {
             writer: CitationWriter::new(prompt.passages.clone()),
             input_tokens: prompt.input_tokens,
             model: context.chat.name().to_owned(),
+            whole: false,
         };
         match attempt.write(prompt).await {
             Ok(Ended::Whole(usage)) => attempt.save(usage).await,
@@ -111,6 +117,8 @@ struct Writing<'a> {
     input_tokens: u64,
     /// `provider:model` that writes; the whole chain until one has begun.
     model: String,
+    /// Whether the model ended by itself.
+    whole: bool,
 }
 
 impl Writing<'_> {
@@ -168,6 +176,7 @@ impl Writing<'_> {
                             "the model's provider filtered this answer; ask in other words",
                         )));
                     }
+                    self.whole = reason == FinishReason::Stop;
                     return Ok(Ended::Whole(usage.unwrap_or_else(|| self.estimate())));
                 }
                 Some(Err(error)) => return Err(error.into()),
@@ -217,11 +226,16 @@ impl Writing<'_> {
             model: self.model,
             usage,
         };
+        let kept = self.payload.answer_key.as_ref().zip(context.answers.as_ref());
+        let kept = kept.filter(|_| self.whole).map(|(key, answers)| (key, answers, answer.clone()));
         let now = context.clock.now();
         context
             .store
             .save_answer(workspace, &self.job.claim, self.payload.answer_id, answer, now)
             .await?;
+        if let Some((key, answers, answer)) = kept {
+            answers.keep(key, &answer).await;
+        }
         let cited = Event::Citations { citations, figures };
         Ok(Outcome::Ended(vec![cited, Event::Done { usage: Some(usage) }]))
     }

@@ -7,7 +7,7 @@ use quaestor_core::jobs::{ChatPayload, Step};
 use quaestor_core::model::MessageState;
 use quaestor_core::ports::model_call::Readiness;
 use quaestor_core::ports::store::{
-    Advance, Grounding, Heartbeat, RetrievedPassage, ScopeFilter, SearchScope, StoreError,
+    Advance, Answer, Grounding, Heartbeat, RetrievedPassage, ScopeFilter, SearchScope, StoreError,
 };
 use quaestor_core::problem::Problem;
 use quaestor_core::retrieval::{SearchQuery, standalone_question};
@@ -45,6 +45,21 @@ impl Handler for Retrieve {
         if job.cancel.is_cancelled() {
             return Err(Decision::Cancelled);
         }
+        let answer_key = match &context.answers {
+            None => None,
+            Some(answers) => {
+                let embedder = context.embedder.as_ref().map_or("none", |one| one.model());
+                let models = [context.chat.name(), embedder];
+                let store = &*context.store;
+                let key = answers.key(store, job.workspace, &subject, &models).await?;
+                if let Some(key) = &key
+                    && let Some(answer) = answers.find(key).await
+                {
+                    return give_again(context, job, &payload, answer).await;
+                }
+                key
+            }
+        };
         let question = standalone_question(&subject.question.content, &subject.earlier);
         let query = SearchQuery {
             text: question.clone(),
@@ -67,6 +82,7 @@ impl Handler for Retrieve {
             .iter()
             .map(|hit| RetrievedPassage { chunk_id: hit.passage.chunk_id, score: hit.score })
             .collect();
+        let payload = ChatPayload { answer_key, ..payload };
         let next_payload = serde_json::to_value(&payload).map_err(|error| {
             Decision::Fail(Problem::new("bad_payload", "The job cannot go on", error.to_string()))
         })?;
@@ -123,4 +139,22 @@ impl Handler for Retrieve {
             last_word: (job.emitter.clone(), retrieved),
         })))
     }
+}
+
+/// Ends the job with an answer that was given before. It costs nothing, and its model tells
+/// that it was kept.
+async fn give_again(
+    context: &Context,
+    job: &Running,
+    payload: &ChatPayload,
+    answer: Answer,
+) -> Result<Outcome, Decision> {
+    let Answer { content, citations, figures, usage, .. } = answer.clone();
+    if !job.emitter.emit(Event::Token { text: content }).await {
+        return Err(Decision::Fenced);
+    }
+    let now = context.clock.now();
+    context.store.save_answer(job.workspace, &job.claim, payload.answer_id, answer, now).await?;
+    let cited = Event::Citations { citations, figures };
+    Ok(Outcome::Ended(vec![cited, Event::Done { usage: Some(usage) }]))
 }

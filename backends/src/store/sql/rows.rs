@@ -134,6 +134,15 @@ pub(super) fn collection(row: &DbRow) -> Result<Collection, Fault> {
     })
 }
 
+/// What stands in some collections, from the keys of their current versions: those only rise.
+pub(super) fn content_version(row: &DbRow) -> Result<String, Fault> {
+    let mut parts = Vec::with_capacity(4);
+    for column in ["documents", "keys", "newest", "generation"] {
+        parts.push(row.try_get::<i64, _>(column)?.to_string());
+    }
+    Ok(parts.join("-"))
+}
+
 pub(super) fn generation(row: &DbRow) -> Result<Generation, Fault> {
     let state: String = row.try_get("state")?;
     Ok(Generation {

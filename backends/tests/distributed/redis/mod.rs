@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use quaestor_backends::cache::redis::RedisCache;
 use quaestor_backends::entropy::OsEntropy;
 use quaestor_backends::event_log::redis::{RedisBounds, RedisEventLog};
 use quaestor_backends::limits::redis::RedisLimits;
@@ -19,7 +20,7 @@ use quaestor_backends::noticeboard::redis::RedisNoticeboard;
 use quaestor_backends::redis::{RedisServer, RedisSettings};
 use quaestor_backends::tickets::redis::RedisTickets;
 use quaestor_contracts::{
-    event_log_contract, limits_contract, noticeboard_contract, tickets_contract,
+    cache_contract, event_log_contract, limits_contract, noticeboard_contract, tickets_contract,
 };
 use quaestor_core::clock::{ManualClock, SystemClock};
 use quaestor_core::events::{Event, NumberedEvent};
@@ -59,6 +60,11 @@ async fn limits() -> (RedisLimits, ManualClock) {
 async fn tickets() -> (RedisTickets, ManualClock) {
     let clock = ManualClock::at_millis(0);
     (RedisTickets::new(server().await, Arc::new(clock.clone())), clock)
+}
+
+async fn cache() -> (RedisCache, ManualClock) {
+    let clock = ManualClock::at_millis(0);
+    (RedisCache::new(server().await, Arc::new(clock.clone())), clock)
 }
 
 async fn noticeboard() -> (RedisNoticeboard, ManualClock) {
@@ -102,6 +108,7 @@ mod contracts {
 
     event_log_contract!(super::super::event_log);
     limits_contract!(super::super::limits);
+    cache_contract!(super::super::cache);
     noticeboard_contract!(super::super::noticeboard);
     tickets_contract!(super::super::tickets);
 }

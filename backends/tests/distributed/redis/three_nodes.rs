@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, future};
+use quaestor_backends::cache::redis::RedisCache;
 use quaestor_backends::event_log::redis::RedisEventLog;
 use quaestor_backends::limits::redis::RedisLimits;
 use quaestor_backends::noticeboard::redis::RedisNoticeboard;
 use quaestor_backends::redis::RedisServer;
 use quaestor_backends::tickets::redis::RedisTickets;
 use quaestor_contracts::{
-    event_log_contract, limits_contract, noticeboard_contract, tickets_contract,
+    cache_contract, event_log_contract, limits_contract, noticeboard_contract, tickets_contract,
 };
 use quaestor_core::clock::{Clock, ManualClock, SystemClock};
 use quaestor_core::events::Event;
@@ -111,6 +112,11 @@ async fn tickets(cluster: &Cluster) -> (RedisTickets, ManualClock) {
     (RedisTickets::new(server(cluster).await, Arc::new(clock.clone())), clock)
 }
 
+async fn cache(cluster: &Cluster) -> (RedisCache, ManualClock) {
+    let clock = ManualClock::at_millis(0);
+    (RedisCache::new(server(cluster).await, Arc::new(clock.clone())), clock)
+}
+
 async fn noticeboard(cluster: &Cluster) -> (RedisNoticeboard, ManualClock) {
     let clock = ManualClock::at_millis(0);
     (RedisNoticeboard::new(server(cluster).await, Arc::new(clock.clone())), clock)
@@ -121,6 +127,7 @@ mod contracts {
 
     event_log_contract!(in_one Cluster::start, super::super::event_log);
     limits_contract!(in_one Cluster::start, super::super::limits);
+    cache_contract!(in_one Cluster::start, super::super::cache);
     noticeboard_contract!(in_one Cluster::start, super::super::noticeboard);
     tickets_contract!(in_one Cluster::start, super::super::tickets);
 }

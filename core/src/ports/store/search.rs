@@ -62,6 +62,14 @@ pub struct TermStats {
 /// Search. Only current versions are found.
 #[async_trait]
 pub trait Search: Send + Sync {
+    /// What stands in the collections: a text that is another one whenever a version of a
+    /// document has become searchable or is gone, or an index generation was switched.
+    async fn content_version(
+        &self,
+        workspace: WorkspaceId,
+        collections: &[CollectionId],
+    ) -> Result<String, StoreError>;
+
     /// How common the analysed terms are.
     async fn term_stats(
         &self,

@@ -452,7 +452,8 @@ impl Fixture {
     /// A question, not yet accepted.
     pub fn question(&self, conversation: ConversationId, content: &str) -> AcceptQuestion {
         let (message_id, answer_id) = (self.id(), self.id());
-        let payload = ChatPayload { conversation_id: conversation, message_id, answer_id };
+        let payload =
+            ChatPayload { conversation_id: conversation, message_id, answer_id, answer_key: None };
         let payload = serde_json::to_value(&payload).expect("ids are JSON");
         AcceptQuestion {
             conversation_id: conversation,

@@ -92,6 +92,7 @@ macro_rules! store_contract {
             what_is_no_longer_current_is_not_counted,
             vectors_are_found_nearest_first,
             several_generations_are_searched_as_one,
+            what_stands_in_collections_is_told_by_a_text_of_its_own,
             only_the_asked_generations_are_searched,
             passages_come_in_the_order_asked_for,
             generations_are_those_of_the_collections,

@@ -3,7 +3,7 @@
 #![expect(missing_docs, reason = "the name of a case is what it promises")]
 
 use chrono::NaiveDate;
-use quaestor_core::ids::ChunkId;
+use quaestor_core::ids::{ChunkId, CollectionId};
 use quaestor_core::ports::store::{ScopeFilter, SearchScope};
 
 use super::Fixture;
@@ -237,6 +237,34 @@ pub async fn what_is_no_longer_current_is_not_counted(f: Fixture) {
     let upload = f.upload(filings, "a.txt", "second").await;
     f.finish_upload(f.workspace, &upload, &["beta", "beta", "gamma"], None).await;
     assert_eq!(stats().await, (3, vec![0, 2]));
+}
+
+pub async fn what_stands_in_collections_is_told_by_a_text_of_its_own(f: Fixture) {
+    let (filings, letters) = (f.collection("filings").await, f.collection("letters").await);
+    let version = async |collections: &[CollectionId]| {
+        f.store.content_version(f.workspace, collections).await.expect("answered")
+    };
+    let mut seen = vec![version(&[filings]).await];
+    let document = f.ingest(filings, "a.txt", &["one"]).await;
+    seen.push(version(&[filings]).await);
+    f.ingest(filings, "b.txt", &["two"]).await;
+    seen.push(version(&[filings]).await);
+    f.embed(filings, "a.txt", &[unit(0.0)]).await;
+    seen.push(version(&[filings]).await);
+    // Another collection, and a file that is not parsed yet, change nothing.
+    f.ingest(letters, "c.txt", &["three"]).await;
+    f.upload(filings, "d.txt", "bytes").await;
+    assert_eq!(version(&[filings]).await, seen[3]);
+    seen.push(version(&[filings, letters]).await);
+    let audit = f.audit("document.delete");
+    f.store.delete_document(f.workspace, document, f.now(), audit).await.expect("deleted");
+    seen.push(version(&[filings]).await);
+    let different: std::collections::BTreeSet<&String> = seen.iter().collect();
+    assert_eq!(different.len(), seen.len(), "{seen:?}");
+    assert_eq!(version(&[]).await, version(&[]).await);
+    let elsewhere = f.new_workspace().await;
+    let hidden = f.store.content_version(elsewhere, &[filings]).await.expect("answered");
+    assert_eq!(hidden, version(&[]).await, "another workspace's documents are not told of");
 }
 
 pub async fn several_generations_are_searched_as_one(f: Fixture) {

@@ -89,6 +89,31 @@ impl Search for SqliteStore {
         work.await.map_err(during("search the text"))
     }
 
+    async fn content_version(
+        &self,
+        workspace: WorkspaceId,
+        collections: &[CollectionId],
+    ) -> Result<String, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(workspace).await?;
+            let found = sqlx::query(
+                "SELECT count(current_key) AS documents,
+                     CAST(coalesce(sum(current_key), 0) AS BIGINT) AS keys,
+                     coalesce(max(current_key), 0) AS newest,
+                     (SELECT coalesce(max(key), 0) FROM generations
+                         WHERE workspace_id = $1 AND state = 'current'
+                           AND collection_id IN (SELECT unhex(value) FROM json_each($2))) AS generation
+                 FROM documents WHERE workspace_id = $1 AND collection_id IN (SELECT unhex(value) FROM json_each($2))",
+            )
+            .bind(workspace.uuid())
+            .bind(scope::hex_list(collections.iter().map(|collection| collection.uuid())))
+            .fetch_one(&mut *reader)
+            .await?;
+            rows::content_version(&found)
+        };
+        work.await.map_err(during("tell what stands in the collections"))
+    }
+
     async fn generations(
         &self,
         workspace: WorkspaceId,
