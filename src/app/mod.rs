@@ -34,6 +34,7 @@ mod first_start;
 mod models;
 mod moving;
 mod numbers;
+mod providers;
 
 use backends::Backends;
 pub(crate) use backends::open_bucket;

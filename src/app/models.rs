@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use quaestor_backends::entropy::OsEntropy;
 use quaestor_backends::models::minilm::MiniLm;
 use quaestor_backends::models::offline::OfflineModel;
-use quaestor_backends::models::openai::{Endpoint, OpenAiChat, OpenAiEmbedder};
 use quaestor_backends::models::resilience::{
     ChatChain, ChatLink, GuardedEmbedder, Guards, Surroundings,
 };
@@ -14,6 +13,7 @@ use quaestor_core::clock::Clock;
 use quaestor_core::ports::chat_model::ChatModel;
 use quaestor_core::ports::embedder::Embedder;
 
+use super::providers;
 use crate::config::{ChatProvider, Config, EmbedderChoice, Settings};
 
 /// What stands before every provider in this process.
@@ -39,13 +39,13 @@ pub(super) fn open_embedder(
                 .with_context(|| format!("opening the model folder {}", folder.display()))?;
             Some(Arc::new(model))
         }
-        EmbedderChoice::OpenAi(model) => {
-            let dimensions = settings.config.models.embed_dimensions().with_context(|| {
+        EmbedderChoice::At(model) => {
+            let config = &settings.config;
+            let dimensions = config.models.embed_dimensions().with_context(|| {
                 format!("{model} is unknown here: set models.embed_dimensions to its length")
             })?;
-            let endpoint = openai(&settings.config, model);
-            let provider = OpenAiEmbedder::new(endpoint, dimensions, clock.clone())?;
-            Some(Arc::new(GuardedEmbedder::new(Arc::new(provider), guards)))
+            let provider = providers::embedder(config, model, dimensions, clock)?;
+            Some(Arc::new(GuardedEmbedder::new(provider, guards)))
         }
     })
 }
@@ -59,24 +59,11 @@ pub(super) fn open_chat(
     for provider in &config.models.chat.0 {
         chain.push(match provider {
             ChatProvider::Offline => ChatLink::Local(Arc::new(OfflineModel::new())),
-            ChatProvider::OpenAi(model) => {
-                let provider = OpenAiChat::new(openai(config, model), clock.clone())?;
-                ChatLink::Provider(Arc::new(provider))
-            }
+            ChatProvider::At(model) => ChatLink::Provider(providers::chat(config, model, clock)?),
         });
     }
     let chain = ChatChain::of(chain, guards);
     Ok(Arc::new(chain.context("models.chat names no model: `offline` needs none")?))
-}
-
-fn openai(config: &Config, model: &str) -> Endpoint {
-    Endpoint {
-        provider: "openai".to_owned(),
-        model: model.to_owned(),
-        base_url: config.models.openai.base_url.clone(),
-        key: config.models.openai.api_key.clone().unwrap_or_default(),
-        connect_timeout: config.models.timeouts.connect(),
-    }
 }
 
 /// Their names, for people who look at the process's health.

@@ -19,7 +19,7 @@ pub(super) fn run(file: &ConfigFile, as_json: bool, terminal: &Terminal) -> anyh
     }
     let mut section = "";
     for row in &settings.in_force {
-        let (above, name) = row.key.rsplit_once('.').unwrap_or(("", row.key));
+        let (above, name) = row.key.rsplit_once('.').unwrap_or(("", &row.key));
         if above != section {
             if !section.is_empty() {
                 terminal.line("")?;

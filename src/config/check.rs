@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 
 use secrecy::ExposeSecret;
 
-use super::models::OPENAI_BASE_URL;
-use super::{Config, ConfigError, DatabaseChoice, EmbedSetting, Encryption, ObjectsChoice};
+use super::{Config, ConfigError, DatabaseChoice, Encryption, ObjectsChoice, check_models};
 
 /// An admin key shorter than this could be guessed.
 const MIN_ADMIN_KEY: usize = 16;
@@ -15,14 +14,19 @@ const MAX_ADMIN_KEY: usize = 512;
 const MIN_PARSE_MEMORY_MB: u64 = 64;
 
 /// A refusal by key; the caller adds where the key's value comes from.
-pub(super) type Refusal = (&'static str, String);
+type Refusal = (&'static str, String);
 
-/// Refuses what cannot work. Returns warnings about what works and may hurt.
-pub(super) fn check(config: &Config) -> Result<Vec<String>, Refusal> {
+/// Refuses what cannot work, by the key. Returns warnings about what works and may hurt.
+pub(super) fn check(config: &Config) -> Result<Vec<String>, (String, String)> {
+    let own = own(config).map_err(|(key, sentence)| (key.to_owned(), sentence))?;
+    check_models::check(&config.models)?;
+    Ok(own)
+}
+
+fn own(config: &Config) -> Result<Vec<String>, Refusal> {
     positive(config)?;
     server(config)?;
     backends(config)?;
-    models(config)?;
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log.filter);
     filter.map_err(|error| ("log.filter", error.to_string()))?;
     let mut warnings = Vec::new();
@@ -135,29 +139,6 @@ fn s3(config: &Config) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn models(config: &Config) -> Result<(), Refusal> {
-    let openai = &config.models.openai;
-    let address = reqwest::Url::parse(&openai.base_url);
-    if !address.is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
-        let sentence = "it is no address, such as https://api.openai.com/v1".to_owned();
-        return Err(("models.openai.base_url", sentence));
-    }
-    // Another server behind the address may well ask for no key.
-    let needs_key = openai.api_key.is_none() && openai.base_url == OPENAI_BASE_URL;
-    let sentence = |user: &str| {
-        format!(
-            "{user} names `openai`, which needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL to a server of yours"
-        )
-    };
-    if needs_key && config.models.chat.uses_openai() {
-        return Err(("models.openai.api_key", sentence("`models.chat`")));
-    }
-    if needs_key && matches!(config.models.embed, EmbedSetting::OpenAi(_)) {
-        return Err(("models.openai.api_key", sentence("`models.embed`")));
-    }
-    Ok(())
-}
-
 fn workers(config: &Config, warnings: &mut Vec<String>) -> Result<(), Refusal> {
     let workers = &config.workers;
     let (beat, lease) = (workers.heartbeat_s, workers.lease_s);
@@ -211,16 +192,28 @@ fn risky(config: &Config, warnings: &mut Vec<String>) {
                 .to_owned(),
         );
     }
-    let address = &config.models.openai.base_url;
-    let plain = address.starts_with("http://")
-        && !["http://127.", "http://localhost", "http://[::1]"]
-            .iter()
-            .any(|l| address.starts_with(l));
-    if plain && config.models.openai.api_key.is_some() {
-        warnings.push(
-            "`models.openai.base_url` is not https: the key and every question travel in clear"
-                .to_owned(),
-        );
+    let models = &config.models;
+    let mut reached = vec![
+        ("models.openai.base_url".to_owned(), &models.openai.base_url, &models.openai.api_key),
+        (
+            "models.anthropic.base_url".to_owned(),
+            &models.anthropic.base_url,
+            &models.anthropic.api_key,
+        ),
+    ];
+    reached.extend(models.azure.endpoint.as_ref().map(|endpoint| {
+        let azure = &models.azure;
+        let secret = if azure.api_key.is_some() { &azure.api_key } else { &azure.client_secret };
+        ("models.azure.endpoint".to_owned(), endpoint, secret)
+    }));
+    reached.extend(models.servers.iter().map(|(name, server)| {
+        (format!("models.servers.{name}.base_url"), &server.base_url, &server.api_key)
+    }));
+    for (key, address, secret) in reached {
+        if in_clear(address) && secret.is_some() {
+            warnings
+                .push(format!("`{key}` is not https: the key and every question travel in clear"));
+        }
     }
     if !config.server.listen.ip().is_loopback() {
         warnings.push(format!(
@@ -229,6 +222,12 @@ fn risky(config: &Config, warnings: &mut Vec<String>) {
             config.server.listen
         ));
     }
+}
+
+/// Whether what goes to an address can be read on the way.
+fn in_clear(address: &str) -> bool {
+    let home = ["http://127.", "http://localhost", "http://[::1]"];
+    address.starts_with("http://") && !home.iter().any(|home| address.starts_with(home))
 }
 
 /// Refuses a server that others can reach and that has no key to ask for. To be called

@@ -3,7 +3,7 @@
 /// One key of the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// Its full name: `server.listen`.
+    /// Its full name: `server.listen`. A `*` in it stands for names that are chosen.
     pub path: &'static str,
     /// Its short name in the environment, beside [`Key::variable`].
     pub short: Option<&'static str>,
@@ -30,8 +30,44 @@ impl Key {
     /// The name that every key has in the environment: `QUAESTOR_SERVER__LISTEN`.
     #[must_use]
     pub fn variable(&self) -> String {
-        format!("QUAESTOR_{}", self.path.replace('.', "__").to_uppercase())
+        variable(self.path)
     }
+
+    /// Whether this is the key of a full name.
+    fn is(&self, path: &str) -> bool {
+        self.path.split('.').count() == path.split('.').count() && self.begins(path)
+    }
+
+    /// Whether the key is a section's, or the section's own name.
+    pub(super) fn begins(&self, section: &str) -> bool {
+        let mut own = self.path.split('.');
+        section.split('.').all(|name| own.next().is_some_and(|own| own == name || own == "*"))
+    }
+
+    /// The full name that a variable of the environment stands for, where it is one of
+    /// this key with a chosen name: `QUAESTOR_MODELS__SERVERS__LOCAL__BASE_URL`.
+    pub(super) fn chosen(&self, name: &str) -> Option<String> {
+        let (before, after) = self.path.split_once('*')?;
+        let name = name.strip_prefix("QUAESTOR_")?.to_lowercase().replace("__", ".");
+        let chosen = name.strip_prefix(before)?.strip_suffix(after)?;
+        let is_one = !chosen.is_empty() && !chosen.contains('.');
+        is_one.then(|| format!("{before}{chosen}{after}"))
+    }
+
+    /// The full names of the key in these values: one, or one for each chosen name.
+    pub(super) fn paths(&self, values: &serde_json::Value) -> Vec<String> {
+        let Some((before, after)) = self.path.split_once(".*") else {
+            return vec![self.path.to_owned()];
+        };
+        let section = values.pointer(&format!("/{}", before.replace('.', "/")));
+        let names = section.and_then(serde_json::Value::as_object);
+        names.into_iter().flatten().map(|(name, _)| format!("{before}.{name}{after}")).collect()
+    }
+}
+
+/// The name that a key of this full name has in the environment.
+fn variable(path: &str) -> String {
+    format!("QUAESTOR_{}", path.replace('.', "__").to_uppercase())
 }
 
 const fn text(path: &'static str, expected: &'static str) -> Key {
@@ -104,13 +140,25 @@ pub const KEYS: &[Key] = &[
     named(
         "models.embed",
         "QUAESTOR_EMBED",
-        "`auto`, `minilm:<folder>`, `openai:<model>` or `none`",
+        "`auto`, `minilm:<folder>`, `<provider>:<model>` or `none`",
     ),
     named("models.dir", "QUAESTOR_MODEL_DIR", "a folder with a MiniLM model"),
     number("models.embed_threads", COUNT),
     number("models.embed_dimensions", COUNT),
     secret("models.openai.api_key", "OPENAI_API_KEY", "a text"),
     named("models.openai.base_url", "OPENAI_BASE_URL", "an http or https address up to `/v1`"),
+    named("models.azure.endpoint", "AZURE_OPENAI_ENDPOINT", "an http or https address"),
+    secret("models.azure.api_key", "AZURE_OPENAI_API_KEY", "a text"),
+    named("models.azure.api_version", "AZURE_OPENAI_API_VERSION", "`v1`, or a date"),
+    secret("models.azure.ad_token", "AZURE_OPENAI_AD_TOKEN", "a text"),
+    named("models.azure.tenant_id", "AZURE_TENANT_ID", "a directory's id"),
+    named("models.azure.client_id", "AZURE_CLIENT_ID", "an application's id"),
+    secret("models.azure.client_secret", "AZURE_CLIENT_SECRET", "a text"),
+    named("models.azure.authority_host", "AZURE_AUTHORITY_HOST", "an http or https address"),
+    secret("models.anthropic.api_key", "ANTHROPIC_API_KEY", "a text"),
+    named("models.anthropic.base_url", "ANTHROPIC_BASE_URL", "an http or https address"),
+    text("models.servers.*.base_url", "an http or https address up to `/v1`"),
+    Key { secret: true, ..text("models.servers.*.api_key", "a text") },
     number("models.prompt.passage_tokens", COUNT),
     number("models.prompt.history_tokens", COUNT),
     number("models.prompt.answer_tokens", COUNT),
@@ -162,7 +210,7 @@ pub(super) const OTHER_VARIABLES: &[&str] = &[
 /// The key of this full name.
 #[must_use]
 pub(super) fn find(path: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.path == path)
+    KEYS.iter().find(|key| key.is(path))
 }
 
 /// The known name that is most like `wanted`, where any is alike enough to be meant.
@@ -198,6 +246,17 @@ fn distance(left: &str, right: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_with_a_chosen_name_is_found_by_path_and_by_variable() {
+        let key = find("models.servers.local.base_url").unwrap();
+        assert_eq!(key.path, "models.servers.*.base_url");
+        assert!(find("models.servers.local").is_none() && key.begins("models.servers.local"));
+        let variable = "QUAESTOR_MODELS__SERVERS__GPU_BOX__BASE_URL";
+        assert_eq!(key.chosen(variable).unwrap(), "models.servers.gpu_box.base_url");
+        assert_eq!(key.chosen("QUAESTOR_MODELS__SERVERS__A__B__BASE_URL"), None);
+        assert_eq!(key.chosen("QUAESTOR_LISTEN"), None);
+    }
 
     #[test]
     fn a_misspelt_name_finds_the_one_that_was_meant() {

@@ -116,8 +116,7 @@ pub(super) fn of_file(path: &Path) -> Result<Layer, ConfigError> {
 fn refuse_unknown(table: &toml::Table, above: &str, origin: &str) -> Result<(), ConfigError> {
     for (name, value) in table {
         let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
-        let inside = format!("{path}.");
-        let is_section = KEYS.iter().any(|key| key.path.starts_with(&inside));
+        let is_section = keys::find(&path).is_none() && KEYS.iter().any(|key| key.begins(&path));
         match value {
             toml::Value::Table(section) if is_section => refuse_unknown(section, &path, origin)?,
             _ if keys::find(&path).is_some() => {}
@@ -169,11 +168,38 @@ pub(super) fn of_environment(
                 environment.get(name).map(|value| (value.to_owned(), name.to_owned()))
             };
             if let Some((value, name)) = found {
-                layers.push(of_text(key, &value, format!("the variable {name}"))?);
+                layers.push(of_text(key, key.path, &value, format!("the variable {name}"))?);
             }
         }
     }
+    layers.extend(of_chosen_names(environment)?);
     Ok((layers, strangers(environment)?))
+}
+
+/// The layers of variables whose names are chosen, such as a server's.
+fn of_chosen_names(environment: &Environment) -> Result<Vec<Layer>, ConfigError> {
+    let mut layers = Vec::new();
+    for key in KEYS.iter().filter(|key| key.path.contains('*')) {
+        let named = environment.0.keys().filter_map(|name| {
+            let name = match name.strip_suffix("_FILE") {
+                Some(shorter) if key.secret => shorter,
+                _ => name,
+            };
+            Some((name, key.chosen(name)?))
+        });
+        // A secret that is given twice has two names and one meaning, which is refused.
+        for (name, path) in named {
+            let found = if key.secret {
+                environment.secret(name)?
+            } else {
+                environment.get(name).map(|value| (value.to_owned(), name.to_owned()))
+            };
+            if let Some((value, name)) = found {
+                layers.push(of_text(key, &path, &value, format!("the variable {name}"))?);
+            }
+        }
+    }
+    Ok(layers)
 }
 
 /// Variables that begin as ours do. With `__` they can only be meant for us and are
@@ -193,7 +219,11 @@ fn strangers(environment: &Environment) -> Result<Vec<String>, ConfigError> {
     for name in environment.0.keys().filter(|name| name.starts_with("QUAESTOR_")) {
         let by_orchestrator =
             name.starts_with("QUAESTOR_SERVICE_") || name.starts_with("QUAESTOR_PORT");
-        if known.contains(name) || by_orchestrator {
+        let chosen = KEYS.iter().any(|key| {
+            let plain = if key.secret { name.strip_suffix("_FILE").unwrap_or(name) } else { name };
+            key.chosen(plain).is_some()
+        });
+        if known.contains(name) || by_orchestrator || chosen {
             continue;
         }
         let near = nearest(name, known.iter().map(String::as_str));
@@ -209,14 +239,19 @@ fn strangers(environment: &Environment) -> Result<Vec<String>, ConfigError> {
     Ok(warnings)
 }
 
-/// The layer of one key whose value came as text.
-pub(super) fn of_text(key: &Key, text: &str, origin: String) -> Result<Layer, ConfigError> {
+/// The layer of one key, of this full name, whose value came as text.
+pub(super) fn of_text(
+    key: &Key,
+    path: &str,
+    text: &str,
+    origin: String,
+) -> Result<Layer, ConfigError> {
     let value = match key.kind {
         ValueKind::Number => match text.trim().parse::<u64>() {
             Ok(number) => Value::from(number),
             Err(_) => {
                 return Err(ConfigError::WrongValue {
-                    key: key.path.to_owned(),
+                    key: path.to_owned(),
                     origin,
                     expected: key.expected.to_owned(),
                     found: format!("it is {text:?}"),
@@ -230,8 +265,7 @@ pub(super) fn of_text(key: &Key, text: &str, origin: String) -> Result<Layer, Co
         }
         ValueKind::Text => Value::from(text),
     };
-    let nested = key
-        .path
+    let nested = path
         .rsplit('.')
         .fold(value, |inner, name| Value::from(Dict::from([(name.to_owned(), inner)])));
     Ok(Layer { origin, values: nested.into_dict().unwrap_or_default() })

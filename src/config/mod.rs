@@ -3,7 +3,9 @@
 
 mod answers;
 mod calls;
+mod chain;
 mod check;
+mod check_models;
 mod data;
 mod error;
 mod jobs;
@@ -13,6 +15,7 @@ mod log;
 mod models;
 mod parse;
 mod prompt;
+mod providers;
 mod s3;
 mod secret;
 mod server;
@@ -29,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use answers::Answers;
 pub use calls::{ModelBreaker, ModelRetry, ModelTimeouts};
+pub use chain::{ChatChain, ChatProvider, EmbedSetting, ModelAt, ProviderName};
 pub use check::check_exposure;
 pub use data::{Data, DatabaseChoice, EventsChoice, ObjectsChoice, QueueChoice};
 pub use error::ConfigError;
@@ -36,12 +40,10 @@ pub use jobs::Jobs;
 pub use keys::{KEYS, Key, ValueKind};
 pub use layers::Environment;
 pub use log::{Log, LogFormat};
-pub use models::{
-    ChatChain, ChatProvider, EmbedSetting, EmbedderChoice, MINILM, MODEL_FILES, Models, OpenAi,
-    missing_file,
-};
+pub use models::{EmbedderChoice, MINILM, MODEL_FILES, Models, missing_file};
 pub use parse::Parse;
 pub use prompt::PromptShares;
+pub use providers::{Anthropic, Azure, CompatibleServer, OpenAi};
 pub use s3::{Encryption, S3};
 pub use secret::HIDDEN;
 pub use server::{Quotas, Server};
@@ -98,7 +100,7 @@ pub struct Flag {
 #[derive(Clone, Debug, Serialize)]
 pub struct InForce {
     /// The key's full name.
-    pub key: &'static str,
+    pub key: String,
     /// Its value; a secret is [`HIDDEN`], what is not set is null.
     pub value: serde_json::Value,
     /// Where it comes from: `default`, a file, a variable, a flag.
@@ -136,31 +138,28 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     for flag in &sources.flags {
         let origin = format!("the flag {}", flag.flag);
         let key = keys::find(&flag.key).ok_or_else(|| layers::unknown(&flag.key, &origin))?;
-        figment = figment.merge(layers::of_text(key, &flag.value, origin)?);
+        figment = figment.merge(layers::of_text(key, &flag.key, &flag.value, origin)?);
     }
     let config: Config = figment.extract().map_err(wrong_value)?;
     let origin = |key: &str| {
         figment.find_metadata(key).map_or_else(|| "default".to_owned(), |m| m.name.to_string())
     };
-    let refused = |(key, reason): check::Refusal| ConfigError::Refused {
-        key: key.to_owned(),
-        origin: origin(key),
+    let refused = |(key, reason): (String, String)| ConfigError::Refused {
+        origin: origin(&key),
+        key,
         reason,
     };
     warnings.extend(check::check(&config).map_err(refused)?);
     let embedder = config
         .models
         .embedder(&model_folders(&config, &sources.environment))
-        .map_err(|sentence| refused(("models.embed", sentence)))?;
+        .map_err(|sentence| refused(("models.embed".to_owned(), sentence)))?;
     let values = serde_json::to_value(&config)
         .map_err(|error| ConfigError::Layers(Box::new(error.to_string().into())))?;
-    let in_force = KEYS.iter().map(|key| InForce {
-        key: key.path,
-        value: values
-            .pointer(&format!("/{}", key.path.replace('.', "/")))
-            .cloned()
-            .unwrap_or_default(),
-        origin: origin(key.path),
+    let in_force = KEYS.iter().flat_map(|key| key.paths(&values)).map(|key| InForce {
+        value: values.pointer(&format!("/{}", key.replace('.', "/"))).cloned().unwrap_or_default(),
+        origin: origin(&key),
+        key,
     });
     Ok(Settings { in_force: in_force.collect(), config, embedder, warnings })
 }
@@ -180,9 +179,9 @@ fn model_folders(config: &Config, environment: &Environment) -> Vec<PathBuf> {
 /// A figment error in the program's own words; a secret's value never stands in it.
 fn wrong_value(error: figment::Error) -> ConfigError {
     let path = error.path.join(".");
-    let Some(key) =
-        KEYS.iter().find(|key| path == key.path || path.starts_with(&format!("{}.", key.path)))
-    else {
+    // What is wrong may be inside of a value, such as an item of a list.
+    let above = |length: &usize| error.path[..*length].join(".");
+    let Some(key) = (1..=error.path.len()).rev().find_map(|l| keys::find(&above(&l))) else {
         return ConfigError::Layers(Box::new(error));
     };
     let found = match &error.kind {
@@ -192,7 +191,7 @@ fn wrong_value(error: figment::Error) -> ConfigError {
         other => other.to_string(),
     };
     ConfigError::WrongValue {
-        key: key.path.to_owned(),
+        key: if key.path.contains('*') { path } else { key.path.to_owned() },
         origin: error.metadata.map_or_else(|| "default".to_owned(), |m| m.name.to_string()),
         expected: key.expected.to_owned(),
         found,

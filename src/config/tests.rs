@@ -78,9 +78,23 @@ fn every_name_that_the_design_promises_is_read() {
         ("QUAESTOR_EMBED", "none"),
         ("OPENAI_API_KEY", "12345"),
         ("OPENAI_BASE_URL", "http://127.0.0.1:1/v1"),
+        ("ANTHROPIC_API_KEY", "a-key"),
+        ("ANTHROPIC_BASE_URL", "http://127.0.0.1:2"),
+        ("AZURE_OPENAI_ENDPOINT", "http://127.0.0.1:3"),
+        ("AZURE_OPENAI_API_KEY", "b-key"),
+        ("AZURE_OPENAI_API_VERSION", "2024-10-21"),
+        ("AZURE_TENANT_ID", "t"),
+        ("AZURE_CLIENT_ID", "c"),
+        ("AZURE_CLIENT_SECRET", "s"),
     ])
     .unwrap();
     let config = settings.config;
+    assert_eq!(config.models.anthropic.api_key.unwrap().expose_secret(), "a-key");
+    assert_eq!(config.models.anthropic.base_url, "http://127.0.0.1:2");
+    assert_eq!(config.models.azure.endpoint.as_deref(), Some("http://127.0.0.1:3"));
+    assert_eq!(config.models.azure.api_key.unwrap().expose_secret(), "b-key");
+    assert_eq!(config.models.azure.api_version, "2024-10-21");
+    assert_eq!(config.models.azure.client_secret.unwrap().expose_secret(), "s");
     assert_eq!(config.data.dir, home.path());
     assert_eq!(config.server.admin_key.unwrap().expose_secret(), KEY);
     assert_eq!(config.models.chat.to_string(), "openai:m,offline");
@@ -123,7 +137,7 @@ fn a_wrong_value_is_refused_with_key_source_and_what_was_expected() {
         ("[workers.slots]\nchat_generate = 0", &["workers.slots.chat_generate", "at least 1"]),
         ("workers = 3", &["`workers`", "a section"]),
         ("[log]\nformat = \"xml\"", &["log.format", "`json`"]),
-        ("[models]\nchat = \"anthropic:c\"", &["models.chat", "not in this build"]),
+        ("[models]\nchat = \"gemini\"", &["models.chat", "no chat provider", "[models.servers]"]),
         ("[models]\nchat = \"openai:c\"", &["OPENAI_API_KEY"]),
         ("[models]\nembed = \"minilm:/nowhere\"", &["/nowhere", "config.json", "make model"]),
         ("[data]\nqueue_url = \"kafka://x\"", &["data.queue_url", "amqp://"]),
@@ -145,15 +159,119 @@ fn a_wrong_value_is_refused_with_key_source_and_what_was_expected() {
 }
 
 #[test]
+fn a_model_that_cannot_be_asked_is_refused_with_what_to_set() {
+    let azure = "[models.azure]\nendpoint = \"https://x.openai.azure.com\"\n";
+    for (models, parts) in [
+        ("chat = \"anthropic:c\"", &["models.anthropic.api_key", "ANTHROPIC_API_KEY"][..]),
+        ("chat = \"azure:d\"", &["models.azure.endpoint", "AZURE_OPENAI_ENDPOINT"]),
+        (
+            &format!("chat = \"azure:d\"\n{azure}"),
+            &["models.azure.api_key", "AZURE_OPENAI_API_KEY", "AZURE_TENANT_ID"],
+        ),
+        (
+            &format!("chat = \"azure:d\"\n{azure}tenant_id = \"t\"\nclient_id = \"c\""),
+            &["models.azure.client_secret", "AZURE_CLIENT_SECRET"],
+        ),
+        (&format!("embed = \"azure:a/b\"\n{azure}"), &["models.embed", "a/b", "deployment"]),
+        (
+            &format!("chat = \"azure:d\"\n{azure}api_version = \"latest\""),
+            &["models.azure.api_version", "`latest`", "2024-10-21"],
+        ),
+        (
+            "chat = \"lokal:m\"\n[models.servers.local]\nbase_url = \"http://127.0.0.1:1/v1\"",
+            &["models.chat", "`lokal`", "did you mean `local`?"],
+        ),
+        ("chat = \"gpu:m\"", &["models.chat", "[models.servers.gpu]", "base_url"]),
+        ("[models.servers.local]\napi_key = \"k\"", &["models.servers.local.base_url"]),
+        (
+            "[models.servers.openai]\nbase_url = \"http://127.0.0.1:1\"",
+            &["models.servers.openai", "name"],
+        ),
+        (
+            "[models.servers.local]\nbase_uri = \"http://127.0.0.1:1\"",
+            &["models.servers.local.base_uri"],
+        ),
+        (
+            "[models.anthropic]\nbase_url = \"https://me:very-secret@proxy.example\"",
+            &["models.anthropic.base_url", "a password"],
+        ),
+        (
+            "chat = \"openai:m\"\n[models.openai]\napi_key = \"sk-very-secret\\n\"",
+            &["models.openai.api_key", "copy it anew"],
+        ),
+        (
+            "embed = \"gpu:e5\"\n[models.servers.gpu]\nbase_url = \"http://127.0.0.1:1/v1\"",
+            &["models.embed_dimensions", "`gpu:e5`", "not known"],
+        ),
+        (
+            "embed = \"openai:text-embedding-3-small\"\nembed_dimensions = 4096\n\
+             [models.openai]\napi_key = \"k\"",
+            &["models.embed_dimensions", "4096", "1536"],
+        ),
+        (
+            "embed = \"openai:text-embedding-ada-002\"\nembed_dimensions = 512\n\
+             [models.openai]\napi_key = \"k\"",
+            &["models.embed_dimensions", "512", "1536"],
+        ),
+    ] {
+        let sentence = refusal(&format!("[models]\n{models}"));
+        for part in parts {
+            assert!(sentence.contains(part), "{models}: {sentence}");
+        }
+        assert!(!sentence.contains("secret\n") && !sentence.contains("very-secret"), "{sentence}");
+    }
+}
+
+#[test]
+fn servers_have_names_of_their_own_in_every_source() {
+    let (_dir, path) = file(
+        "[models]\nchat = \"gpu:qwen3:8b,gpu_2:m,offline\"\n\
+         [models.servers.gpu]\nbase_url = \"http://127.0.0.1:1/v1\"\n",
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("key");
+    std::fs::write(&secret, "from-a-file\n").unwrap();
+    let settings = load(&Sources {
+        file: Some(path),
+        environment: Environment::of(&[
+            ("QUAESTOR_MODELS__SERVERS__GPU_2__BASE_URL", "http://127.0.0.1:2/v1"),
+            ("QUAESTOR_MODELS__SERVERS__GPU_2__API_KEY_FILE", secret.to_str().unwrap()),
+        ]),
+        flags: Vec::new(),
+    })
+    .unwrap();
+    let servers = &settings.config.models.servers;
+    assert_eq!(servers["gpu"].base_url, "http://127.0.0.1:1/v1");
+    assert_eq!(servers["gpu_2"].api_key.as_ref().unwrap().expose_secret(), "from-a-file");
+    let row = |key: &str| settings.in_force.iter().find(|row| row.key == key).unwrap();
+    assert_eq!(row("models.servers.gpu_2.api_key").value, HIDDEN);
+    assert_eq!(
+        row("models.servers.gpu_2.base_url").origin,
+        "the variable QUAESTOR_MODELS__SERVERS__GPU_2__BASE_URL"
+    );
+    assert!(settings.in_force.iter().all(|row| !row.key.contains('*')));
+    let twice = load_env(&[
+        ("QUAESTOR_MODELS__SERVERS__A__API_KEY", "k"),
+        ("QUAESTOR_MODELS__SERVERS__A__API_KEY_FILE", "/k"),
+    ]);
+    assert!(twice.unwrap_err().to_string().contains("both set"));
+    let wrong = load_env(&[("QUAESTOR_MODELS__SERVERS__A__BASE_URI", "x")]).unwrap_err();
+    assert!(wrong.to_string().contains("BASE_URI"), "{wrong}");
+}
+
+#[test]
 fn what_is_legal_and_risky_is_warned_about() {
     let settings = load_env(&[
         ("QUAESTOR_WORKERS__HEARTBEAT_S", "15"),
         ("QUAESTOR_LISTEN", "0.0.0.0:80"),
         ("QUAESTOR_EMBED", "none"),
+        ("ANTHROPIC_BASE_URL", "http://proxy.example"),
+        ("ANTHROPIC_API_KEY", "k"),
     ])
     .unwrap();
     let text = settings.warnings.join("\n");
     assert!(text.contains("workers.heartbeat_s") && text.contains("TLS"), "{text}");
+    assert!(text.contains("models.anthropic.base_url"), "{text}");
 }
 
 #[test]
@@ -182,6 +300,12 @@ fn secrets_stand_in_no_output() {
     let settings = load_env(&[
         ("QUAESTOR_ADMIN_KEY", canary),
         ("OPENAI_API_KEY", canary),
+        ("ANTHROPIC_API_KEY", canary),
+        ("AZURE_OPENAI_API_KEY", canary),
+        ("AZURE_OPENAI_AD_TOKEN", canary),
+        ("AZURE_CLIENT_SECRET", canary),
+        ("QUAESTOR_MODELS__SERVERS__GPU__API_KEY", canary),
+        ("QUAESTOR_MODELS__SERVERS__GPU__BASE_URL", "http://127.0.0.1:1/v1"),
         ("AWS_SECRET_ACCESS_KEY", canary),
         ("QUAESTOR_DATABASE_URL", &format!("postgres://q:{canary}@db/q")),
         ("QUAESTOR_QUEUE_URL", &format!("amqp://q:{canary}@mq/q")),
@@ -227,7 +351,10 @@ fn the_list_of_keys_is_the_structs() {
         }
     }
     let mut of_structs = Vec::new();
-    let defaults = serde_json::to_value(Config::default()).unwrap();
+    let mut defaults = Config::default();
+    // What has a chosen name stands as `*` in the list.
+    defaults.models.servers.insert("*".to_owned(), CompatibleServer::default());
+    let defaults = serde_json::to_value(defaults).unwrap();
     leaves(&defaults, "", &mut of_structs);
     let mut listed: Vec<&str> = KEYS.iter().map(|key| key.path).collect();
     for key in KEYS {
@@ -261,6 +388,8 @@ fn the_shipped_example_shows_every_key_with_its_default() {
         .lines()
         .map(|line| match line.strip_prefix("# ") {
             Some(rest) if rest.split_once(" = ").is_some_and(|(name, _)| is_name(name)) => rest,
+            // A section whose name is chosen is not there by default.
+            Some(rest) if rest.starts_with('[') && rest.ends_with(']') => rest,
             _ => line,
         })
         .flat_map(|line| [line, "\n"])
@@ -270,7 +399,10 @@ fn the_shipped_example_shows_every_key_with_its_default() {
         let value = key
             .path
             .split('.')
-            .try_fold(&toml::Value::Table(table.clone()), |value, name| value.get(name))
+            .try_fold(&toml::Value::Table(table.clone()), |value, name| match name {
+                "*" => value.as_table()?.values().next(),
+                name => value.get(name),
+            })
             .cloned();
         assert!(value.is_some(), "{} is not in the example", key.path);
         let names = [key.short.map(str::to_owned), Some(key.path.to_owned())];

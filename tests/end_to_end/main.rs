@@ -14,6 +14,7 @@ mod leaving;
 mod model;
 mod moving;
 mod program;
+mod providers;
 mod restarts;
 mod resume;
 mod servers;

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, Response};
@@ -16,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A running process. It is killed when dropped.
 pub(crate) struct Process {
     child: Child,
+    log: Arc<Mutex<String>>,
     /// Where it listens.
     pub(crate) address: String,
 }
@@ -53,8 +55,21 @@ impl Process {
             said.push('\n');
         };
         // Whatever it says later must not fill the pipe.
-        std::thread::spawn(move || for _ in lines.map_while(Result::ok) {});
-        Self { child, address }
+        let log = Arc::new(Mutex::new(said));
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut kept = kept.lock().unwrap();
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+        });
+        Self { child, log, address }
+    }
+
+    /// What it has said so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     fn has_ended(&mut self) -> bool {
@@ -114,6 +129,11 @@ impl Program {
         let address = processes[0].address.clone();
         let client = Client::builder().timeout(PATIENCE).build().unwrap();
         Self { processes, address, client }
+    }
+
+    /// What its processes have said so far.
+    pub(crate) fn log(&self) -> String {
+        self.processes.iter().map(Process::log).collect()
     }
 
     /// Waits until a process has died, as a named point makes it.

@@ -103,6 +103,11 @@ impl From<ModelError> for Decision {
             ErrorClass::Malformed => return Self::wait("model_malformed", error),
             ErrorClass::BreakerOpen => return Self::wait("model_breaker_open", error),
             ErrorClass::LimitReached => return Self::wait("model_limit_reached", error),
+            ErrorClass::Unusable => (
+                "model_unusable",
+                "The model does not give what it is configured for",
+                "name another model, or set `models.embed_dimensions` to its length",
+            ),
             ErrorClass::Quota => (
                 "model_quota",
                 "The model's quota is used up",

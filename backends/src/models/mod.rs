@@ -1,8 +1,11 @@
-//! What thinks: a file per provider of answers or vectors.
+//! What thinks: a folder per provider of answers or vectors, and what stands before them.
 
+pub mod anthropic;
+pub mod azure;
 pub mod minilm;
 pub mod offline;
 pub mod openai;
 mod pool;
 pub mod provider;
 pub mod resilience;
+mod wire;

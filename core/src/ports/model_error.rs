@@ -14,6 +14,9 @@ pub enum ErrorClass {
     TooSlow,
     /// It answered something that is no answer.
     Malformed,
+    /// It answered, and what it sends is not what was asked for, now and later: vectors of
+    /// another length, numbers that are none.
+    Unusable,
     /// What was paid for is used up; waiting does not help.
     Quota,
     /// It does not accept the key.
@@ -43,7 +46,8 @@ impl ErrorClass {
             | Self::Malformed
             | Self::BreakerOpen
             | Self::LimitReached => true,
-            Self::Quota
+            Self::Unusable
+            | Self::Quota
             | Self::Credentials
             | Self::Refused
             | Self::TooLong
@@ -66,6 +70,7 @@ impl ErrorClass {
             Self::Unavailable => "unavailable",
             Self::TooSlow => "too_slow",
             Self::Malformed => "malformed",
+            Self::Unusable => "unusable",
             Self::Quota => "quota",
             Self::Credentials => "credentials",
             Self::Refused => "refused",
@@ -85,6 +90,7 @@ impl fmt::Display for ErrorClass {
             Self::Unavailable => "cannot answer now",
             Self::TooSlow => "did not answer in time",
             Self::Malformed => "sent an answer that cannot be read",
+            Self::Unusable => "sent what is not what it was asked for",
             Self::Quota => "has no quota left for this key",
             Self::Credentials => "does not accept the key",
             Self::Refused => "refused the request",

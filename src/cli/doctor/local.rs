@@ -1,5 +1,6 @@
 //! The configuration and this machine: does the one fit, and has the other what it needs?
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
@@ -28,16 +29,19 @@ pub(super) fn look(settings: &Settings, findings: &mut Vec<Finding>) {
                 fail("model folder", format!("{reason}; fetch it again with `make model`"))
             }
         },
-        EmbedderChoice::OpenAi(model) => ok("embedder", format!("openai:{model}")),
+        EmbedderChoice::At(model) => ok("embedder", model.to_string()),
         EmbedderChoice::None(why) => {
             warn("model folder", format!("search is by words alone: {why}"))
         }
     });
     let chain = &config.models.chat;
-    findings.push(if chain.uses_openai() {
-        ok("chat", format!("{chain} at {}", config.models.openai.base_url))
-    } else {
+    let addresses: BTreeSet<&str> =
+        chain.models().filter_map(|model| config.models.address(&model.provider)).collect();
+    findings.push(if addresses.is_empty() {
         ok("chat", format!("{chain}: answers quote the best passages, without a model"))
+    } else {
+        let addresses: Vec<&str> = addresses.into_iter().collect();
+        ok("chat", format!("{chain} at {}", addresses.join(", ")))
     });
     let parse = &config.parse;
     let told = format!(

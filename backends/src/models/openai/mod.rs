@@ -1,24 +1,29 @@
 //! Models behind OpenAI's HTTP interface, at OpenAI or any server that speaks it.
+//!
+//! The shape of requests, their addresses and headers are those of `async-openai`; fields
+//! of responses that are foreign to it are tolerated. How a stream is read is our own
+//! (`wire`), since the crate's reader holds whatever comes in memory, reads on by itself
+//! after the answer was dropped, and does not get over a byte order mark.
 
+mod access;
 mod chat;
+mod dialect;
 mod embed;
-mod failure;
-mod transport;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_openai::Client;
-use async_openai::config::OpenAIConfig;
 use quaestor_core::clock::Clock;
 use quaestor_core::ports::model_error::ModelError;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
+pub(super) use access::{Access, secret_header};
 pub use chat::OpenAiChat;
 pub use embed::OpenAiEmbedder;
-use failure::Failures;
-use transport::Transport;
+
+use super::wire::Remote;
+use access::ByKey;
 
 /// Where a model is and how to reach it.
 #[derive(Clone)]
@@ -29,7 +34,7 @@ pub struct Endpoint {
     pub model: String,
     /// Up to and with the version, such as `https://api.openai.com/v1`.
     pub base_url: String,
-    /// The key; servers without keys ignore it.
+    /// The key; none is sent where it is empty.
     pub key: SecretString,
     /// How long the server may take to accept a connection.
     pub connect_timeout: Duration,
@@ -40,39 +45,38 @@ impl fmt::Debug for Endpoint {
         f.debug_struct("Endpoint")
             .field("provider", &self.provider)
             .field("model", &self.model)
-            .field("base_url", &self.base_url)
             .finish_non_exhaustive()
     }
 }
 
-/// What chat and embeddings share: the client, and how its errors are told.
-#[derive(Clone)]
-struct Connection {
-    client: Client<OpenAIConfig>,
-    endpoint: Endpoint,
-    failures: Failures,
+/// What chat and embeddings share, at OpenAI and at Azure.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) remote: Remote,
+    pub(super) access: Arc<dyn Access>,
+    /// The model's name at the provider.
+    pub(super) model: String,
+    /// How a request limits its answer.
+    pub(super) limit: LimitName,
 }
 
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.endpoint.fmt(f)
-    }
+/// OpenAI's newer models refuse the old name, most other servers know only that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LimitName {
+    MaxTokens,
+    MaxCompletionTokens,
 }
 
 impl Connection {
-    fn new(endpoint: Endpoint, clock: Arc<dyn Clock>) -> Result<Self, ModelError> {
-        let failures = Failures::new(format!("{}:{}", endpoint.provider, endpoint.model));
-        // No redirects: the key would go wherever a server points.
-        let http = reqwest::Client::builder()
-            .connect_timeout(endpoint.connect_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| failures.unavailable(error))?;
-        let config = OpenAIConfig::new()
-            .with_api_base(endpoint.base_url.trim_end_matches('/'))
-            .with_api_key(endpoint.key.expose_secret());
-        let client =
-            Client::build(http.clone(), config).with_http_service(Transport::new(http, clock));
-        Ok(Self { client, endpoint, failures })
+    fn new(endpoint: &Endpoint, clock: Arc<dyn Clock>) -> Result<Self, ModelError> {
+        let name = format!("{}:{}", endpoint.provider, endpoint.model);
+        let remote = Remote::new(&name, endpoint.connect_timeout, clock)?;
+        let access = Arc::new(ByKey::new(&remote, &endpoint.base_url, &endpoint.key)?);
+        let limit = if endpoint.base_url.starts_with("https://api.openai.com") {
+            LimitName::MaxCompletionTokens
+        } else {
+            LimitName::MaxTokens
+        };
+        Ok(Self { remote, access, model: endpoint.model.clone(), limit })
     }
 }
