@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Answers {
     /// How long an answer is kept, to be given again to whoever asks the same of the same
-    /// documents, in minutes; 0 has every question answered anew.
-    pub kept_minutes: u64,
+    /// documents, in minutes; without it every question is answered anew.
+    pub kept_minutes: Option<u64>,
 }
 
 impl Answers {
     /// How long an answer is kept; none where it is not.
     #[must_use]
     pub fn kept(&self) -> Option<Duration> {
-        (self.kept_minutes > 0).then(|| Duration::from_secs(self.kept_minutes.saturating_mul(60)))
+        Some(Duration::from_secs(self.kept_minutes?.saturating_mul(60)))
     }
 }

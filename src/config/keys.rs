@@ -172,7 +172,7 @@ pub const KEYS: &[Key] = &[
     number("models.breaker.in_a_row", COUNT),
     number("models.breaker.of_the_last", COUNT),
     number("models.breaker.open_s", SECONDS),
-    number("answers.kept_minutes", "a whole number of minutes; 0 for never"),
+    number("answers.kept_minutes", "a whole number of minutes, at least 1"),
     number("parse.memory_mb", "a whole number of MiB, at least 64"),
     number("parse.cpu_s", SECONDS),
     number("parse.wall_s", SECONDS),

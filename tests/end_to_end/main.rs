@@ -7,11 +7,13 @@ mod answers;
 mod doctor;
 mod first_starts;
 mod following;
+mod given_again;
 mod installation;
 #[cfg(feature = "failpoints")]
 mod kills;
 mod leaving;
 mod model;
+mod model_faults;
 mod moving;
 mod program;
 mod providers;

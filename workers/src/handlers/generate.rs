@@ -32,6 +32,12 @@ const MAX_ANSWER_CHARS: usize = 200_000;
 const NOTHING_FOUND: &str = "I found no passage in your documents that answers this. Upload the \
                              document that does, or ask with the words it uses.";
 
+/// Stands at the end of an answer that is longer than an answer may be.
+const TOO_LONG: &str = "\n\nThis answer ends here because it reached the limit of its length.";
+/// Stands at the end of an answer whose rest the provider kept back.
+const WITHHELD: &str =
+    "\n\nThis answer ends here because the model's provider withheld the rest of it.";
+
 /// The handler of `chat.generate`.
 pub(crate) struct Generate;
 
@@ -161,22 +167,13 @@ impl Writing<'_> {
                     }
                     failpoint::hit("generate.mid_stream");
                     if self.writer.text().len() > MAX_ANSWER_CHARS {
-                        self.show(frame.take()).await?;
+                        let rest = self.writer.push(TOO_LONG);
+                        self.show(frame.take() + &rest).await?;
                         return Ok(Ended::Whole(self.estimate()));
                     }
                 }
                 Some(Ok(ChatDelta::Finished { reason, usage })) => {
-                    let rest = self.writer.finish();
-                    self.show(frame.take() + &rest).await?;
-                    if reason == FinishReason::ContentFilter && self.writer.text().trim().is_empty()
-                    {
-                        return Err(Decision::Fail(Problem::new(
-                            "content_filtered",
-                            "The provider withheld the answer",
-                            "the model's provider filtered this answer; ask in other words",
-                        )));
-                    }
-                    self.whole = reason == FinishReason::Stop;
+                    self.end_of_text(reason, frame.take()).await?;
                     return Ok(Ended::Whole(usage.unwrap_or_else(|| self.estimate())));
                 }
                 Some(Err(error)) => return Err(error.into()),
@@ -187,6 +184,34 @@ impl Writing<'_> {
                 }
             }
         }
+    }
+
+    /// Shows the last of the text, and says why there is no more of it where that is not
+    /// because all is said. An answer without a word is none, and another try would fare
+    /// the same.
+    async fn end_of_text(&mut self, reason: FinishReason, shown: String) -> Result<(), Decision> {
+        let mut rest = self.writer.finish();
+        let nothing = self.writer.text().trim().is_empty();
+        match reason {
+            FinishReason::ContentFilter if nothing => {
+                return Err(Decision::Fail(Problem::new(
+                    "content_filtered",
+                    "The provider withheld the answer",
+                    "the model's provider filtered this answer; ask in other words",
+                )));
+            }
+            FinishReason::Stop | FinishReason::Length if nothing => {
+                return Err(Decision::Fail(Problem::new(
+                    "model_said_nothing",
+                    "The model gave an empty answer",
+                    format!("{} ended without a word; ask in other words", self.model),
+                )));
+            }
+            FinishReason::Stop => self.whole = true,
+            FinishReason::Length => rest.push_str(&self.writer.push(TOO_LONG)),
+            FinishReason::ContentFilter => rest.push_str(&self.writer.push(WITHHELD)),
+        }
+        self.show(shown + &rest).await
     }
 
     async fn show(&self, text: String) -> Result<(), Decision> {
