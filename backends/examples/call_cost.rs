@@ -67,8 +67,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         cost_of: Arc::new(|_, _, _| 0),
     });
     let good = provider("good:m", false);
-    let chain = ChatChain::of(vec![ChatLink::Provider(good.clone())], &guards)
-        .ok_or("a chain of one")?;
+    let chain =
+        ChatChain::of(vec![ChatLink::Provider(good.clone())], &guards).ok_or("a chain of one")?;
     let (mut bare, mut guarded) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let began = Instant::now();
