@@ -119,8 +119,9 @@ async fn each_way_to_end_an_answer_is_told(backends: Backends) {
     let nothing = || Answer::tokens(Vec::new());
     for (answer, problem) in [
         (nothing().finish(Finish::Filter), "content_filtered"),
-        (nothing(), "model_said_nothing"),
-        (nothing().without_choices(), "model_said_nothing"),
+        (Answer::of(" \n"), "model_said_nothing"),
+        (nothing(), "model_refused"),
+        (nothing().without_choices(), "model_refused"),
     ] {
         let before = desk.server.calls().len();
         desk.server.push(Reply::answer(answer));

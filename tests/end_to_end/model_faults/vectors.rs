@@ -64,7 +64,7 @@ async fn vectors_that_cannot_be_right_are_refused_and_none_is_kept(backends: Bac
         });
         let (job, document) = upload(&program, &collection, &format!("{place}.md")).await;
         assert_eq!(job["state"], "failed", "{wrong:?}: {job}");
-        assert_eq!(document["error"]["code"], "embedding_malformed", "{wrong:?}: {document}");
+        assert_eq!(document["error"]["code"], "model_unusable", "{wrong:?}: {document}");
         assert_eq!(server.calls_of(Operation::Embed).len() - before, 1, "{wrong:?}: asked once");
     }
     // Another order is no mistake, and what failed can be uploaded again.

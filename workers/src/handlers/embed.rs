@@ -7,7 +7,6 @@ use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::jobs::{DocumentPayload, Step};
 use quaestor_core::ports::embedder::EmbedKind;
-use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use quaestor_core::problem::Problem;
 
 use crate::context::Context;
@@ -67,8 +66,7 @@ impl Handler for Embed {
                 break;
             }
             let (ids, texts): (Vec<_>, Vec<_>) = batch.chunks.into_iter().unzip();
-            let vectors =
-                embedder.embed(EmbedKind::Passage, &texts, &job.scope).await.map_err(refused)?;
+            let vectors = embedder.embed(EmbedKind::Passage, &texts, &job.scope).await?;
             if vectors.len() != ids.len() {
                 return Err(Decision::Fail(Problem::new(
                     "embedding_count",
@@ -90,19 +88,4 @@ impl Handler for Embed {
         context.store.finish_embed(job.workspace, &job.claim, document_id, version, now).await?;
         Ok(Outcome::Ended(vec![Event::Done { usage: None }]))
     }
-}
-
-/// Vectors that cannot be right would be no better another time: whoever runs the
-/// installation has named another model than the one that answers, or its wrong length.
-fn refused(error: ModelError) -> Decision {
-    if error.class != ErrorClass::Malformed {
-        return error.into();
-    }
-    Decision::Fail(Problem::new(
-        "embedding_malformed",
-        "The embedding model answered with what cannot be its vectors",
-        format!(
-            "{error}; check `models.embed` and `models.embed_dimensions`, then upload it again"
-        ),
-    ))
 }

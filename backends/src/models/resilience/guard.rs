@@ -112,7 +112,6 @@ impl Guard {
             budget: &self.budget,
             clock: &self.around.clock,
             entropy: &*self.around.entropy,
-            malformed: self.operation == Operation::Chat,
         };
         let again = |error: &ModelError| {
             self.counts.retried.fetch_add(1, Ordering::Relaxed);

@@ -14,7 +14,7 @@ use backoff::backoff::Backoff;
 use backoff::future::{Retry, Sleeper};
 use quaestor_core::clock::Clock;
 use quaestor_core::entropy::Entropy;
-use quaestor_core::ports::model_error::{ErrorClass, ModelError};
+use quaestor_core::ports::model_error::ModelError;
 
 use super::policy::RetryPolicy;
 
@@ -95,9 +95,6 @@ pub(crate) struct Retries<'a> {
     pub(crate) budget: &'a RetryBudget,
     pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) entropy: &'a dyn Entropy,
-    /// Whether what cannot be read may be whole another time: a text may, a list of vectors
-    /// is made by a program.
-    pub(crate) malformed: bool,
 }
 
 impl Retries<'_> {
@@ -122,7 +119,6 @@ impl Retries<'_> {
             async move {
                 attempt.await.map_err(|error| {
                     let passes = error.class.is_transient()
-                        && (self.malformed || error.class != ErrorClass::Malformed)
                         && error.class.was_sent()
                         && error.retry_after.is_none();
                     if passes && may_repeat && self.budget.spend() {
