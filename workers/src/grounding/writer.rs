@@ -14,13 +14,13 @@ const LONGEST_MARKER: usize = 8;
 
 /// A citation whose place in its passage is known.
 #[derive(Clone, Debug)]
-pub(crate) struct Located {
+pub struct Located {
     /// What `[n]` in the answer names.
-    pub(crate) ordinal: u32,
+    pub ordinal: u32,
     /// The passage.
-    pub(crate) passage: Passage,
+    pub passage: Passage,
     /// Where the quote stands in the passage's text.
-    pub(crate) quote: Span,
+    pub quote: Span,
 }
 
 /// Writes an answer piece by piece.

@@ -1,0 +1,137 @@
+//! Which lines of a table do the words of a statement speak of?
+//!
+//! A line is scored as Tversky's index has it: words of its label that the statement
+//! shares, against words of the label that the statement lacks, and words of the
+//! statement that name other lines. Words that few lines have count more.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::words;
+
+/// What a word of the label that the statement lacks costs.
+const MISSING: f32 = 0.35;
+
+/// What a word of the statement costs that names another line.
+const FOREIGN: f32 = 0.55;
+
+/// What words count that stand in many labels, or are about the whole table.
+const GENERIC: f32 = 0.5;
+
+/// Word ids are hashes already.
+#[derive(Default)]
+pub(super) struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id;
+    }
+}
+
+/// Words with weights.
+pub(super) type Weights = HashMap<u64, f32, BuildHasherDefault<AsIs>>;
+
+/// Labels that compete, with the weights of their words.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lines {
+    labels: Vec<Vec<u64>>,
+    parents: Vec<Vec<u64>>,
+    weights: Weights,
+}
+
+/// How a statement speaks of lines.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spoken {
+    /// The score of each line, 0 to 1.
+    pub(super) scores: Vec<f32>,
+    /// How much of each label the statement has, 0 to 1.
+    pub(super) coverage: Vec<f32>,
+    /// The best score.
+    pub(super) best: f32,
+}
+
+impl Lines {
+    /// Weighs labels against each other. `about` are words that all of them share.
+    pub(super) fn new(labels: Vec<Vec<u64>>, parents: Vec<Vec<u64>>, about: &[u64]) -> Self {
+        let mut counts: HashMap<u64, u32, BuildHasherDefault<AsIs>> = HashMap::default();
+        for (label, parent) in labels.iter().zip(&parents) {
+            for id in label.iter().chain(parent.iter().filter(|id| !label.contains(id))) {
+                *counts.entry(*id).or_default() += 1;
+            }
+        }
+        let generic = words::generic_ids();
+        let all = labels.len() as f32;
+        let weights = counts
+            .into_iter()
+            .map(|(id, count)| {
+                let rare = (1.0 + all / count as f32).ln();
+                let factor = if generic.contains(&id) || about.binary_search(&id).is_ok() {
+                    GENERIC
+                } else {
+                    1.0
+                };
+                (id, rare * factor)
+            })
+            .collect();
+        Self { labels, parents, weights }
+    }
+
+    /// Scores every line for a statement.
+    pub(super) fn speak(&self, statement: &Weights) -> Spoken {
+        let mut said = 0.0;
+        for (id, weight) in &self.weights {
+            if let Some(strength) = statement.get(id) {
+                said += weight * strength;
+            }
+        }
+        let mut spoken = Spoken {
+            scores: vec![0.0; self.labels.len()],
+            coverage: vec![0.0; self.labels.len()],
+            best: 0.0,
+        };
+        if said <= 0.0 {
+            return spoken;
+        }
+        for (line, label) in self.labels.iter().enumerate() {
+            let (mut shared, mut full, mut missing, mut whole) =
+                (0.0_f32, 0.0_f32, 0.0_f32, 0.0_f32);
+            for id in label {
+                let weight = self.weights.get(id).copied().unwrap_or_default();
+                whole += weight;
+                match statement.get(id) {
+                    Some(strength) => {
+                        shared += weight * strength;
+                        full += weight;
+                    }
+                    None => missing += weight,
+                }
+            }
+            let own = shared;
+            for id in self.parents[line].iter().filter(|id| !label.contains(id)) {
+                if let Some(strength) = statement.get(id) {
+                    shared += self.weights.get(id).copied().unwrap_or_default() * strength;
+                }
+            }
+            if own <= 0.0 {
+                // The label above alone names a line only faintly.
+                spoken.scores[line] = 0.2 * shared / (said + missing);
+                continue;
+            }
+            let foreign = (said - shared).max(0.0);
+            spoken.scores[line] = shared / (shared + MISSING * missing + FOREIGN * foreign);
+            spoken.coverage[line] = if whole > 0.0 { full / whole } else { 0.0 };
+        }
+        spoken.best = spoken.scores.iter().copied().fold(0.0, f32::max);
+        spoken
+    }
+}

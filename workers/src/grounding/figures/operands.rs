@@ -1,0 +1,354 @@
+//! Which figures of the documents may a statement compute with? Those in lines it names,
+//! of times it names, and those that support its other figures.
+
+use super::belong::{Belonging, fit_any};
+use super::context::Context;
+use super::derive::{is_named, share_table};
+use super::facts::{Evidence, Fact, Place};
+use super::period::Fit;
+
+/// The most lines of a table that one statement is taken to name.
+const MAX_LINES: usize = 6;
+
+/// A label is named where this much of it stands in the statement.
+const NAMED: f32 = 0.6;
+
+/// The most operands that are tried: pairs grow with the square.
+const MAX_OPERANDS: usize = 48;
+
+/// What may be computed with.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Operands {
+    /// New and old, to be subtracted.
+    pub(super) changes: Vec<(usize, usize)>,
+    /// One and the other, in the order in which they are named.
+    pub(super) ratios: Vec<(usize, usize)>,
+    /// A part and its whole.
+    pub(super) shares: Vec<(usize, usize)>,
+    /// What may be summed or averaged.
+    pub(super) groups: Vec<Vec<usize>>,
+}
+
+/// A figure in a cell, with how well its line is named.
+#[derive(Clone, Copy)]
+struct Operand {
+    fact: usize,
+    source: usize,
+    table: usize,
+    row: usize,
+    column: usize,
+    /// Whether the line is the one that the statement names best.
+    best: bool,
+}
+
+/// Gathers what a statement may compute with, from the given sources.
+pub(super) fn gather(
+    evidence: &Evidence<'_>,
+    context: &Context,
+    belonging: &mut Belonging<'_, '_>,
+    stated: &[usize],
+    sources: &[usize],
+) -> Operands {
+    let cells = named_cells(evidence, context, belonging, sources);
+    let mut found = Operands::default();
+    pairs_of_stated(evidence, stated, &mut found);
+    for left in &cells {
+        for right in &cells {
+            if left.fact == right.fact || !share_table(evidence, left.fact, right.fact) {
+                continue;
+            }
+            if left.row == right.row {
+                along_row(evidence, context, belonging, left, right, &mut found);
+            } else if left.column == right.column {
+                down_column(evidence, context, left, right, &mut found);
+            }
+        }
+    }
+    groups(evidence, context, &cells, &mut found);
+    if stated.len() >= 2 {
+        found.groups.push(stated.to_vec());
+    }
+    found
+}
+
+/// The cells in lines that the statement names, of times that it does not exclude.
+fn named_cells(
+    evidence: &Evidence<'_>,
+    context: &Context,
+    belonging: &mut Belonging<'_, '_>,
+    sources: &[usize],
+) -> Vec<Operand> {
+    let mut lines: Vec<(usize, usize, usize, bool)> = Vec::new();
+    for source in sources.iter().copied() {
+        for (table, read) in evidence.sources[source].tables.iter().enumerate() {
+            let near = belonging.spoken_rows(source, table).clone();
+            let all = read.lines.speak(&context.all);
+            let mut ranked: Vec<(f32, usize, bool)> = (0..read.rows.len())
+                .filter_map(|row| {
+                    let best = near.best - near.scores[row] <= 0.12;
+                    let named = all.coverage[row] >= NAMED;
+                    (best || named).then_some((all.coverage[row] + near.scores[row], row, best))
+                })
+                .collect();
+            ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            // A statement that names no line may mean all of a short table.
+            let keep = if near.best <= 0.0 { 2 * MAX_LINES } else { MAX_LINES };
+            lines.extend(
+                ranked.into_iter().take(keep).map(|(_, row, best)| (source, table, row, best)),
+            );
+        }
+    }
+    let mut cells = Vec::new();
+    for (index, fact) in evidence.facts.iter().enumerate() {
+        let Place::Cell { table, row, column } = fact.place else { continue };
+        let line = lines.iter().find(|line| (line.0, line.1, line.2) == (fact.source, table, row));
+        if let Some((source, .., best)) = line {
+            cells.push(Operand { fact: index, source: *source, table, row, column, best: *best });
+        }
+        if cells.len() >= MAX_OPERANDS * 4 {
+            break;
+        }
+    }
+    let timed = |operand: &Operand| fits_named(evidence, context, operand);
+    let (mut kept, rest): (Vec<Operand>, Vec<Operand>) = cells.into_iter().partition(timed);
+    // "Sales rose 5 % in 2019" compares with a year that it does not name.
+    if context.named.len() <= 1 {
+        kept.extend(rest);
+    }
+    kept.truncate(MAX_OPERANDS);
+    kept
+}
+
+fn fits_named(evidence: &Evidence<'_>, context: &Context, operand: &Operand) -> bool {
+    let periods = &evidence.facts[operand.fact].periods;
+    match context.named.as_slice() {
+        [] => true,
+        named => match fit_any(named, periods) {
+            Fit::Fits => true,
+            Fit::Silent => periods.is_empty(),
+            // "From 2017 to 2019" is 2018 too.
+            Fit::Contradicts => in_range(context, &evidence.facts[operand.fact]),
+        },
+    }
+}
+
+fn in_range(context: &Context, fact: &Fact) -> bool {
+    let years: Vec<i32> =
+        context.named.iter().flat_map(|period| period.years.iter().copied()).collect();
+    let (Some(first), Some(last)) = (years.iter().min(), years.iter().max()) else { return false };
+    let averaged = context.hints.average || context.hints.sum;
+    averaged
+        && fact
+            .periods
+            .iter()
+            .any(|period| period.years.iter().any(|year| first < year && year < last))
+}
+
+/// Two figures of one line, `left` and `right`.
+fn along_row(
+    evidence: &Evidence<'_>,
+    context: &Context,
+    belonging: &mut Belonging<'_, '_>,
+    left: &Operand,
+    right: &Operand,
+    found: &mut Operands,
+) {
+    if !left.best {
+        return;
+    }
+    let (new, old) = (&evidence.facts[left.fact], &evidence.facts[right.fact]);
+    let of_change = |fact: &Fact| {
+        evidence.column(fact).is_some_and(|column| super::hints::of_label(&column.name).change)
+    };
+    if of_change(new) || of_change(old) {
+        return;
+    }
+    let order = |fact: &Fact| fact.periods.first().and_then(super::period::Period::order);
+    match (order(new), order(old)) {
+        (Some(later), Some(earlier)) if later != earlier => {
+            // The statement's own times decide which two; with one, the one before it.
+            let both =
+                is_named(evidence, context, left.fact) && is_named(evidence, context, right.fact);
+            let one = context.named.len() <= 1
+                && (context.named.is_empty() || is_named(evidence, context, left.fact))
+                && follows(evidence, left, right);
+            let ordered = if goes_backwards(context) { later < earlier } else { later > earlier };
+            if ordered && (both || one) {
+                found.changes.push((left.fact, right.fact));
+            }
+            if both {
+                // A ratio of two years goes in the order in which they are named.
+                let place = |fact: &Fact| {
+                    context.named.iter().position(|period| {
+                        fit_any(std::slice::from_ref(period), &fact.periods) == Fit::Fits
+                    })
+                };
+                if place(new) < place(old) {
+                    found.ratios.push((left.fact, right.fact));
+                }
+            }
+        }
+        _ => {
+            // Columns that are no times: both must be named.
+            let columns = belonging.spoken_columns(left.source, left.table);
+            let named = |operand: &Operand| {
+                columns.coverage.get(operand.column).is_some_and(|c| *c >= NAMED)
+            };
+            if named(left) && named(right) || columns.scores.len() <= 3 {
+                let names = &evidence.sources[left.source].tables[left.table].columns;
+                if let (Some(first), Some(second)) =
+                    (names.get(left.column), names.get(right.column))
+                {
+                    let earlier = first_place(context, &first.words, &second.words)
+                        <= first_place(context, &second.words, &first.words);
+                    if earlier {
+                        found.ratios.push((left.fact, right.fact));
+                        found.shares.push((left.fact, right.fact));
+                    }
+                    found.changes.push((left.fact, right.fact));
+                }
+            }
+        }
+    }
+}
+
+/// Whether no other time of the line lies between the two.
+fn follows(evidence: &Evidence<'_>, new: &Operand, old: &Operand) -> bool {
+    let order =
+        |fact: usize| evidence.facts[fact].periods.first().and_then(super::period::Period::order);
+    let (Some(later), Some(earlier)) = (order(new.fact), order(old.fact)) else { return false };
+    let table = &evidence.sources[new.source].tables[new.table];
+    !table
+        .columns
+        .iter()
+        .filter_map(|column| column.period.order())
+        .any(|other| earlier < other && other < later)
+}
+
+/// "From 2019 to 2018": what is compared is told the other way round.
+fn goes_backwards(_context: &Context) -> bool {
+    false
+}
+
+/// Two figures of one column.
+fn down_column(
+    evidence: &Evidence<'_>,
+    context: &Context,
+    left: &Operand,
+    right: &Operand,
+    found: &mut Operands,
+) {
+    let table = &evidence.sources[left.source].tables[left.table];
+    let (first, second) = (&table.rows[left.row], &table.rows[right.row]);
+    let order = |row: &super::table::Row| row.period.order();
+    if let (Some(later), Some(earlier)) = (order(first), order(second))
+        && later != earlier
+    {
+        if later > earlier {
+            found.changes.push((left.fact, right.fact));
+        }
+        if is_named(evidence, context, left.fact) && is_named(evidence, context, right.fact) {
+            found.ratios.push((left.fact, right.fact));
+        }
+        return;
+    }
+    let earlier = first_place(context, &first.words, &second.words)
+        <= first_place(context, &second.words, &first.words);
+    if earlier {
+        found.ratios.push((left.fact, right.fact));
+        found.changes.push((left.fact, right.fact));
+    }
+    let is_whole = |row: &super::table::Row| {
+        row.words.is_empty() || row.label.to_ascii_lowercase().contains("total")
+    };
+    if earlier || is_whole(second) {
+        found.shares.push((left.fact, right.fact));
+    }
+}
+
+/// Where a label is first named in the statement, by words that the other lacks.
+fn first_place(context: &Context, words: &[u64], other: &[u64]) -> usize {
+    let own = words.iter().filter(|id| !other.contains(id));
+    own.filter_map(|id| context.order.get(id)).min().copied().unwrap_or(usize::MAX)
+}
+
+/// Figures that the statement itself tells and the documents hold.
+fn pairs_of_stated(evidence: &Evidence<'_>, stated: &[usize], found: &mut Operands) {
+    for (n, left) in stated.iter().enumerate() {
+        for right in &stated[n + 1..] {
+            let order = |fact: usize| {
+                evidence.facts[fact].periods.first().and_then(super::period::Period::order)
+            };
+            match (order(*left), order(*right)) {
+                (Some(first), Some(second)) if first > second => {
+                    found.changes.push((*left, *right))
+                }
+                (Some(first), Some(second)) if first < second => {
+                    found.changes.push((*right, *left))
+                }
+                _ => found.changes.extend([(*right, *left), (*left, *right)]),
+            }
+            found.ratios.push((*left, *right));
+            found.shares.extend([(*left, *right), (*right, *left)]);
+        }
+    }
+}
+
+/// What may be summed or averaged: the named times of a line, the named lines of a
+/// column, or all lines of a column.
+fn groups(evidence: &Evidence<'_>, context: &Context, cells: &[Operand], found: &mut Operands) {
+    let mut push = |group: Vec<usize>| {
+        if group.len() >= 2 && !found.groups.contains(&group) {
+            found.groups.push(group);
+        }
+    };
+    let of_change = |operand: &&Operand| {
+        !evidence
+            .column(&evidence.facts[operand.fact])
+            .is_some_and(|c| super::hints::of_label(&c.name).change)
+    };
+    let mut rows: Vec<(usize, usize, usize)> = cells
+        .iter()
+        .filter(|cell| cell.best)
+        .map(|cell| (cell.source, cell.table, cell.row))
+        .collect();
+    rows.dedup();
+    for (source, table, row) in rows {
+        let line: Vec<usize> = cells
+            .iter()
+            .filter(|cell| (cell.source, cell.table, cell.row) == (source, table, row))
+            .filter(of_change)
+            .map(|cell| cell.fact)
+            .collect();
+        push(line);
+    }
+    let mut columns: Vec<(usize, usize, usize)> =
+        cells.iter().map(|cell| (cell.source, cell.table, cell.column)).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    for (source, table, column) in columns {
+        let mut line: Vec<&Operand> = cells
+            .iter()
+            .filter(|cell| (cell.source, cell.table, cell.column) == (source, table, column))
+            .filter(|cell| context.named.is_empty() || fits_named(evidence, context, cell))
+            .collect();
+        line.truncate(MAX_LINES);
+        subsets(&line, &mut push);
+    }
+}
+
+/// Every choice of two or more, the largest first.
+fn subsets(line: &[&Operand], push: &mut impl FnMut(Vec<usize>)) {
+    let mut choices: Vec<u32> =
+        (0..(1_u32 << line.len())).filter(|set| set.count_ones() >= 2).collect();
+    choices.sort_by_key(|set| std::cmp::Reverse(set.count_ones()));
+    for set in choices {
+        push(
+            line.iter()
+                .enumerate()
+                .filter(|(n, _)| set & (1 << n) != 0)
+                .map(|(_, o)| o.fact)
+                .collect(),
+        );
+    }
+}

@@ -1,0 +1,1 @@
+//! The check of figures as a whole.
