@@ -24,6 +24,12 @@ NUMBER = re.compile(r"^[\s$€£]*\(?[-−–]?[\s$€£]*\(?[-−–]?\d[\d,]*(
 YEAR = re.compile(r"^(?:19|20)\d\d$")
 SCALES = {"thousand": 3, "million": 6, "billion": 9}
 WORDS = {3: "thousand", 6: "million", 9: "billion"}
+# A document that states no scale gets answers without one: "$5 million" would be a guess.
+STATED = re.compile(
+    r"\bin (?:us)?[$€£ ]*(?:u\.s\. )?(?:thousand|million|billion)|\((?:[$€£]|dollars|amounts|us\$)?\s*(?:in )?(?:thousand|million|billion)s?"
+    r"|['’‘]000|[$€£]\s?(?:m\b|million\b|thousand\b)(?<!\d)|dollars in|rmb.?million|(?:thousand|million|billion)s of (?:[$€£u]|dollar|euro)",
+    re.IGNORECASE,
+)
 # Marks around the labelled figure while an answer is written.
 OPEN, CLOSE = "\x01", "\x02"
 STOP = set("the of and in for to a an is was were are at as on by from with that total net other what".split())
@@ -291,11 +297,17 @@ def tatqa(maker, folder):
         maker.lines.append({"document": doc, "html": page(docs[doc])})
         table = Table(next(t for k, t in docs[doc] if k == "table"))
         scales = {m["scale"] for _, m in asked.get(doc, []) if m["scale"] in SCALES and "table" in m["answer_from"]}
-        stated = re.search(r"thousand|million|billion|000", " ".join(t for _, t in docs[doc]).lower())
+        stated = STATED.search("\n".join(t for _, t in docs[doc]))
         scale = SCALES[scales.pop()] if len(scales) == 1 and stated else 0
         for n, (question, meta) in enumerate(asked.get(doc, [])):
             from_question(maker, doc, split, table, scale, question, meta, n)
         from_table(maker, doc, split, table, scale)
+
+
+def counts(table, row, column):
+    """Whether a cell's label says that it is no amount of money."""
+    label = table.figures[row][1].lower() + " " + table.columns.get(column, "").lower()
+    return re.search(r"\bper\b|share|stock|rate|%|percent|year|employee|number|ratio|margin", label)
 
 
 def figure_of(table, row, column, scale):
@@ -303,8 +315,7 @@ def figure_of(table, row, column, scale):
     cell = table.rows[at][column]
     percent = "%" in cell
     currency = table.currency if any(c in cell for c in "$€£") else ""
-    label = table.figures[row][1].lower() + table.columns.get(column, "").lower()
-    counted = percent or re.search(r"per|share|rate|%|percent|year|employee|number|ratio|margin", label)
+    counted = percent or counts(table, row, column)
     return Figure(values[column], plain(values[column], cell), currency, 0 if counted else scale, percent)
 
 
@@ -344,7 +355,10 @@ def from_question(maker, doc, split, table, scale, question, meta, n):
         digits = f"{abs(given):,.2f}".rstrip("0").rstrip(".")
         if value and not float(digits.replace(",", "")):
             return
-        money = table.currency if not percent and kind != "ratio" and scale else ""
+        # What counts shares, years or rates is no money, whatever else the table holds.
+        counted = any(counts(table, r, n) for o in operands for r, (_, _, vs) in enumerate(table.figures)
+                      for n, v in vs.items() if abs(v) == abs(o))
+        money = table.currency if not percent and kind != "ratio" and scale and not counted else ""
         of_scale = SCALES.get(meta["scale"], 0) if meta["scale"] in SCALES and scale else 0
         figure = Figure(given, digits, money, of_scale, percent)
         emit_computed(maker, doc, split, table, question, figure, kind, operands, rng)

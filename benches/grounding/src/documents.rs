@@ -9,15 +9,15 @@ use quaestor_core::parsed::ParsedPage;
 use quaestor_core::problem::Problem;
 use quaestor_documents::chunk::Chunker;
 use quaestor_documents::{Limits, Sink, Source, detect, parse};
-use quaestor_workers::grounding::{Located, Span};
+use quaestor_workers::grounding::{Located, Span, Surroundings};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// A document's passages.
 pub(crate) struct Document {
     passages: Vec<Passage>,
-    /// What stands above each on its page.
-    pub(crate) above: HashMap<ChunkId, String>,
+    /// What stands around each on its page.
+    pub(crate) around: HashMap<ChunkId, Surroundings>,
 }
 
 #[derive(Default)]
@@ -53,12 +53,13 @@ impl Document {
         let mut pages = Pages::default();
         parse(source, kind, &limits, &mut pages).map_err(refused)?;
         let mut chunker = Chunker::new();
-        let mut document = Self { passages: Vec::new(), above: HashMap::new() };
+        let mut document = Self { passages: Vec::new(), around: HashMap::new() };
         for page in &pages.0 {
             for chunk in chunker.page(page) {
                 let chunk_id = ChunkId(id(format!("{name}#{}", chunk.ordinal)));
                 let above = page.text.chars().take(chunk.char_start as usize).collect();
-                document.above.insert(chunk_id, above);
+                let below = page.text.chars().skip(chunk.char_end as usize).collect();
+                document.around.insert(chunk_id, Surroundings { above, below });
                 document.passages.push(Passage {
                     chunk_id,
                     document_id: DocumentId(id(name.to_owned())),

@@ -73,7 +73,7 @@ fn main() -> Result<()> {
         let located = document.cited();
         let answer = with_markers(&labelled.answer, &located);
         let grounds =
-            Grounds { question: &labelled.question, located: &located, above: &document.above };
+            Grounds { question: &labelled.question, located: &located, around: &document.around };
         let began = std::time::Instant::now();
         let figures = check_figures(&answer, &grounds);
         times.add(began.elapsed());

@@ -45,7 +45,7 @@ impl Scores {
         });
         let flagged = labelled_one.is_none_or(|figure| figure.status == FigureStatus::Unsupported);
         self.unread += usize::from(labelled_one.is_none());
-        let mut missed = false;
+        let mut missed;
         if labelled.kind == "right" {
             self.right.entry((set.clone(), labelled.of.clone())).or_default().add(flagged);
             missed = flagged;

@@ -7,12 +7,15 @@ use quaestor_core::ids::{ChunkId, DocumentId, WorkspaceId};
 use quaestor_core::model::{Citation, Passage};
 use quaestor_core::ports::store::{Store, StoreError};
 
-use super::Located;
 use super::quote::Span;
+use super::{Located, Surroundings};
 
 /// How many characters above a passage are read for the scale of its table: as much as
 /// stands on a page of a filing.
 const MAX_ABOVE_CHARS: usize = 6_000;
+
+/// How many below it.
+const MAX_BELOW_CHARS: usize = 2_000;
 
 /// What is known of a cited page.
 #[derive(Debug, Default)]
@@ -47,18 +50,19 @@ impl CitedPages {
         Ok(Self { pages })
     }
 
-    /// What stands above each cited passage on its page.
-    pub(crate) fn above(&self, located: &[Located]) -> HashMap<ChunkId, String> {
-        let mut above = HashMap::new();
+    /// What stands around each cited passage on its page.
+    pub(crate) fn around(&self, located: &[Located]) -> HashMap<ChunkId, Surroundings> {
+        let mut around = HashMap::new();
         for Located { passage, .. } in located {
             let Some(page) = self.pages.get(&place_of(passage)) else { continue };
-            let before = passage.char_start as usize;
-            let from = before.saturating_sub(MAX_ABOVE_CHARS);
-            above
-                .entry(passage.chunk_id)
-                .or_insert_with(|| page.text.chars().skip(from).take(before - from).collect());
+            let (start, end) = (passage.char_start as usize, passage.char_end as usize);
+            let from = start.saturating_sub(MAX_ABOVE_CHARS);
+            around.entry(passage.chunk_id).or_insert_with(|| Surroundings {
+                above: page.text.chars().skip(from).take(start - from).collect(),
+                below: page.text.chars().skip(end).take(MAX_BELOW_CHARS).collect(),
+            });
         }
-        above
+        around
     }
 }
 

@@ -10,7 +10,7 @@ use quaestor_core::ids::WorkspaceId;
 use quaestor_core::model::{Citation, Figure};
 use quaestor_core::ports::store::{Store, StoreError};
 
-pub use figures::{Grounds, MAX_FIGURES, check_figures};
+pub use figures::{Grounds, MAX_FIGURES, Surroundings, check_figures};
 pub use quote::Span;
 pub(crate) use writer::CitationWriter;
 pub use writer::Located;
@@ -34,7 +34,7 @@ pub(crate) async fn ground(
     located: &[Located],
 ) -> Result<Grounded, StoreError> {
     let pages = citations::CitedPages::read(store, workspace, located).await?;
-    let above = pages.above(located);
-    let figures = check_figures(answer, &Grounds { question, located, above: &above });
+    let around = pages.around(located);
+    let figures = check_figures(answer, &Grounds { question, located, around: &around });
     Ok(Grounded { citations: citations::build_citations(located, &pages), figures })
 }

@@ -7,7 +7,7 @@ use super::lines::{Lines, Spoken, Weights};
 use super::period::{Fit, Period};
 
 /// A line may score this much less than the best one and still be the one that is meant.
-const LINE_MARGIN: f32 = 0.12;
+pub(super) const LINE_MARGIN: f32 = 0.12;
 
 /// The same for columns, whose names are short.
 const COLUMN_MARGIN: f32 = 0.12;
@@ -90,12 +90,18 @@ impl<'a, 'p> Belonging<'a, 'p> {
     }
 
     fn judge_cell(&mut self, fact: &Fact, table: usize, row: usize, column: usize) -> Belongs {
-        if !self.time_fits(fact, table, row) {
+        if !self.time_fits(fact, table) {
             return Belongs::OtherPeriod;
         }
         let source = fact.source;
-        let rows = self.spoken_rows(source, table);
-        if rows.best - rows.scores[row] > LINE_MARGIN {
+        // A table that the statement does not speak of, where it speaks of another.
+        if self.spoken_rows(source, table).best < 0.3 && self.a_table_says_otherwise(fact) {
+            return Belongs::OtherLine;
+        }
+
+        if !self.spoken_rows(source, table).means(row, LINE_MARGIN)
+            && !self.is_named_by_time(fact, table, row)
+        {
             return Belongs::OtherLine;
         }
         let columns = self.spoken_columns(source, table);
@@ -119,23 +125,43 @@ impl<'a, 'p> Belonging<'a, 'p> {
         Belongs::Yes
     }
 
+    /// Whether a line without words is of the very time that is asked for.
+    fn is_named_by_time(&self, fact: &Fact, table: usize, row: usize) -> bool {
+        let line = &self.evidence.sources[fact.source].tables[table].rows[row];
+        line.words.is_empty()
+            && !line.period.is_empty()
+            && fit_any(&self.context.periods, std::slice::from_ref(&line.period)) == Fit::Fits
+    }
+
     /// Whether a column that the statement names better has a figure in this row.
     fn rivals_in_row(&mut self, fact: &Fact, table: usize, row: usize, column: usize) -> bool {
         let evidence = self.evidence;
         let columns = self.spoken_columns(fact.source, table);
         let own = columns.scores.get(column).copied().unwrap_or_default();
-        evidence.sources[fact.source].tables[table].rows[row].cells.iter().any(|cell| {
-            columns.scores.get(cell.column).is_some_and(|score| score - own > COLUMN_MARGIN)
+        let table = &evidence.sources[fact.source].tables[table];
+        // A column of percentages is no rival of amounts.
+        let is_share =
+            |name: &str| name.contains('%') || name.to_ascii_lowercase().contains("percent");
+        let shares = fact.held.unit.is_share()
+            || table.columns.get(column).is_some_and(|column| is_share(&column.name));
+        table.rows[row].cells.iter().any(|cell| {
+            let name = table.columns.get(cell.column).map_or("", |column| column.name.as_str());
+            is_share(name) == shares
+                && columns.scores.get(cell.column).is_some_and(|score| score - own > COLUMN_MARGIN)
         })
     }
 
-    fn time_fits(&self, fact: &Fact, table: usize, row: usize) -> bool {
+    fn time_fits(&self, fact: &Fact, table: usize) -> bool {
         let asked = &self.context.periods;
         if asked.is_empty() {
             return true;
         }
         let fit = fit_any(asked, &fact.periods);
-        if fit == Fit::Fits || asked.iter().all(|period| period.prior) {
+        let computed = self.context.hints.is_computed();
+        if fit == Fit::Fits
+            || asked.iter().all(|period| period.prior)
+            || (computed && fit == Fit::Silent)
+        {
             return true;
         }
         let table = &self.evidence.sources[fact.source].tables[table];
@@ -143,7 +169,6 @@ impl<'a, 'p> Belonging<'a, 'p> {
         let of_rows = table.rows.iter().map(|row| &row.period);
         if fit == Fit::Silent {
             // Where a column of this row is of that very time, this one is not.
-            let _ = row;
             return !table.columns.iter().any(|column| {
                 !column.period.years.is_empty()
                     && asked.iter().any(|asked| asked.fit(&column.period) == Fit::Fits)
@@ -193,8 +218,20 @@ impl<'a, 'p> Belonging<'a, 'p> {
     fn a_table_says_otherwise(&mut self, fact: &Fact) -> bool {
         for source in 0..self.evidence.sources.len() {
             for table in 0..self.evidence.sources[source].tables.len() {
-                if self.spoken_rows(source, table).best >= CERTAIN {
-                    return !fact.held.number.in_words || fact.held.number.value > 3.0;
+                let rows = self.spoken_rows(source, table);
+                if rows.best < CERTAIN {
+                    continue;
+                }
+                let best: Vec<bool> =
+                    rows.scores.iter().map(|score| rows.best - score <= LINE_MARGIN).collect();
+                // The table may say the very same, without its scale.
+                let repeats = self.evidence.facts.iter().any(|cell| {
+                    matches!(cell.place, Place::Cell { table: t, row, .. }
+                        if cell.source == source && t == table && best.get(row) == Some(&true))
+                        && cell.held.number.value == fact.held.number.value
+                });
+                if !repeats {
+                    return true;
                 }
             }
         }

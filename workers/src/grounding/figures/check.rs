@@ -8,7 +8,7 @@ use super::belong::{Belonging, Belongs};
 use super::context::{Asked, Context, Read};
 use super::derive::{Derived, derive};
 use super::facts::Evidence;
-use super::number::{self, Number};
+use super::number::{self, Number, Sign};
 use super::period::{self, Mention};
 use super::report::Report;
 use super::statement::{Statement, statements};
@@ -208,7 +208,18 @@ impl<'a, 'p> Checker<'a, 'p> {
                 nearest = nearest.max(agreement);
                 continue;
             }
-            if context.hints.is_computed() && !context.hints.allows(fact.hints) {
+            let (said, held) = (context.hints, fact.hints);
+            let told_down = said.down
+                && !said.up
+                && (held.up && !held.down || in_change_column(self.evidence, fact));
+            let told_up = said.up && !said.down && held.down && !held.up;
+            if said.change && (told_up || told_down) && number.sign == Sign::Plain {
+                nearest = nearest.max(Agreement::Sign);
+                continue;
+            }
+            // "The total of 2018 and 2019" is neither of them.
+            let of_both = said.sum && context.periods.len() >= 2;
+            if of_both || said.is_computed() && !said.allows(held) {
                 computed = true;
                 continue;
             }
@@ -288,11 +299,46 @@ impl<'a, 'p> Checker<'a, 'p> {
                         || asked.quarter == held.quarter
                         || asked.quarter == held.month.map(|month| month.div_ceil(3)))
             };
-            if let Some(held) = times.iter().find(|held| says(&held.0.period)) {
+            // A table parts `December 31,` from the years below it.
+            let parted =
+                asked.month.is_some() && asked.quarter.is_none() && !asked.years.is_empty();
+            let day = |held: &period::Period| {
+                held.month == asked.month && (asked.day.is_none() || held.day == asked.day)
+            };
+            let year =
+                |held: &period::Period| asked.years.iter().all(|year| held.years.contains(year));
+            let whole = times.iter().find(|held| says(&held.0.period)).or_else(|| {
+                // "2017-2019": each of them.
+                let each = asked.years.len() > 1
+                    && asked.month.is_none()
+                    && asked
+                        .years
+                        .iter()
+                        .all(|year| times.iter().any(|held| held.0.period.years.contains(year)));
+                times.iter().find(|held| each && held.0.period.years.contains(&asked.years[0]))
+            });
+            let found = whole.or_else(|| {
+                let has_day = times.iter().any(|held| day(&held.0.period));
+                times.iter().find(|held| parted && has_day && year(&held.0.period))
+            });
+            if let Some(held) = found {
                 let range = if held.1 { (held.0.start, held.0.end) } else { (0, 0) };
                 return Verdict::Quoted(source, range);
             }
         }
         Verdict::Unsupported(FigureReason::NotFound)
     }
+}
+
+/// Whether a figure stands, without a minus, in a column or line of changes that names no
+/// direction: then it went up.
+fn in_change_column(evidence: &Evidence<'_>, fact: &super::facts::Fact) -> bool {
+    let Some((_, row)) = evidence.row(fact) else { return false };
+    let column = evidence.column(fact).map_or("", |column| column.name.as_str());
+    let label = format!("{} {column}", row.label).to_ascii_lowercase();
+    let falls = ["decrease", "decline", "reduction", "drop", "loss"]
+        .iter()
+        .any(|word| label.contains(word));
+    let rises = label.contains("increase");
+    fact.hints.change && fact.held.negative == Some(false) && (!falls || rises)
 }

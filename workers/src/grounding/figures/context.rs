@@ -137,6 +137,12 @@ impl<'a> Read<'a> {
                 all.insert(word.id, 1.0);
             }
         }
+        // What says that a figure is computed names no line.
+        for id in hints::computing_words(hints) {
+            if let Some(weight) = found.get_mut(&id) {
+                *weight *= 0.2;
+            }
+        }
         let mut periods = times::bind(text, &self.places, index, &self.mentions);
         let mut named: Vec<Period> = self.mentions.iter().map(|m| m.period.clone()).collect();
         if self.mentions.is_empty() {
@@ -178,7 +184,7 @@ fn negative(text: &str, number: &Number, hints: Hints) -> Option<bool> {
             if is_value || !shown.starts_with('(') { Some(true) } else { None }
         }
         Sign::Plain | Sign::Plus => {
-            if hints.down {
+            if hints.down || hints.loss {
                 None
             } else {
                 Some(false)
@@ -247,7 +253,12 @@ const BREAKS: [&str; 12] = [
 ];
 
 fn last_break(text: &str) -> usize {
-    BREAKS.iter().filter_map(|mark| text.rfind(mark).map(|at| at + mark.len())).max().unwrap_or(0)
+    BREAKS
+        .iter()
+        .filter(|mark| **mark != ", ")
+        .filter_map(|mark| text.rfind(mark).map(|at| at + mark.len()))
+        .max()
+        .unwrap_or(0)
 }
 
 fn first_break(text: &str) -> usize {

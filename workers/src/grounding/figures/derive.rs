@@ -8,6 +8,7 @@ use super::agree::{Claimed, says};
 use super::belong::{Belonging, fit_any};
 use super::context::Context;
 use super::facts::{Evidence, Place};
+use super::number::Sign;
 use super::operands::{Operands, gather};
 use super::period::Fit;
 use super::units::Unit;
@@ -31,7 +32,7 @@ pub(super) fn derive(
     stated: &[usize],
     sources: &[usize],
 ) -> Option<Derived> {
-    let operands = gather(evidence, context, belonging, stated, sources);
+    let operands = gather(evidence, context, belonging, stated, sources, claimed.number.unit);
     let test = Test { evidence, context, claimed };
     let hints = context.hints;
     if hints.average {
@@ -45,10 +46,7 @@ pub(super) fn derive(
     {
         return Some(found);
     }
-    if hints.share
-        || (claimed.number.unit == Unit::Percent && !hints.change)
-        || claimed.number.unit == Unit::Times
-    {
+    if !hints.change && (hints.share || claimed.number.unit == Unit::Times) {
         if let Some(found) = test.ratio(&operands, false) {
             return Some(found);
         }
@@ -143,13 +141,28 @@ impl Test<'_, '_> {
 
     fn wanted(&self) -> Wanted {
         let hints = self.context.hints;
-        match self.claimed.negative {
-            Some(true) => Wanted::Negative,
+        match self.claimed.number.sign {
+            Sign::Minus => Wanted::Negative,
+            Sign::Bracketed if self.claimed.negative == Some(true) => Wanted::Negative,
+            Sign::Bracketed => Wanted::Any,
             _ if hints.unsigned => Wanted::Any,
             _ if hints.down && !hints.up => Wanted::Negative,
-            None => Wanted::Any,
-            Some(false) => Wanted::Positive,
+            _ if hints.loss && !hints.change => Wanted::Any,
+            _ => Wanted::Positive,
         }
+    }
+
+    /// The sign that a sum or an average must have: all negative ones may be told without.
+    fn wanted_of(&self, group: &[usize]) -> Wanted {
+        let all_negative = group.iter().all(|fact| self.value(*fact) < 0.0);
+        match self.wanted() {
+            Wanted::Positive if all_negative => Wanted::Any,
+            wanted => wanted,
+        }
+    }
+
+    fn alike(&self, group: &[usize]) -> bool {
+        group.iter().all(|fact| self.units_alike(group[0], *fact))
     }
 
     /// `new - old`, or that over `old`.
@@ -214,20 +227,19 @@ impl Test<'_, '_> {
     }
 
     fn sum(&self, operands: &Operands) -> Option<Derived> {
-        let wanted = self.wanted();
         operands.groups.iter().find_map(|group| {
             let sum: f64 = group.iter().map(|fact| self.value(*fact)).sum();
-            self.says_amount(sum, group, wanted)
+            (self.alike(group) && self.says_amount(sum, group, self.wanted_of(group)))
                 .then(|| Derived { kind: DerivationKind::Sum, operands: group.clone() })
         })
     }
 
     fn average(&self, operands: &Operands) -> Option<Derived> {
-        let wanted = self.wanted();
         operands.groups.iter().find_map(|group| {
             let sum: f64 = group.iter().map(|fact| self.value(*fact)).sum();
-            self.says_amount(sum / group.len() as f64, group, wanted)
-                .then(|| Derived { kind: DerivationKind::Average, operands: group.clone() })
+            (self.alike(group)
+                && self.says_amount(sum / group.len() as f64, group, self.wanted_of(group)))
+            .then(|| Derived { kind: DerivationKind::Average, operands: group.clone() })
         })
     }
 
@@ -237,6 +249,10 @@ impl Test<'_, '_> {
         let same_scale = left.scale.is_some() == right.scale.is_some();
         let alike = match (left.unit, right.unit) {
             (Unit::Money(a), Unit::Money(b)) => a.may_be(b),
+            // `$23.52` among counts is a price.
+            (Unit::Money(_), Unit::None) | (Unit::None, Unit::Money(_)) => {
+                !(left.counts_shares || right.counts_shares)
+            }
             (a, b) if a.is_share() || b.is_share() => {
                 a.is_share() == b.is_share() || left.is_rate || right.is_rate
             }

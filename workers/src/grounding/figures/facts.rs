@@ -93,6 +93,8 @@ pub(super) struct Reading<'a> {
     pub(super) ordinals: Vec<(u32, Range)>,
     /// The text before it on its page, or its end; empty where it is not known.
     pub(super) above: &'a str,
+    /// The text after it, or its beginning.
+    pub(super) below: &'a str,
 }
 
 impl<'a> Evidence<'a> {
@@ -131,10 +133,11 @@ impl<'a> Evidence<'a> {
         let Layout { tables, prose } =
             table::lay_out(&passage.text, &passage.header, &passage.section);
         let above = Basis { scale: scale::last(reading.above), ..Basis::read(reading.above) };
+        let below = Basis { scale: scale::first(reading.below), ..Basis::default() };
         let mut facts = Vec::new();
         for (index, table) in tables.iter().enumerate() {
             let own = Basis { scale: scale::last(&table.above), ..Basis::read(&table.above) };
-            let basis = own.or(above).or(neighbours);
+            let basis = own.or(above).or(neighbours).or(below);
             read_table(&passage.text, source, index, table, basis, &mut facts);
         }
         let mut sentences = Vec::new();
@@ -225,7 +228,7 @@ fn read_table(
             let column_name = column.map_or("", |column| column.name.as_str());
             let of_column = columns.get(cell.column).copied().unwrap_or_default();
             let named = format!("{} {}", lower, column_name.to_lowercase());
-            let is_rate = is_rate(&named);
+            let named_rate = is_rate(&named);
             let per_share = named.contains("per share") || named.contains("per common share");
             let counts_shares = named.contains("share")
                 && !per_share
@@ -245,7 +248,13 @@ fn read_table(
             let hints = hints::of_label(&words);
             let place = Place::Cell { table: index, row: row_index, column: cell.column };
             for number in cell_numbers(text, cell.at) {
-                let mut scale = number.scale.or(of_column.scale).or(of_row.scale);
+                // A share of more than tenfold says so itself.
+                let is_rate = named_rate && number.value < 1_000.0;
+                let is_plain = number.unit.is_share() || number.unit == Unit::Times;
+                let mut scale = number
+                    .scale
+                    .or(of_column.scale.filter(|_| !is_plain))
+                    .or(of_row.scale.filter(|_| !is_plain));
                 if scale.is_none() {
                     scale = if number.unit.is_share() || number.unit == Unit::Times || per_share {
                         Some(0)
@@ -285,22 +294,23 @@ fn read_table(
 
 /// Whether a label, in lower case, names something that is told in percent.
 fn is_rate(label: &str) -> bool {
-    [
-        "%",
+    const RATES: [&str; 14] = [
         "percent",
+        "percentage",
+        "pct",
         "rate",
+        "rates",
         "margin",
+        "margins",
         "ratio",
         "yield",
         "proportion",
         "growth",
-        "weight",
+        "weighting",
         "volatility",
-        "return on",
-        "change",
-    ]
-    .iter()
-    .any(|word| label.contains(word))
+        "return",
+    ];
+    label.contains('%') || words::tokens(label).iter().any(|token| RATES.contains(&token.of(label)))
 }
 
 /// The time of a cell: its column's, its row's, or what the whole table is about, the
@@ -331,7 +341,7 @@ fn cell_numbers(text: &str, (start, end): Range) -> Vec<Number> {
     }
     let times = period::mentions(cell);
     let mut numbers = number::numbers(cell);
-    numbers.retain(|number| !times.iter().any(|m| m.start <= number.start && number.end <= m.end));
+    numbers.retain(|number| !times.iter().any(|m| m.start < number.end && number.start < m.end));
     for number in &mut numbers {
         number.start += start;
         number.end += start;
@@ -366,7 +376,7 @@ fn read_prose(
             numbers.sort_by_key(|number| number.start);
             let mentions = period::mentions(piece);
             numbers.retain(|number| {
-                !mentions.iter().any(|m| m.start <= number.start && number.end <= m.end)
+                !mentions.iter().any(|m| m.start < number.end && number.start < m.end)
             });
             let read = words::words(piece);
             let places: Vec<Range> =
@@ -386,7 +396,11 @@ fn read_prose(
                     held: Held {
                         number: held,
                         // What falls may be told with or without a minus.
-                        negative: if hints.down { None } else { sign_in_document(number, false) },
+                        negative: if hints.down || hints.loss {
+                            None
+                        } else {
+                            sign_in_document(number, false)
+                        },
                         scale: number.scale.or(Some(0)),
                         unit: number.unit,
                         currency: None,

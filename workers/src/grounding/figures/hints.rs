@@ -19,8 +19,10 @@ pub(super) struct Hints {
     pub(super) sum: bool,
     /// It went up.
     pub(super) up: bool,
-    /// It went down, or is a loss or outflow.
+    /// It went down.
     pub(super) down: bool,
+    /// A loss, a deficit, money used: its amount may be told without its minus.
+    pub(super) loss: bool,
     /// "Difference": its sign says nothing.
     pub(super) unsigned: bool,
 }
@@ -39,7 +41,7 @@ impl Hints {
     }
 }
 
-const UP: [&str; 18] = [
+const UP: &[&str] = &[
     "increase",
     "increased",
     "increases",
@@ -59,7 +61,7 @@ const UP: [&str; 18] = [
     "jumped",
     "more",
 ];
-const DOWN: [&str; 19] = [
+const DOWN: &[&str] = &[
     "decrease",
     "decreased",
     "decreases",
@@ -77,15 +79,14 @@ const DOWN: [&str; 19] = [
     "reduced",
     "shrank",
     "less",
-    "fewer",
     "contracted",
 ];
-const CHANGE: [&str; 7] =
-    ["change", "changes", "changed", "difference", "variance", "gap", "variation"];
-const AVERAGE: [&str; 4] = ["average", "averaged", "averages", "mean"];
-const RATIO: [&str; 3] = ["ratio", "proportion", "multiple"];
-const SUM: [&str; 7] = ["sum", "combined", "together", "total", "aggregate", "totaled", "totalled"];
-const SHARE: [&str; 14] = [
+const CHANGE: &[&str] =
+    &["change", "changes", "changed", "difference", "variance", "gap", "variation"];
+const AVERAGE: &[&str] = &["average", "averaged", "averages", "mean"];
+const RATIO: &[&str] = &["ratio", "proportion", "multiple"];
+const SUM: &[&str] = &["sum", "combined", "together", "total", "aggregate", "totaled", "totalled"];
+const SHARE: &[&str] = &[
     "share",
     "represents",
     "represented",
@@ -103,7 +104,7 @@ const SHARE: [&str; 14] = [
 ];
 
 /// Words before a figure that make it a level, whatever else the sentence says.
-const LEVEL: [&str; 13] = [
+const LEVEL: &[&str] = &[
     "to",
     "from",
     "at",
@@ -118,6 +119,24 @@ const LEVEL: [&str; 13] = [
     "with",
     "plus",
 ];
+
+/// The ids of the words that say what is computed, where something is.
+pub(super) fn computing_words(hints: Hints) -> Vec<u64> {
+    let mut words: Vec<&str> = Vec::new();
+    if hints.change {
+        words.extend(CHANGE.iter().chain(UP).chain(DOWN));
+    }
+    if hints.average {
+        words.extend(AVERAGE);
+    }
+    if hints.ratio {
+        words.extend(RATIO);
+    }
+    let mut ids: Vec<u64> = words.into_iter().map(super::words::word_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
 
 /// The hints for a figure of a sentence; `figures` are all of its figures in order.
 pub(super) fn of_figure(sentence: &str, figures: &[Range], index: usize) -> Hints {
@@ -184,22 +203,50 @@ fn take_before(text: &str, words: &[&str], hints: &mut Hints) {
     let break_at = text.rfind(';').map_or(0, |at| at + 1);
     let skipped = tokens(&text[..break_at]).len();
     let words = &words[skipped.min(words.len())..];
-    let has = |list: &[&str]| words.iter().any(|word| list.contains(word));
-    hints.up |= has(&UP);
-    hints.down |= has(&DOWN);
+    // After "was", verbs say something of the line, and only nouns what the figure is.
+    let is_told = words.last().is_some_and(|word| matches!(*word, "was" | "were" | "is" | "are"));
+    let has =
+        |list: &[&str]| words.iter().any(|word| list.contains(word) && !(is_told && is_verb(word)));
+    hints.up |= has(UP);
+    hints.down |= has(DOWN);
     hints.unsigned |=
         words.contains(&"difference") || words.contains(&"gap") || words.contains(&"variance");
-    hints.change |= hints.up || hints.down || has(&CHANGE);
-    hints.average |= has(&AVERAGE);
-    hints.ratio |= has(&RATIO);
-    hints.sum |= has(&SUM);
-    hints.share |= has(&SHARE);
+    hints.change |= hints.up || hints.down || has(CHANGE);
+    // A weighted average is a line of its own.
+    hints.average |= has(AVERAGE) && !words.contains(&"weighted");
+    hints.ratio |= has(RATIO);
+    hints.sum |= has(SUM);
+    hints.share |= has(SHARE);
     outflow(words, hints);
-    // "Weighted average shares" is a line of its own, "more than 5" no change.
-    if words.windows(2).any(|pair| pair == ["more", "than"]) && !has(&UP[..17]) {
-        hints.up = false;
-        hints.change = hints.down || has(&CHANGE);
-    }
+}
+
+/// Verbs among the words of change.
+fn is_verb(word: &str) -> bool {
+    matches!(
+        word,
+        "increased"
+            | "increases"
+            | "increasing"
+            | "grew"
+            | "grow"
+            | "rose"
+            | "gained"
+            | "climbed"
+            | "improved"
+            | "expanded"
+            | "jumped"
+            | "decreased"
+            | "decreases"
+            | "decreasing"
+            | "fell"
+            | "declined"
+            | "declines"
+            | "dropped"
+            | "reduced"
+            | "shrank"
+            | "contracted"
+            | "changed"
+    )
 }
 
 /// A loss, a deficit or money used: the amount may be told without its minus.
@@ -209,7 +256,7 @@ fn outflow(words: &[&str], hints: &mut Hints) {
         && !["income", "profit", "gain", "gains", "earnings"].iter().any(|word| has(word));
     let used = (has("used") || has("outflow") || has("outflows")) && !has("provided");
     let both = has("increase") && has("decrease");
-    hints.down |= loss || used;
+    hints.loss |= loss || used;
     if both {
         hints.up = false;
         hints.down = false;
@@ -219,9 +266,7 @@ fn outflow(words: &[&str], hints: &mut Hints) {
 fn after_is_change(text: &str) -> bool {
     let words: Vec<&str> = tokens(text).iter().take(3).map(|t| t.of(text)).collect();
     words.first().is_some_and(|word| {
-        UP[..16].contains(word)
-            || DOWN[..17].contains(word)
-            || matches!(*word, "change" | "difference")
+        UP.contains(word) || DOWN.contains(word) || matches!(*word, "change" | "difference")
     })
 }
 
@@ -231,18 +276,23 @@ fn take_after(text: &str, hints: &mut Hints) {
     // `a 5 % increase`, `5 % higher`; but "5 million more shares" counts shares.
     let touches = !text.trim_start().starts_with([',', ';', '.', ')', '(']);
     if touches {
-        if UP[..17].contains(first) && *first != "up" {
+        if UP.contains(first) && *first != "up" {
             hints.up = true;
             hints.change = true;
         }
-        if DOWN[..17].contains(first) && *first != "down" {
+        if DOWN.contains(first) && *first != "down" {
             hints.down = true;
             hints.change = true;
         }
         hints.change |= matches!(*first, "change" | "difference");
         hints.share |= *first == "of";
+        if matches!(*first, "more" | "less" | "fewer") && words.contains(&"than") {
+            hints.change = true;
+            hints.up |= *first == "more";
+            hints.down |= *first != "more";
+        }
         let loss = matches!(*first, "loss" | "deficit" | "outflow");
-        hints.down |= loss;
+        hints.loss |= loss;
     }
     hints.average |= touches && words.iter().take(2).any(|word| *word == "average");
 }
@@ -253,15 +303,12 @@ pub(super) fn of_label(label: &str) -> Hints {
     let words: Vec<&str> = tokens(&lower).iter().map(|t| t.of(&lower)).collect();
     let has = |list: &[&str]| words.iter().any(|word| list.contains(word));
     Hints {
-        change: has(&UP[..17])
-            || has(&DOWN[..17])
-            || has(&CHANGE)
-            || has(&["vs", "versus", "chg", "yoy"]),
-        average: has(&AVERAGE) || has(&["weighted"]),
-        ratio: has(&RATIO)
+        change: has(UP) || has(DOWN) || has(CHANGE) || has(&["vs", "versus", "chg", "yoy"]),
+        average: has(AVERAGE) || has(&["weighted"]),
+        ratio: has(RATIO)
             || has(&["rate", "margin", "percentage", "percent", "share"])
             || lower.contains('%'),
-        share: has(&SHARE) || lower.contains('%'),
+        share: has(SHARE) || lower.contains('%'),
         ..Hints::default()
     }
 }

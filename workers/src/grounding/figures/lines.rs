@@ -15,6 +15,9 @@ const MISSING: f32 = 0.35;
 /// What a word of the statement costs that names another line.
 const FOREIGN: f32 = 0.55;
 
+/// Words between a figure and the one before it weigh at least this.
+const NEAR: f32 = 0.55;
+
 /// What words count that stand in many labels, or are about the whole table.
 const GENERIC: f32 = 0.5;
 
@@ -56,8 +59,24 @@ pub(super) struct Spoken {
     pub(super) scores: Vec<f32>,
     /// How much of each label the statement has, 0 to 1.
     pub(super) coverage: Vec<f32>,
+    /// How many words of each label stand in the figure's own clause; none where any is
+    /// missing there.
+    pub(super) whole_near: Vec<Option<usize>>,
     /// The best score.
     pub(super) best: f32,
+}
+
+impl Spoken {
+    /// Whether a line is one that the statement may mean: it scores about as well as the
+    /// best, or its whole label stands in the figure's clause, and no longer one does.
+    pub(super) fn means(&self, line: usize, margin: f32) -> bool {
+        let Some(score) = self.scores.get(line) else { return true };
+        if self.best - score <= margin {
+            return true;
+        }
+        let longest = self.whole_near.iter().flatten().max().copied().unwrap_or(0);
+        self.whole_near[line].is_some_and(|length| length == longest && length >= 2)
+    }
 }
 
 impl Lines {
@@ -97,6 +116,7 @@ impl Lines {
         let mut spoken = Spoken {
             scores: vec![0.0; self.labels.len()],
             coverage: vec![0.0; self.labels.len()],
+            whole_near: vec![None; self.labels.len()],
             best: 0.0,
         };
         if said <= 0.0 {
@@ -116,6 +136,9 @@ impl Lines {
                     None => missing += weight,
                 }
             }
+            let near =
+                label.iter().all(|id| statement.get(id).is_some_and(|strength| *strength >= NEAR));
+            spoken.whole_near[line] = (near && !label.is_empty()).then_some(label.len());
             let own = shared;
             for id in self.parents[line].iter().filter(|id| !label.contains(id)) {
                 if let Some(strength) = statement.get(id) {

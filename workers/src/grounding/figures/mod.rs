@@ -53,6 +53,15 @@ use facts::{Evidence, Reading};
 /// The most figures of an answer that are looked up; one more is listed as not checked.
 pub const MAX_FIGURES: usize = 2_000;
 
+/// What stands around a passage on its page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Before it, or the end of that.
+    pub above: String,
+    /// After it, or the beginning of that.
+    pub below: String,
+}
+
 /// What an answer's figures are checked against.
 #[derive(Debug)]
 pub struct Grounds<'a> {
@@ -60,9 +69,9 @@ pub struct Grounds<'a> {
     pub question: &'a str,
     /// The citations of the answer.
     pub located: &'a [Located],
-    /// For passages by their chunk, what stands above them on their page: it may tell
+    /// For passages by their chunk, what stands around them on their page: it may tell
     /// the scale of a table. Passages without an entry are read alone.
-    pub above: &'a HashMap<ChunkId, String>,
+    pub around: &'a HashMap<ChunkId, Surroundings>,
 }
 
 /// Every figure of the answer, in order, each with where it stands, or from what it
@@ -78,7 +87,8 @@ pub fn check_figures(answer: &str, grounds: &Grounds<'_>) -> Vec<Figure> {
             None => readings.push(Reading {
                 passage: &located.passage,
                 ordinals: vec![(located.ordinal, quote)],
-                above: grounds.above.get(&chunk).map_or("", String::as_str),
+                above: grounds.around.get(&chunk).map_or("", |around| around.above.as_str()),
+                below: grounds.around.get(&chunk).map_or("", |around| around.below.as_str()),
             }),
         }
     }

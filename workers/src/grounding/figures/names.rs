@@ -59,8 +59,7 @@ pub(super) fn is_name(text: &str, start: usize, end: usize) -> bool {
         return true;
     }
     // `10-Q`, `401(k)`, `3D`, `1st`; but `5m`, `3.5x`, `5-million`, `12-month`.
-    if let Some(letter) = right.filter(|c| c.is_alphabetic()) {
-        let _ = letter;
+    if right.is_some_and(char::is_alphabetic) {
         return !is_unit_word(after);
     }
     if let Some(rest) = after.strip_prefix('-')
@@ -69,10 +68,17 @@ pub(super) fn is_name(text: &str, start: usize, end: usize) -> bool {
         let word = &rest[..rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len())];
         return word.len() == 1 && word.chars().all(char::is_uppercase);
     }
+    // `$'000` is a scale.
+    if &text[start..end] == "000" {
+        return true;
+    }
+    if is_length(before, after) {
+        return true;
+    }
     if after.starts_with("(k)") || after.starts_with("(b)") {
         return true;
     }
-    if is_marker(before, after) || is_list_number(before, after) {
+    if is_marker(before, after) || (end - start <= 2 && is_list_number(before, after)) {
         return true;
     }
     if left == Some('-') && before.trim_end_matches('-').ends_with(|c: char| c.is_alphabetic()) {
@@ -97,6 +103,22 @@ fn is_unit_word(after: &str) -> bool {
         || matches!(word.chars().next(), Some('×' | '€'))
 }
 
+/// "The 3 years", "over the last 12 months": how long, and no figure.
+fn is_length(before: &str, after: &str) -> bool {
+    let mut from = before.len().saturating_sub(12);
+    while !before.is_char_boundary(from) {
+        from += 1;
+    }
+    let head = before[from..].trim_end().to_ascii_lowercase();
+    let leads = ["the", "last", "past", "these", "next", "all"].iter().any(|word| {
+        head.strip_suffix(word).is_some_and(|rest| rest.is_empty() || rest.ends_with([' ', '\n']))
+    });
+    leads
+        && [" years", " months", " quarters", " periods", " weeks"]
+            .iter()
+            .any(|unit| after.starts_with(unit))
+}
+
 /// `[1]`, and the first and last of `[1, 2]` and `[1-3]`.
 fn is_marker(before: &str, after: &str) -> bool {
     let list = |c: char| c.is_ascii_digit() || matches!(c, ',' | ' ' | '-' | '\u{2013}');
@@ -113,7 +135,9 @@ fn is_list_number(before: &str, after: &str) -> bool {
     (opening.is_empty()
         && closed.iter().any(|end| after.starts_with(end))
         && line.trim_end_matches([' ', '*', '#', '_']).is_empty())
-        || (opening == "(" && after.starts_with(") "))
+        || (opening == "("
+            && after.starts_with(") ")
+            && super::units::after(after, 1).scale.is_none())
 }
 
 fn follows_naming_word(text: &str, before: &str, end: usize) -> bool {

@@ -117,16 +117,20 @@ fn dress(text: &str, digits: usize, shape: shape::Shape) -> Number {
     // The closing bracket may stand before the scale or the unit: `(5)%`, `(5) million`.
     let opened = text[..start].trim_end_matches(' ').strip_suffix('(').map(str::len);
     let inner_opened = before.bracket;
-    let closes = |at: usize| text[at..].starts_with(')');
+    // `(119 )`: a space may stand before the closing bracket.
+    let closing = |at: usize| {
+        let rest = &text[at..];
+        if rest.starts_with(')') { Some(at) } else { rest.starts_with(" )").then_some(at + 1) }
+    };
     let mut unit = if after.unit == Unit::None { before.unit } else { after.unit };
     let mut scale = after.scale;
     if inner_opened || opened.is_some() {
         let open = if inner_opened { start } else { opened.unwrap_or(start) };
-        if closes(end) {
+        if let Some(close) = closing(end) {
             sign = Sign::Bracketed;
             start = start.min(open);
-            let more = units::after(text, end + 1);
-            end = more.end.max(end + 1);
+            let more = units::after(text, close + 1);
+            end = more.end.max(close + 1);
             scale = scale.or(more.scale);
             if unit == Unit::None || more.unit != Unit::None && !unit.is_money() {
                 unit = if more.unit == Unit::None { unit } else { more.unit };

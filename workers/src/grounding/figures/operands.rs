@@ -1,11 +1,12 @@
 //! Which figures of the documents may a statement compute with? Those in lines it names,
 //! of times it names, and those that support its other figures.
 
-use super::belong::{Belonging, fit_any};
+use super::belong::{Belonging, LINE_MARGIN, fit_any};
 use super::context::Context;
 use super::derive::{is_named, share_table};
 use super::facts::{Evidence, Fact, Place};
 use super::period::Fit;
+use super::units::Unit;
 
 /// The most lines of a table that one statement is taken to name.
 const MAX_LINES: usize = 6;
@@ -48,8 +49,13 @@ pub(super) fn gather(
     belonging: &mut Belonging<'_, '_>,
     stated: &[usize],
     sources: &[usize],
+    unit: Unit,
 ) -> Operands {
-    let cells = named_cells(evidence, context, belonging, sources);
+    let mut cells = named_cells(evidence, context, belonging, sources);
+    // Shares are computed with shares, amounts with amounts; a share may come of both.
+    if !unit.is_share() {
+        cells.retain(|cell| !evidence.facts[cell.fact].held.unit.is_share());
+    }
     let mut found = Operands::default();
     pairs_of_stated(evidence, stated, &mut found);
     for left in &cells {
@@ -85,11 +91,39 @@ fn named_cells(
             let all = read.lines.speak(&context.all);
             let mut ranked: Vec<(f32, usize, bool)> = (0..read.rows.len())
                 .filter_map(|row| {
-                    let best = near.best - near.scores[row] <= 0.12;
+                    let timed = read.rows[row].words.is_empty()
+                        && fit_any(&context.named, std::slice::from_ref(&read.rows[row].period))
+                            == Fit::Fits;
+                    let best = near.means(row, LINE_MARGIN) || all.coverage[row] > 0.99 || timed;
                     let named = all.coverage[row] >= NAMED;
+
                     (best || named).then_some((all.coverage[row] + near.scores[row], row, best))
                 })
                 .collect();
+            // A label that is part of a longer one, all of which is named, is not meant,
+            // unless two lines are.
+            let hints = context.hints;
+            let of_two = hints.ratio || hints.share || hints.sum || hints.unsigned;
+
+            let whole: Vec<usize> =
+                (0..read.rows.len()).filter(|row| all.coverage[*row] > 0.99).collect();
+            ranked.retain(|(_, row, _)| {
+                let words = &read.rows[*row].words;
+                of_two
+                    || near.means(*row, 0.0)
+                    || !whole.iter().any(|other| {
+                        let longer = &read.rows[*other].words;
+                        longer.len() > words.len() && words.iter().all(|id| longer.contains(id))
+                    })
+            });
+            if context.hints.change {
+                // "Decrease in payables" is a line's own name.
+                ranked.retain(|(_, row, _)| {
+                    let label = &read.rows[*row].label;
+                    let first = label.split([' ', '/', '(']).find(|word| !word.is_empty());
+                    !super::hints::of_label(first.unwrap_or("")).change
+                });
+            }
             ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             // A statement that names no line may mean all of a short table.
             let keep = if near.best <= 0.0 { 2 * MAX_LINES } else { MAX_LINES };
@@ -238,6 +272,18 @@ fn down_column(
     right: &Operand,
     found: &mut Operands,
 ) {
+    // What is told of one time is computed of figures of that time.
+    let off = |operand: &Operand| {
+        fit_any(&context.periods, &evidence.facts[operand.fact].periods) == Fit::Contradicts
+    };
+    if off(left) || off(right) {
+        let by_time = |operand: &Operand| {
+            evidence.sources[operand.source].tables[operand.table].rows[operand.row].period.order()
+        };
+        if by_time(left).is_none() || by_time(right).is_none() {
+            return;
+        }
+    }
     let table = &evidence.sources[left.source].tables[left.table];
     let (first, second) = (&table.rows[left.row], &table.rows[right.row]);
     let order = |row: &super::table::Row| row.period.order();
@@ -252,6 +298,10 @@ fn down_column(
         }
         return;
     }
+    let zero = |operand: &Operand| evidence.facts[operand.fact].held.number.value == 0.0;
+    if zero(left) || zero(right) {
+        return;
+    }
     let earlier = first_place(context, &first.words, &second.words)
         <= first_place(context, &second.words, &first.words);
     if earlier {
@@ -261,7 +311,8 @@ fn down_column(
     let is_whole = |row: &super::table::Row| {
         row.words.is_empty() || row.label.to_ascii_lowercase().contains("total")
     };
-    if earlier || is_whole(second) {
+    let (part, whole) = (&evidence.facts[left.fact].held, &evidence.facts[right.fact].held);
+    if earlier || is_whole(second) || part.number.value <= whole.number.value {
         found.shares.push((left.fact, right.fact));
     }
 }
@@ -314,13 +365,18 @@ fn groups(evidence: &Evidence<'_>, context: &Context, cells: &[Operand], found: 
         .collect();
     rows.dedup();
     for (source, table, row) in rows {
-        let line: Vec<usize> = cells
+        let line: Vec<&Operand> = cells
             .iter()
             .filter(|cell| (cell.source, cell.table, cell.row) == (source, table, row))
             .filter(of_change)
+            .collect();
+        let named: Vec<usize> = line
+            .iter()
+            .filter(|cell| is_named(evidence, context, cell.fact))
             .map(|cell| cell.fact)
             .collect();
-        push(line);
+        push(named);
+        push(line.iter().map(|cell| cell.fact).collect());
     }
     let mut columns: Vec<(usize, usize, usize)> =
         cells.iter().map(|cell| (cell.source, cell.table, cell.column)).collect();

@@ -335,6 +335,11 @@ fn take_digits<'a>(
             );
         }
         if matches!(gap(0), "/" | "-" | "\u{2013}") {
+            if let Some(last) = year(word(1)).filter(|last| first < *last && *last <= first + 10)
+                && gap(0) != "/"
+            {
+                return mention(2, true, Period { years: vec![first, last], ..Period::default() });
+            }
             let next = match (word(1).len(), gap(0)) {
                 (4, "/") => year(word(1)),
                 (2, _) => word(1).parse::<i32>().ok().map(|short| first / 100 * 100 + short),

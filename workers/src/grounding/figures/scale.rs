@@ -62,7 +62,7 @@ fn ends_in_currency(text: &str) -> bool {
 
 /// Whether a scale word after `before` speaks of other figures.
 fn says_scale(before: &str, after: &str) -> bool {
-    let head = before.trim_end_matches([' ', '\u{a0}']);
+    let head = before.trim_end_matches([' ', '\u{a0}', '\'', '\u{2019}', '\u{2018}']);
     if head.ends_with(|c: char| c.is_ascii_digit()) {
         return false;
     }
@@ -122,7 +122,9 @@ impl Basis {
         Self {
             scale: first(text),
             currency: units::currency_in(text),
-            except_shares: lower.contains("except") && lower.contains("share"),
+            except_shares: lower.split_once("except").is_some_and(|(_, rest)| {
+                rest.replace("per share", "").replace("per-share", "").contains("share")
+            }),
         }
     }
 

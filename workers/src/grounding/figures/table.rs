@@ -144,8 +144,14 @@ impl Reader {
     fn new(header: &str, section: &str) -> Self {
         let (rows, captions): (Vec<&str>, Vec<&str>) =
             header.lines().map(str::trim).partition(|line| is_row(line));
-        let labels =
-            captions.last().filter(|line| line.ends_with(':')).map(|line| (*line).to_owned());
+        // A label above the passage's first row comes after the names of the columns.
+        let last = header
+            .lines()
+            .map(str::trim)
+            .last()
+            .filter(|line| line.ends_with(':') && !is_row(line));
+        let labels = last.filter(|_| !rows.is_empty() && header.trim_start() != last.unwrap_or(""));
+        let labels = labels.map(str::to_owned);
         Self {
             layout: Layout::default(),
             table: Table::default(),
@@ -167,10 +173,8 @@ impl Reader {
         let is_label = line.len() <= MAX_LABEL
             && !line.ends_with('.')
             && (before_row || open)
-            && super::number::numbers(line).iter().all(|number| {
-                period::mentions(line)
-                    .iter()
-                    .any(|m| m.start <= number.start && number.end <= m.end)
+            && super::number::numbers(without_footnotes(line)).iter().all(|number| {
+                period::mentions(line).iter().any(|m| m.start < number.end && number.start < m.end)
             });
         if is_label && (open || line.ends_with(':')) {
             self.label(line);
@@ -227,8 +231,11 @@ impl Reader {
         }
         let first_figure = figures[0].column;
         // Words of a row stand before its figures, or between them (a holding's name).
-        let label: Vec<&str> =
-            filled.iter().map(|cell| of(cell)).filter(|text| !is_figure(text)).collect();
+        let label: Vec<&str> = filled
+            .iter()
+            .map(|cell| of(cell))
+            .filter(|text| !is_figure(text) && !is_no_meaning(text))
+            .collect();
         let label = label.join(" ");
         // A year in front is the row's name: `2019 | 11.44 | 9.47`.
         let leading =
@@ -237,6 +244,7 @@ impl Reader {
         let own = period::whole(if leading.is_empty() { &label } else { leading });
         let period = own.or(&period::whole(&parent));
         let is_sum = label.to_ascii_lowercase().starts_with("total");
+        let label = without_footnotes(&label).to_owned();
         self.table.rows.push(Row {
             at: place,
             words: ids(&label),
@@ -280,8 +288,13 @@ impl Reader {
     fn column_names(&self, width: usize) -> Vec<String> {
         let mut names = vec![String::new(); width];
         for row in &self.names {
+            // Names that begin over the labels and are one short lack their empty first cell.
+            let shifted = row
+                .first()
+                .is_some_and(|(column, cell)| *column == 0 && !period::mentions(cell).is_empty())
+                && row.len() + 1 == width;
             for (column, cell) in row {
-                if let Some(name) = names.get_mut(*column)
+                if let Some(name) = names.get_mut(*column + usize::from(shifted))
                     && !name.ends_with(cell.as_str())
                 {
                     if !name.is_empty() {
@@ -308,20 +321,46 @@ impl Reader {
     }
 }
 
-/// Whether a cell holds a figure: digits that are no year or day, or the dash for none.
+/// Whether a cell holds a figure: digits that are no year, day or footnote, or the dash
+/// for none.
 pub(super) fn is_figure(cell: &str) -> bool {
     if is_nil(cell) {
         return true;
     }
-    let times = period::mentions(cell);
-    let numbers = super::number::numbers(cell);
-    let letters = cell.chars().filter(|c| c.is_alphabetic()).count();
-    numbers.iter().any(|number| {
-        let timed = times.iter().any(|m| m.start <= number.start && number.end <= m.end);
-        let digits = number.end - number.start;
-        // `Level 3 inputs` and `Tranche 2` are words with a number in them.
-        !timed && (letters <= 12 || digits * 2 > letters)
+    let bare = without_footnotes(cell);
+    let begins_with_word = bare.starts_with(|c: char| c.is_alphabetic())
+        && super::units::currency_in(bare.split([' ', '\u{a0}']).next().unwrap_or("")).is_none();
+    if begins_with_word {
+        return false;
+    }
+    let letters = bare.chars().filter(|c| c.is_alphabetic()).count();
+    let times = period::mentions(bare);
+    super::number::numbers(bare).iter().any(|number| {
+        let timed = times.iter().any(|m| m.start < number.end && number.start < m.end);
+        !timed && letters <= 12
     })
+}
+
+/// A text without the footnote marks at its end: `Tax fees (2)`, `Other assets(1)(a)`.
+pub(super) fn without_footnotes(text: &str) -> &str {
+    let mut bare = text.trim_end();
+    while let Some(open) = bare.strip_suffix(')').and_then(|inner| inner.rfind('(')) {
+        let mark = &bare[open + 1..bare.len() - 1];
+        let is_mark = !mark.is_empty()
+            && mark.len() <= 2
+            && mark.chars().all(|c| c.is_ascii_alphanumeric())
+            && bare[..open].chars().any(char::is_alphabetic);
+        if !is_mark {
+            break;
+        }
+        bare = bare[..open].trim_end();
+    }
+    bare
+}
+
+/// What stands in a cell where a figure has no meaning.
+fn is_no_meaning(cell: &str) -> bool {
+    ["nm", "n/m", "n/a", "na", "n.m.", "*"].iter().any(|mark| cell.eq_ignore_ascii_case(mark))
 }
 
 /// Whether a cell says that there is nothing: a figure of 0.

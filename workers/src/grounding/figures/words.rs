@@ -58,21 +58,13 @@ pub(super) fn words(text: &str) -> Vec<Word> {
         .into_iter()
         .filter_map(|Token { start, end }| {
             let token = &text[start..end];
-            if token.bytes().all(|b| b.is_ascii_digit()) {
-                let joined = |at: Option<usize>, beside: Option<usize>| {
-                    at.and_then(|at| bytes.get(at)).is_some_and(|b| match b {
-                        b'$' | b'%' => true,
-                        b'.' | b',' => beside
-                            .and_then(|beside| bytes.get(beside))
-                            .is_some_and(u8::is_ascii_digit),
-                        _ => false,
-                    })
-                };
-                let amount = joined(start.checked_sub(1), start.checked_sub(2))
-                    || joined(Some(end), Some(end + 1));
-                if token.len() > 2 || amount {
-                    return None;
-                }
+            if token.bytes().all(|b| b.is_ascii_digit())
+                && (token.len() > 2 || is_number(bytes, start, end) || !is_numbered(&text[..start]))
+            {
+                return None;
+            }
+            if token.len() == 1 && !token.bytes().all(|b| b.is_ascii_digit()) {
+                return None;
             }
             let lower = token.to_lowercase();
             if is_silent(&lower) {
@@ -83,12 +75,37 @@ pub(super) fn words(text: &str) -> Vec<Word> {
         .collect()
 }
 
+/// Whether the word before a number makes the two a name: `Level 3`.
+fn is_numbered(before: &str) -> bool {
+    let word = before.trim_end().rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
+    [
+        "level", "tier", "class", "stage", "phase", "tranche", "type", "series", "category",
+        "scope", "region",
+    ]
+    .iter()
+    .any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// Whether digits are part of an amount, a marker `[1]` or a footnote `(1)`.
+fn is_number(bytes: &[u8], start: usize, end: usize) -> bool {
+    let at = |place: Option<usize>| place.and_then(|place| bytes.get(place)).copied();
+    let (left, right) = (at(start.checked_sub(1)), at(Some(end)));
+    let digit = |place: Option<usize>| at(place).is_some_and(|b| b.is_ascii_digit());
+    let joins = |mark: Option<u8>, beside: Option<usize>| match mark {
+        Some(b'$' | b'%' | b'[' | b']') => true,
+        Some(b'.' | b',') => digit(beside),
+        _ => false,
+    };
+    joins(left, start.checked_sub(2))
+        || joins(right, Some(end + 1))
+        || (left == Some(b'(') && right == Some(b')'))
+}
+
 /// The identity of one lower-case word.
 pub(super) fn word_id(lower: &str) -> u64 {
     let whole = match lower {
         "revenues" | "revenue" => "sale",
         "capex" => "capital",
-        "r" => "research",
         other => other,
     };
     let single = singular(whole);
@@ -186,6 +203,7 @@ fn is_silent(word: &str) -> bool {
             | "more"
             | "much"
             | "no"
+            | "note"
             | "of"
             | "on"
             | "one"
@@ -265,11 +283,6 @@ fn is_silent(word: &str) -> bool {
             | "passage"
             | "value"
     )
-}
-
-/// Words that many labels share: they tell lines apart, but less.
-pub(super) fn is_generic(id: u64, generic: &[u64]) -> bool {
-    generic.contains(&id)
 }
 
 /// The ids of the words that many labels share.
