@@ -13,6 +13,8 @@ use super::period::{self, Mention};
 use super::report::Report;
 use super::statement::{Statement, statements};
 use super::table::Range;
+use super::units::Unit;
+use super::words;
 
 /// Citations that a statement does not name count where the line found is named at least
 /// so well.
@@ -135,7 +137,10 @@ impl<'a, 'p> Checker<'a, 'p> {
                     *source,
                     (at + number.start - range.0, at + number.end - range.0),
                 ),
-                None => self.direct(number, context, own),
+                None => match self.in_name(text, number, own) {
+                    Some((source, at)) => Verdict::Quoted(source, at),
+                    None => self.direct(number, context, own),
+                },
             });
         }
         // What is computed may be computed from the statement's other figures.
@@ -174,6 +179,29 @@ impl<'a, 'p> Checker<'a, 'p> {
             }
         }
         verdicts
+    }
+
+    /// A bare number that stands in a passage after the same word, as in a label: "aged 65".
+    fn in_name(&self, text: &str, number: &Number, own: &[usize]) -> Option<(usize, Range)> {
+        let bare = number.unit == Unit::None && number.scale.is_none() && number.decimals == 0;
+        if !bare || number.sign != Sign::Plain || number.value >= 1_000.0 {
+            return None;
+        }
+        let word = words::words(&text[..number.start]).last().copied()?;
+        if text[word.end..number.start] != *" " || word.end - word.start < 3 {
+            return None;
+        }
+        let name = &text[word.start..number.end];
+        own.iter().find_map(|source| {
+            let held = &self.evidence.sources[*source].passage.text;
+            let at = held.find(name)?;
+            let goes_on = held[at + name.len()..]
+                .starts_with(|c: char| c.is_alphanumeric() || matches!(c, ',' | '.' | '%'));
+            (!goes_on).then_some((
+                *source,
+                (at + name.len() - (number.end - number.start), at + name.len()),
+            ))
+        })
     }
 
     /// Looks a figure up in the sources that its statement cites.

@@ -148,7 +148,11 @@ impl<'a> Read<'a> {
         if self.mentions.is_empty() {
             let from: Vec<Period> = self.about_times.iter().map(|m| m.period.clone()).collect();
             let from = if from.is_empty() { self.question.periods.clone() } else { from };
-            periods.clone_from(&from);
+            let mut one = Period::default();
+            from.iter().for_each(|period| one.complete(period));
+            // A row's day and a column's year are one time.
+            let joined = from.iter().all(|period| period.fit(&one) == period::Fit::Fits);
+            periods = if joined && !from.is_empty() { vec![one] } else { from.clone() };
             named = from;
         }
         Context {

@@ -72,7 +72,12 @@ impl Spoken {
     pub(super) fn means(&self, line: usize, margin: f32) -> bool {
         let Some(score) = self.scores.get(line) else { return true };
         if self.best - score <= margin {
-            return true;
+            // Where another label stands there whole, one with a word too many is not meant.
+            let other = (0..self.scores.len()).any(|other| {
+                self.scores[other] > *score
+                    && self.whole_near[other].is_some_and(|length| length >= 2)
+            });
+            return !other || self.coverage[line] > 0.99 || self.whole_near[line].is_some();
         }
         let longest = self.whole_near.iter().flatten().max().copied().unwrap_or(0);
         self.whole_near[line].is_some_and(|length| length == longest && length >= 2)

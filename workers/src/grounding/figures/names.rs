@@ -114,7 +114,7 @@ fn is_length(before: &str, after: &str) -> bool {
         head.strip_suffix(word).is_some_and(|rest| rest.is_empty() || rest.ends_with([' ', '\n']))
     });
     leads
-        && [" years", " months", " quarters", " periods", " weeks"]
+        && [" year", " month", " quarter", " period", " week", "-year", "-month"]
             .iter()
             .any(|unit| after.starts_with(unit))
 }

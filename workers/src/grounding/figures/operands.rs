@@ -312,7 +312,7 @@ fn down_column(
         row.words.is_empty() || row.label.to_ascii_lowercase().contains("total")
     };
     let (part, whole) = (&evidence.facts[left.fact].held, &evidence.facts[right.fact].held);
-    if earlier || is_whole(second) || part.number.value <= whole.number.value {
+    if part.number.value <= whole.number.value && (earlier || !is_whole(first)) {
         found.shares.push((left.fact, right.fact));
     }
 }
@@ -320,7 +320,10 @@ fn down_column(
 /// Where a label is first named in the statement, by words that the other lacks.
 fn first_place(context: &Context, words: &[u64], other: &[u64]) -> usize {
     let own = words.iter().filter(|id| !other.contains(id));
-    own.filter_map(|id| context.order.get(id)).min().copied().unwrap_or(usize::MAX)
+    let place = own.filter_map(|id| context.order.get(id)).min().copied();
+    // A label all of whose words the other has too.
+    let any = || words.iter().filter_map(|id| context.order.get(id)).min().copied();
+    place.or_else(any).unwrap_or(usize::MAX)
 }
 
 /// Figures that the statement itself tells and the documents hold.

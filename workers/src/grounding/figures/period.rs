@@ -105,6 +105,15 @@ impl Period {
         Some((*year, month, self.day.unwrap_or(31)))
     }
 
+    /// Takes over a day or a year that this lacks, from a time that names nothing else.
+    pub(super) fn complete(&mut self, other: &Self) {
+        let adds_year = self.years.is_empty() && other.month.is_none() && other.quarter.is_none();
+        let adds_day = self.month.is_none() && self.quarter.is_none() && other.years.is_empty();
+        if !self.prior && !other.prior && self.joins(other) && (adds_year || adds_day) {
+            self.join(other.clone());
+        }
+    }
+
     fn joins(&self, other: &Self) -> bool {
         !self.prior
             && !other.prior

@@ -133,7 +133,11 @@ impl Basis {
         Self {
             scale: self.scale.or(wider.scale),
             currency: self.currency.or(wider.currency),
-            except_shares: self.except_shares || wider.except_shares,
+            except_shares: if self.scale.is_some() {
+                self.except_shares
+            } else {
+                wider.except_shares
+            },
         }
     }
 }

@@ -16,6 +16,24 @@ pub(super) fn bind(
     index: usize,
     mentions: &[Mention],
 ) -> Vec<Period> {
+    let bound = nearest(sentence, figures, index, mentions);
+    let [only] = bound.as_slice() else { return bound };
+    // "In 2019, at 31 December": the day and its year stand apart.
+    let from = index.checked_sub(1).map_or(0, |before| figures[before].1);
+    let to = figures.get(index + 1).map_or(sentence.len(), |next| next.0);
+    let mut whole = only.clone();
+    for mention in mentions.iter().filter(|m| m.start >= from && m.end <= to) {
+        whole.complete(&mention.period);
+    }
+    if whole.years.is_empty() {
+        for mention in mentions.iter().filter(|m| m.end <= from) {
+            whole.complete(&mention.period);
+        }
+    }
+    vec![whole]
+}
+
+fn nearest(sentence: &str, figures: &[Range], index: usize, mentions: &[Mention]) -> Vec<Period> {
     if mentions.is_empty() {
         return Vec::new();
     }
