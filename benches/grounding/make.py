@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes labelled answers, right and altered, from TAT-QA and FinQA. Standard library only.
 
-usage: benches/grounding/make.py [--shared DIR] [--seed N] [--out FILE]
+usage: benches/grounding/make.py [--shared DIR] [--seed N] [--sample N] [--out FILE]
 
 Each line is a document (its paragraphs and its table as HTML) or an answer over it. Answers are the sets' own
 questions turned into statements ("What was X in 2019?" becomes "X in 2019 was $5 million [1].") and sentences, lists
@@ -593,18 +593,34 @@ def finqa(maker, folder):
                 put("derivation", Figure(value, digits, "", 0, percent).write(rng))
 
 
+def sample(maker, documents):
+    """A few short documents of the tuning half, each with one answer of every sort it has."""
+    told = {line["document"]: line for line in maker.lines if "document" in line}
+    answers = {}
+    for line in maker.lines:
+        if line.get("split") == "tune":
+            answers.setdefault(line["answer_of"], {}).setdefault((line["kind"], line["of"], line["form"]), line)
+    short = [doc for doc in answers if len(told[doc]["html"]) < 2500 and len(answers[doc]) >= 20]
+    lines = []
+    for doc in sorted(short, key=lambda doc: hashlib.sha256(doc.encode()).hexdigest())[:documents]:
+        lines += [told[doc], *answers[doc].values()]
+    return lines
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", default=os.environ.get("QUAESTOR_SHARED", os.path.join(ROOT, "..", "shared")))
     parser.add_argument("--seed", type=int, default=4)
     parser.add_argument("--out", default="-")
+    parser.add_argument("--sample", type=int, default=0, help="only so many documents of the tuning half, for the tests")
     arguments = parser.parse_args()
     folder = os.path.join(arguments.shared, "data", "retrieval")
     maker = Maker(arguments.seed)
     tatqa(maker, os.path.join(folder, "tatqa"))
     finqa(maker, os.path.join(folder, "finqa-mini"))
     out = sys.stdout if arguments.out == "-" else open(arguments.out, "w")
-    for line in maker.lines:
+    lines = sample(maker, arguments.sample) if arguments.sample else maker.lines
+    for line in lines:
         print(json.dumps(line, ensure_ascii=False), file=out)
 
 

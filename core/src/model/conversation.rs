@@ -248,6 +248,17 @@ impl Figure {
             reason: None,
         }
     }
+
+    /// Roughly its bytes in memory and in JSON, for what keeps many.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let operands = self.derivation.iter().flat_map(|derivation| &derivation.operands);
+        let sources = self.support.iter().chain(operands).map(|source| {
+            let column = source.column.as_ref().map_or(0, String::len);
+            96 + source.text.len() + source.row.as_ref().map_or(0, String::len) + column
+        });
+        96 + self.text.len() + sources.sum::<usize>()
+    }
 }
 
 /// What an answer cost.

@@ -3,6 +3,7 @@
 
 mod citations;
 mod figures;
+mod marker;
 mod quote;
 mod writer;
 

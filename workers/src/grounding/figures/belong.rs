@@ -43,6 +43,8 @@ pub(super) struct Belonging<'a, 'p> {
 /// How well the surroundings of each figure in running text fit the statement.
 struct Sentences {
     scores: Vec<f32>,
+    /// The best of each kind, once it is asked for.
+    best: [Option<f32>; 3],
 }
 
 impl<'a, 'p> Belonging<'a, 'p> {
@@ -165,8 +167,6 @@ impl<'a, 'p> Belonging<'a, 'p> {
             return true;
         }
         let table = &self.evidence.sources[fact.source].tables[table];
-        let others = table.columns.iter().map(|column| &column.period);
-        let of_rows = table.rows.iter().map(|row| &row.period);
         if fit == Fit::Silent {
             // Where a column of this row is of that very time, this one is not.
             return !table.columns.iter().any(|column| {
@@ -175,15 +175,14 @@ impl<'a, 'p> Belonging<'a, 'p> {
             });
         }
         // Quarters of fiscal 2024 may lie in 2023, where nothing is called 2024.
-        let known = others
-            .chain(of_rows)
-            .any(|period| asked.iter().any(|asked| asked.fit(period) == Fit::Fits));
         let shifted = asked.iter().filter(|asked| asked.fiscal).any(|asked| {
             let mut shifted = asked.clone();
             shifted.years.iter_mut().for_each(|year| *year -= 1);
             fit_any(std::slice::from_ref(&shifted), &fact.periods) != Fit::Contradicts
         });
-        shifted && !known
+        let columns = table.columns.iter().map(|column| &column.period);
+        let mut all = columns.chain(table.rows.iter().map(|row| &row.period));
+        shifted && !all.any(|period| asked.iter().any(|asked| asked.fit(period) == Fit::Fits))
     }
 
     fn judge_sentence(&mut self, index: usize) -> Belongs {
@@ -192,18 +191,7 @@ impl<'a, 'p> Belonging<'a, 'p> {
             return Belongs::OtherPeriod;
         }
         let own = self.sentence_scores()[index];
-        let kind = kind(fact);
-        let best = self
-            .evidence
-            .facts
-            .iter()
-            .enumerate()
-            .filter(|(_, other)| {
-                matches!(other.place, Place::Sentence(_)) && self::kind(other) == kind
-            })
-            .filter(|(_, other)| fit_any(&self.context.periods, &other.periods) != Fit::Contradicts)
-            .map(|(n, _)| self.sentences.as_ref().map_or(0.0, |s| s.scores[n]))
-            .fold(0.0, f32::max);
+        let best = self.best_of_kind(kind(fact));
         if best - own > SENTENCE_MARGIN {
             return Belongs::OtherLine;
         }
@@ -211,6 +199,22 @@ impl<'a, 'p> Belonging<'a, 'p> {
             return Belongs::OtherLine;
         }
         Belongs::Yes
+    }
+
+    /// The best score of a figure of one kind in running text, of the time asked for.
+    fn best_of_kind(&mut self, of: usize) -> f32 {
+        self.sentence_scores();
+        let (evidence, context) = (self.evidence, self.context);
+        let Some(sentences) = &mut self.sentences else { return 0.0 };
+        let scores = &sentences.scores;
+        *sentences.best[of].get_or_insert_with(|| {
+            let rivals = evidence.facts.iter().zip(scores).filter(|(other, _)| {
+                matches!(other.place, Place::Sentence(_))
+                    && kind(other) == of
+                    && fit_any(&context.periods, &other.periods) != Fit::Contradicts
+            });
+            rivals.map(|(_, score)| *score).fold(0.0, f32::max)
+        })
     }
 
     /// Whether a line of a table is named without doubt, of the right time, and of the
@@ -240,15 +244,16 @@ impl<'a, 'p> Belonging<'a, 'p> {
 
     fn sentence_scores(&mut self) -> &[f32] {
         let (evidence, context) = (self.evidence, self.context);
-        let sentences = self
-            .sentences
-            .get_or_insert_with(|| Sentences { scores: likenesses(&context.words, evidence) });
+        let sentences = self.sentences.get_or_insert_with(|| Sentences {
+            scores: likenesses(&context.words, evidence),
+            best: [None; 3],
+        });
         &sentences.scores
     }
 }
 
 /// What sorts of figures compete: shares with shares, money with money.
-fn kind(fact: &Fact) -> u8 {
+fn kind(fact: &Fact) -> usize {
     let unit = fact.held.unit;
     if unit.is_share() {
         1

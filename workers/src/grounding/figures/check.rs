@@ -20,6 +20,9 @@ use super::words;
 /// so well.
 const NAMED_ELSEWHERE: f32 = 0.45;
 
+/// The most facts with the right digits whose place is judged for one figure.
+const MAX_JUDGED: usize = 64;
+
 /// What was decided on a figure.
 #[derive(Clone, Debug)]
 pub(super) enum Verdict {
@@ -227,6 +230,7 @@ impl<'a, 'p> Checker<'a, 'p> {
         let mut nearest = Agreement::Different;
         let mut misplaced: Option<Belongs> = None;
         let mut computed = false;
+        let mut judged = 0;
         for (index, fact) in self.evidence.facts.iter().enumerate() {
             if !sources.contains(&fact.source) {
                 continue;
@@ -250,6 +254,10 @@ impl<'a, 'p> Checker<'a, 'p> {
             if of_both || said.is_computed() && !said.allows(held) {
                 computed = true;
                 continue;
+            }
+            judged += 1;
+            if judged > MAX_JUDGED {
+                break;
             }
             match belonging.judge(index) {
                 Belongs::Yes => {

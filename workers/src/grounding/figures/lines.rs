@@ -64,6 +64,10 @@ pub(super) struct Spoken {
     pub(super) whole_near: Vec<Option<usize>>,
     /// The best score.
     pub(super) best: f32,
+    /// The best score of a line of two words or more that stand near, all of them.
+    best_whole: f32,
+    /// The most words of a label that stand near, all of them.
+    longest: usize,
 }
 
 impl Spoken {
@@ -71,16 +75,12 @@ impl Spoken {
     /// best, or its whole label stands in the figure's clause, and no longer one does.
     pub(super) fn means(&self, line: usize, margin: f32) -> bool {
         let Some(score) = self.scores.get(line) else { return true };
+        let whole = self.whole_near[line];
         if self.best - score <= margin {
             // Where another label stands there whole, one with a word too many is not meant.
-            let other = (0..self.scores.len()).any(|other| {
-                self.scores[other] > *score
-                    && self.whole_near[other].is_some_and(|length| length >= 2)
-            });
-            return !other || self.coverage[line] > 0.99 || self.whole_near[line].is_some();
+            return self.best_whole <= *score || self.coverage[line] > 0.99 || whole.is_some();
         }
-        let longest = self.whole_near.iter().flatten().max().copied().unwrap_or(0);
-        self.whole_near[line].is_some_and(|length| length == longest && length >= 2)
+        whole.is_some_and(|length| length == self.longest && length >= 2)
     }
 }
 
@@ -123,6 +123,8 @@ impl Lines {
             coverage: vec![0.0; self.labels.len()],
             whole_near: vec![None; self.labels.len()],
             best: 0.0,
+            best_whole: 0.0,
+            longest: 0,
         };
         if said <= 0.0 {
             return spoken;
@@ -160,6 +162,13 @@ impl Lines {
             spoken.coverage[line] = if whole > 0.0 { full / whole } else { 0.0 };
         }
         spoken.best = spoken.scores.iter().copied().fold(0.0, f32::max);
+        for (score, whole) in spoken.scores.iter().zip(&spoken.whole_near) {
+            let length = whole.unwrap_or(0);
+            spoken.longest = spoken.longest.max(length);
+            if length >= 2 {
+                spoken.best_whole = spoken.best_whole.max(*score);
+            }
+        }
         spoken
     }
 }

@@ -1,21 +1,13 @@
 //! Which figures of the documents may a statement compute with? Those in lines it names,
 //! of times it names, and those that support its other figures.
 
-use super::belong::{Belonging, LINE_MARGIN, fit_any};
+use super::belong::{Belonging, fit_any};
 use super::context::Context;
 use super::derive::{is_named, share_table};
-use super::facts::{Evidence, Fact, Place};
+use super::facts::{Evidence, Fact};
+use super::named::{MAX_LINES, NAMED, Operand, fits_named, named_cells};
 use super::period::Fit;
 use super::units::Unit;
-
-/// The most lines of a table that one statement is taken to name.
-const MAX_LINES: usize = 6;
-
-/// A label is named where this much of it stands in the statement.
-const NAMED: f32 = 0.6;
-
-/// The most operands that are tried: pairs grow with the square.
-const MAX_OPERANDS: usize = 48;
 
 /// What may be computed with.
 #[derive(Clone, Debug, Default)]
@@ -28,18 +20,6 @@ pub(super) struct Operands {
     pub(super) shares: Vec<(usize, usize)>,
     /// What may be summed or averaged.
     pub(super) groups: Vec<Vec<usize>>,
-}
-
-/// A figure in a cell, with how well its line is named.
-#[derive(Clone, Copy)]
-struct Operand {
-    fact: usize,
-    source: usize,
-    table: usize,
-    row: usize,
-    column: usize,
-    /// Whether the line is the one that the statement names best.
-    best: bool,
 }
 
 /// Gathers what a statement may compute with, from the given sources.
@@ -77,107 +57,6 @@ pub(super) fn gather(
     found
 }
 
-/// The cells in lines that the statement names, of times that it does not exclude.
-fn named_cells(
-    evidence: &Evidence<'_>,
-    context: &Context,
-    belonging: &mut Belonging<'_, '_>,
-    sources: &[usize],
-) -> Vec<Operand> {
-    let mut lines: Vec<(usize, usize, usize, bool)> = Vec::new();
-    for source in sources.iter().copied() {
-        for (table, read) in evidence.sources[source].tables.iter().enumerate() {
-            let near = belonging.spoken_rows(source, table).clone();
-            let all = read.lines.speak(&context.all);
-            let mut ranked: Vec<(f32, usize, bool)> = (0..read.rows.len())
-                .filter_map(|row| {
-                    let timed = read.rows[row].words.is_empty()
-                        && fit_any(&context.named, std::slice::from_ref(&read.rows[row].period))
-                            == Fit::Fits;
-                    let best = near.means(row, LINE_MARGIN) || all.coverage[row] > 0.99 || timed;
-                    let named = all.coverage[row] >= NAMED;
-
-                    (best || named).then_some((all.coverage[row] + near.scores[row], row, best))
-                })
-                .collect();
-            // A label that is part of a longer one, all of which is named, is not meant,
-            // unless two lines are.
-            let hints = context.hints;
-            let of_two = hints.ratio || hints.share || hints.sum || hints.unsigned;
-
-            let whole: Vec<usize> =
-                (0..read.rows.len()).filter(|row| all.coverage[*row] > 0.99).collect();
-            ranked.retain(|(_, row, _)| {
-                let words = &read.rows[*row].words;
-                of_two
-                    || near.means(*row, 0.0)
-                    || !whole.iter().any(|other| {
-                        let longer = &read.rows[*other].words;
-                        longer.len() > words.len() && words.iter().all(|id| longer.contains(id))
-                    })
-            });
-            if context.hints.change {
-                // "Decrease in payables" is a line's own name.
-                ranked.retain(|(_, row, _)| {
-                    let label = &read.rows[*row].label;
-                    let first = label.split([' ', '/', '(']).find(|word| !word.is_empty());
-                    !super::hints::of_label(first.unwrap_or("")).change
-                });
-            }
-            ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-            // A statement that names no line may mean all of a short table.
-            let keep = if near.best <= 0.0 { 2 * MAX_LINES } else { MAX_LINES };
-            lines.extend(
-                ranked.into_iter().take(keep).map(|(_, row, best)| (source, table, row, best)),
-            );
-        }
-    }
-    let mut cells = Vec::new();
-    for (index, fact) in evidence.facts.iter().enumerate() {
-        let Place::Cell { table, row, column } = fact.place else { continue };
-        let line = lines.iter().find(|line| (line.0, line.1, line.2) == (fact.source, table, row));
-        if let Some((source, .., best)) = line {
-            cells.push(Operand { fact: index, source: *source, table, row, column, best: *best });
-        }
-        if cells.len() >= MAX_OPERANDS * 4 {
-            break;
-        }
-    }
-    let timed = |operand: &Operand| fits_named(evidence, context, operand);
-    let (mut kept, rest): (Vec<Operand>, Vec<Operand>) = cells.into_iter().partition(timed);
-    // "Sales rose 5 % in 2019" compares with a year that it does not name.
-    if context.named.len() <= 1 {
-        kept.extend(rest);
-    }
-    kept.truncate(MAX_OPERANDS);
-    kept
-}
-
-fn fits_named(evidence: &Evidence<'_>, context: &Context, operand: &Operand) -> bool {
-    let periods = &evidence.facts[operand.fact].periods;
-    match context.named.as_slice() {
-        [] => true,
-        named => match fit_any(named, periods) {
-            Fit::Fits => true,
-            Fit::Silent => periods.is_empty(),
-            // "From 2017 to 2019" is 2018 too.
-            Fit::Contradicts => in_range(context, &evidence.facts[operand.fact]),
-        },
-    }
-}
-
-fn in_range(context: &Context, fact: &Fact) -> bool {
-    let years: Vec<i32> =
-        context.named.iter().flat_map(|period| period.years.iter().copied()).collect();
-    let (Some(first), Some(last)) = (years.iter().min(), years.iter().max()) else { return false };
-    let averaged = context.hints.average || context.hints.sum;
-    averaged
-        && fact
-            .periods
-            .iter()
-            .any(|period| period.years.iter().any(|year| first < year && year < last))
-}
-
 /// Two figures of one line, `left` and `right`.
 fn along_row(
     evidence: &Evidence<'_>,
@@ -206,8 +85,7 @@ fn along_row(
             let one = context.named.len() <= 1
                 && (context.named.is_empty() || is_named(evidence, context, left.fact))
                 && follows(evidence, left, right);
-            let ordered = if goes_backwards(context) { later < earlier } else { later > earlier };
-            if ordered && (both || one) {
+            if later > earlier && (both || one) {
                 found.changes.push((left.fact, right.fact));
             }
             if both {
@@ -257,11 +135,6 @@ fn follows(evidence: &Evidence<'_>, new: &Operand, old: &Operand) -> bool {
         .iter()
         .filter_map(|column| column.period.order())
         .any(|other| earlier < other && other < later)
-}
-
-/// "From 2019 to 2018": what is compared is told the other way round.
-fn goes_backwards(_context: &Context) -> bool {
-    false
 }
 
 /// Two figures of one column.

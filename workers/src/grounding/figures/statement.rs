@@ -104,12 +104,14 @@ impl Splitter {
                 about.push(self.statements[self.statements.len() - 1].at);
             }
             about.extend(lead);
-            self.statements.push(Statement {
-                at: (place.0 + from, place.0 + end),
-                cites: markers(&line[from..end]),
-                about,
-                own: 0,
-            });
+            for (start, stop) in pieces(&line[from..end]) {
+                self.statements.push(Statement {
+                    at: (place.0 + from + start, place.0 + from + stop),
+                    cites: markers(&line[from + start..from + stop]),
+                    about: about.clone(),
+                    own: 0,
+                });
+            }
             from = end;
         }
         // A marker at the end of a paragraph stands for the sentences before it too.
@@ -158,6 +160,28 @@ impl Splitter {
             self.statements.push(Statement { at: cell.at, cites: cites.clone(), about, own });
         }
     }
+}
+
+/// A sentence longer than this is read in pieces: the work on one grows with its square.
+const LONGEST: usize = 2_000;
+
+/// Cuts a text that is too long into pieces, at spaces where there are any.
+pub(super) fn pieces(text: &str) -> Vec<Range> {
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    while text.len() - from > LONGEST {
+        let mut to = from + LONGEST;
+        while !text.is_char_boundary(to) {
+            to -= 1;
+        }
+        if let Some(space) = text[from..to].rfind(' ').filter(|space| *space > LONGEST / 2) {
+            to = from + space + 1;
+        }
+        pieces.push((from, to));
+        from = to;
+    }
+    pieces.push((from, text.len()));
+    pieces
 }
 
 /// The citations that a text names, in order, each once.

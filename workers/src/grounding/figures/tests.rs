@@ -1,1 +1,0 @@
-//! The check of figures as a whole.
