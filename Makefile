@@ -43,4 +43,5 @@ bench: ## measure, as BENCHMARKS.md tells
 	$(CARGO) build --release
 	$(CARGO) build --release -p quaestor-pdf --example pdf_text
 	$(PYTHON) benches/run.py
+	$(PYTHON) benches/grounding/run.py
 	scripts/services.sh with sh -c '$(PYTHON) benches/run.py sockets both && $(PYTHON) benches/peers/run.py'

@@ -4,7 +4,8 @@ use anyhow::Context;
 use quaestor_core::events::Event;
 use quaestor_core::ids::{CollectionId, ConversationId, JobId};
 use quaestor_core::model::{
-    Citation, Collection, Conversation, Figure, FigureStatus, Message, MessageState,
+    Citation, Collection, Conversation, Derivation, DerivationKind, Figure, FigureReason,
+    FigureStatus, Message, MessageState,
 };
 use serde_json::json;
 
@@ -126,7 +127,8 @@ pub async fn ask_once(
     Ok(Answered { message, job_id: accepted.job_id })
 }
 
-/// Prints what an answer rests on: citations, and figures that nothing supports.
+/// Prints what an answer rests on: citations, computed figures, and figures that nothing
+/// supports.
 pub fn print_answer(message: &Message, terminal: &Terminal) -> anyhow::Result<()> {
     if let Some(problem) = &message.error {
         let mark = terminal.paint(Style::Red, "no answer:");
@@ -148,11 +150,7 @@ pub fn print_answer(message: &Message, terminal: &Terminal) -> anyhow::Result<()
         let quote = shortened(plain(&citation.quote).trim());
         terminal.paragraph("    ", &format!("\u{201c}{quote}\u{201d}"))?;
     }
-    let loose = unsupported(&message.figures);
-    if !loose.is_empty() {
-        let mark = terminal.paint(Style::Yellow, "not found in the cited passages:");
-        terminal.line(&format!("{mark} {}", plain(&loose.join(", "))))?;
-    }
+    print_figures(&message.figures, terminal)?;
     if let Some(model) = &message.model {
         terminal.line(&terminal.paint(Style::Dim, &format!("answered by {}", plain(model))))?;
     }
@@ -182,9 +180,51 @@ fn shortened(quote: &str) -> String {
     }
 }
 
-fn unsupported(figures: &[Figure]) -> Vec<&str> {
-    let loose = figures.iter().filter(|figure| figure.status == FigureStatus::Unsupported);
-    loose.map(|figure| figure.text.as_str()).collect()
+/// Prints how figures were computed, and which of them nothing supports and why.
+fn print_figures(figures: &[Figure], terminal: &Terminal) -> anyhow::Result<()> {
+    let computed = figures.iter().filter_map(|figure| Some((figure, figure.derivation.as_ref()?)));
+    let lines: Vec<String> = computed
+        .map(|(figure, derivation)| {
+            format!("{} = {}", plain(&figure.text), computation(derivation))
+        })
+        .collect();
+    for (n, line) in lines.iter().enumerate() {
+        if !lines[..n].contains(line) {
+            terminal.line(&format!("{} {line}", terminal.paint(Style::Cyan, "computed:")))?;
+        }
+    }
+    let mut loose: Vec<String> = Vec::new();
+    for figure in figures.iter().filter(|figure| figure.status == FigureStatus::Unsupported) {
+        let text = plain(&figure.text);
+        let line = match figure.reason {
+            Some(FigureReason::NotFound) | None => text,
+            Some(reason) => format!("{text} ({})", reason.as_sentence()),
+        };
+        if !loose.contains(&line) {
+            loose.push(line);
+        }
+    }
+    if !loose.is_empty() {
+        let mark = terminal.paint(Style::Yellow, "not found in the cited passages:");
+        terminal.line(&format!("{mark} {}", loose.join(", ")))?;
+    }
+    Ok(())
+}
+
+/// A computation as people write it: `(82,959 [1] − 81,434 [1]) / 81,434 [1]`.
+fn computation(derivation: &Derivation) -> String {
+    let operands: Vec<String> = derivation
+        .operands
+        .iter()
+        .map(|operand| format!("{} [{}]", plain(&operand.text), operand.ordinal))
+        .collect();
+    match (derivation.kind, operands.as_slice()) {
+        (DerivationKind::Difference, [new, old]) => format!("{new} \u{2212} {old}"),
+        (DerivationKind::Growth, [new, old]) => format!("({new} \u{2212} {old}) / {old}"),
+        (DerivationKind::Ratio, [over, under]) => format!("{over} / {under}"),
+        (DerivationKind::Average, all) => format!("({}) / {}", all.join(" + "), all.len()),
+        (_, all) => all.join(" + "),
+    }
 }
 
 fn print_json(question: &str, answered: &Answered, terminal: &Terminal) -> anyhow::Result<()> {

@@ -10,7 +10,7 @@ mod decision;
 mod emitter;
 mod following;
 mod frame;
-mod grounding;
+pub mod grounding;
 mod handlers;
 mod parse_process;
 mod prompt;

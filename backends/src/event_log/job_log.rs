@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quaestor_core::events::{Event, EventId, NumberedEvent};
+use quaestor_core::model::Figure;
 use quaestor_core::ports::event_log::Appended;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
@@ -187,7 +188,7 @@ fn weight(event: &Event) -> usize {
         Event::Failed { problem } => problem.detail.len() + problem.title.len(),
         Event::Citations { citations, figures } => {
             let quotes: usize = citations.iter().map(|c| c.quote.len() + 512).sum();
-            quotes + figures.len() * 64
+            quotes + figures.iter().map(Figure::weight).sum::<usize>()
         }
         Event::Queued
         | Event::Started { .. }

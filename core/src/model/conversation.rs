@@ -101,14 +101,110 @@ pub struct Citation {
     pub boxes: Vec<MarkBox>,
 }
 
-/// Whether a figure was found in a cited passage.
+/// Whether a figure was found in a cited passage, or follows from figures that were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FigureStatus {
-    /// It stands in a cited passage.
+    /// It stands in a cited passage, or is rightly computed from figures that do.
     Supported,
-    /// It stands in none.
+    /// It does not; `reason` says what is nearest.
     Unsupported,
+}
+
+/// Why a figure is unsupported: what is nearest to it in the cited passages, and what is
+/// wrong with that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FigureReason {
+    /// Nothing cited holds these digits.
+    NotFound,
+    /// The answer cites nothing.
+    NothingCited,
+    /// The digits stand there on another scale: thousands, not millions.
+    OtherScale,
+    /// The digits stand there, and nothing says that they are on this scale.
+    ScaleNotStated,
+    /// The digits stand there with another sign.
+    OtherSign,
+    /// The digits stand there and count something else: percent, another currency.
+    OtherUnit,
+    /// The figure stands there in another line, or in a sentence about something else.
+    OtherLine,
+    /// The figure stands there in another column.
+    OtherColumn,
+    /// The figure stands there for another time.
+    OtherPeriod,
+    /// The words say that it is computed, and no figures they speak of give it.
+    WronglyDerived,
+    /// The answer holds more figures than are checked.
+    NotChecked,
+}
+
+impl FigureReason {
+    /// The reason in a few words for people.
+    #[must_use]
+    pub fn as_sentence(self) -> &'static str {
+        match self {
+            Self::NotFound => "not in what is cited",
+            Self::NothingCited => "nothing is cited",
+            Self::OtherScale => "stands there on another scale",
+            Self::ScaleNotStated => "its scale is stated nowhere",
+            Self::OtherSign => "stands there with another sign",
+            Self::OtherUnit => "stands there in another unit",
+            Self::OtherLine => "stands there in another line",
+            Self::OtherColumn => "stands there in another column",
+            Self::OtherPeriod => "stands there for another period",
+            Self::WronglyDerived => "not what the cited figures give",
+            Self::NotChecked => "too many figures to check",
+        }
+    }
+}
+
+/// Where a figure stands in a cited document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FigureSource {
+    /// The citation whose passage holds it.
+    pub ordinal: u32,
+    /// As the document writes it.
+    pub text: String,
+    /// Characters of the page's text before it.
+    pub char_start: u32,
+    /// Characters of the page's text up to its end.
+    pub char_end: u32,
+    /// `Sheet!B7` in a workbook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<String>,
+    /// The label of its row, in a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<String>,
+    /// The name of its column, in a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+}
+
+/// How a figure is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DerivationKind {
+    /// The first operand less the second.
+    Difference,
+    /// The first operand less the second, over the second.
+    Growth,
+    /// The first operand over the second.
+    Ratio,
+    /// All operands together.
+    Sum,
+    /// All operands together, over their number.
+    Average,
+}
+
+/// A computation of cited figures that gives a figure of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Derivation {
+    /// What is computed.
+    pub kind: DerivationKind,
+    /// From what, in the order of the computation.
+    pub operands: Vec<FigureSource>,
 }
 
 /// A number in an answer.
@@ -118,8 +214,51 @@ pub struct Figure {
     pub text: String,
     /// Whether it was found.
     pub status: FigureStatus,
-    /// The citation whose passage holds it.
+    /// The citation whose passage holds it, or the first figure it is computed from.
     pub ordinal: Option<u32>,
+    /// Characters of the answer before it; answers of older versions do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub char_start: Option<u32>,
+    /// Characters of the answer up to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub char_end: Option<u32>,
+    /// Where it stands in the cited passage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support: Option<FigureSource>,
+    /// What it is computed from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derivation: Option<Derivation>,
+    /// Why it is unsupported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<FigureReason>,
+}
+
+impl Figure {
+    /// A figure of which no more is known than whether it was found.
+    #[must_use]
+    pub fn new(text: impl Into<String>, status: FigureStatus, ordinal: Option<u32>) -> Self {
+        Self {
+            text: text.into(),
+            status,
+            ordinal,
+            char_start: None,
+            char_end: None,
+            support: None,
+            derivation: None,
+            reason: None,
+        }
+    }
+
+    /// Roughly its bytes in memory and in JSON, for what keeps many.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let operands = self.derivation.iter().flat_map(|derivation| &derivation.operands);
+        let sources = self.support.iter().chain(operands).map(|source| {
+            let column = source.column.as_ref().map_or(0, String::len);
+            96 + source.text.len() + source.row.as_ref().map_or(0, String::len) + column
+        });
+        96 + self.text.len() + sources.sum::<usize>()
+    }
 }
 
 /// What an answer cost.

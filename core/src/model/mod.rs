@@ -12,7 +12,8 @@ mod provider;
 pub use access::{ApiKey, Caller, Role, StoredKey, Workspace};
 pub use collection::{Collection, Generation, GenerationState};
 pub use conversation::{
-    Citation, Conversation, Figure, FigureStatus, Message, MessageRole, MessageState, Usage,
+    Citation, Conversation, Derivation, DerivationKind, Figure, FigureReason, FigureSource,
+    FigureStatus, Message, MessageRole, MessageState, Usage,
 };
 pub use document::{Document, DocumentStatus, StoredObject};
 pub use job::{Job, JobState};

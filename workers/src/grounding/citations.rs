@@ -3,31 +3,81 @@
 use std::collections::HashMap;
 
 use quaestor_core::boxes::{self, WordBox};
-use quaestor_core::ids::{DocumentId, WorkspaceId};
+use quaestor_core::ids::{ChunkId, DocumentId, WorkspaceId};
 use quaestor_core::model::{Citation, Passage};
 use quaestor_core::ports::store::{Store, StoreError};
 
-use super::Located;
 use super::quote::Span;
+use super::{Located, Surroundings};
+
+/// How many characters above a passage are read for the scale of its table: as much as
+/// stands on a page of a filing.
+const MAX_ABOVE_CHARS: usize = 6_000;
+
+/// How many below it.
+const MAX_BELOW_CHARS: usize = 2_000;
+
+/// What is known of a cited page.
+#[derive(Debug, Default)]
+struct Page {
+    words: Vec<WordBox>,
+    text: String,
+}
+
+/// The pages that an answer cites, read once.
+#[derive(Debug, Default)]
+pub(crate) struct CitedPages {
+    pages: HashMap<(DocumentId, u32, u32), Page>,
+}
+
+impl CitedPages {
+    /// Reads them.
+    pub(crate) async fn read(
+        store: &dyn Store,
+        workspace: WorkspaceId,
+        located: &[Located],
+    ) -> Result<Self, StoreError> {
+        let mut pages = HashMap::new();
+        for Located { passage, .. } in located {
+            let place = place_of(passage);
+            if !pages.contains_key(&place) {
+                let page = store.document_page(workspace, place.0, place.1, place.2).await?;
+                let page =
+                    page.map(|page| Page { words: boxes::decode(&page.boxes), text: page.text });
+                pages.insert(place, page.unwrap_or_default());
+            }
+        }
+        Ok(Self { pages })
+    }
+
+    /// What stands around each cited passage on its page.
+    pub(crate) fn around(&self, located: &[Located]) -> HashMap<ChunkId, Surroundings> {
+        let mut around = HashMap::new();
+        for Located { passage, .. } in located {
+            let Some(page) = self.pages.get(&place_of(passage)) else { continue };
+            let (start, end) = (passage.char_start as usize, passage.char_end as usize);
+            let from = start.saturating_sub(MAX_ABOVE_CHARS);
+            around.entry(passage.chunk_id).or_insert_with(|| Surroundings {
+                above: page.text.chars().skip(from).take(start - from).collect(),
+                below: page.text.chars().skip(end).take(MAX_BELOW_CHARS).collect(),
+            });
+        }
+        around
+    }
+}
+
+fn place_of(passage: &Passage) -> (DocumentId, u32, u32) {
+    (passage.document_id, passage.version, passage.page_ordinal)
+}
 
 /// The citations of an answer, in the order of their ordinals.
-pub(crate) async fn build_citations(
-    store: &dyn Store,
-    workspace: WorkspaceId,
-    located: &[Located],
-) -> Result<Vec<Citation>, StoreError> {
-    let mut pages: HashMap<(DocumentId, u32, u32), Vec<WordBox>> = HashMap::new();
+pub(crate) fn build_citations(located: &[Located], pages: &CitedPages) -> Vec<Citation> {
     let mut citations = Vec::with_capacity(located.len());
     for Located { ordinal, passage, quote } in located {
-        let place = (passage.document_id, passage.version, passage.page_ordinal);
-        if passage.page.is_some() && !pages.contains_key(&place) {
-            let page = store.document_page(workspace, place.0, place.1, place.2).await?;
-            pages.insert(place, page.map(|page| boxes::decode(&page.boxes)).unwrap_or_default());
-        }
         let char_start = passage.char_start + count_chars(&passage.text[..quote.start]);
         let char_end = char_start + count_chars(&passage.text[quote.start..quote.end]);
-        let marks = match (passage.page, pages.get(&place)) {
-            (Some(page), Some(words)) => boxes::mark(page, words, char_start, char_end),
+        let marks = match (passage.page, pages.pages.get(&place_of(passage))) {
+            (Some(number), Some(page)) => boxes::mark(number, &page.words, char_start, char_end),
             _ => Vec::new(),
         };
         citations.push(Citation {
@@ -44,7 +94,7 @@ pub(crate) async fn build_citations(
             boxes: marks,
         });
     }
-    Ok(citations)
+    citations
 }
 
 fn count_chars(text: &str) -> u32 {
@@ -56,6 +106,40 @@ fn count_chars(text: &str) -> u32 {
 fn cell_of(passage: &Passage, quote: Span) -> Option<String> {
     let cells = passage.cells.as_ref()?;
     Some(narrowed(cells, &passage.text, quote).unwrap_or_else(|| cells.clone()))
+}
+
+/// The cell of a figure at a byte of a passage, in the given column of its row: exact
+/// where the row has as many cells as the sheet's range has columns, else the row.
+pub(super) fn cell_at(passage: &Passage, byte: usize, column: usize) -> Option<String> {
+    let cells = passage.cells.as_ref()?;
+    let row = narrowed(cells, &passage.text, Span { start: byte, end: byte + 1 })?;
+    let (sheet, range) = row.rsplit_once('!').map_or(("", row.as_str()), |(s, r)| (s, r));
+    let Some((first, last)) = range.split_once(':') else { return Some(row) };
+    let ((first, line), (last, _)) = (split_cell(first)?, split_cell(last)?);
+    let number = column_number(first)? + u32::try_from(column).ok()?;
+    if number > column_number(last)? {
+        return Some(row);
+    }
+    let name = format!("{}{line}", column_name(number));
+    Some(if sheet.is_empty() { name } else { format!("{sheet}!{name}") })
+}
+
+/// `A` is 1, `AA` is 27.
+fn column_number(letters: &str) -> Option<u32> {
+    letters.bytes().try_fold(0_u32, |number, letter| {
+        let digit = u32::from(letter.checked_sub(b'A').filter(|digit| *digit < 26)?) + 1;
+        number.checked_mul(26)?.checked_add(digit)
+    })
+}
+
+fn column_name(mut number: u32) -> String {
+    let mut letters = Vec::new();
+    while number > 0 {
+        let digit = (number - 1) % 26;
+        letters.push(char::from(b'A' + u8::try_from(digit).unwrap_or_default()));
+        number = (number - 1) / 26;
+    }
+    letters.iter().rev().collect()
 }
 
 fn narrowed(cells: &str, text: &str, quote: Span) -> Option<String> {
@@ -95,6 +179,14 @@ fn split_cell(cell: &str) -> Option<(&str, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_counted_as_a_sheet_names_them() {
+        for (name, number) in [("A", 1), ("Z", 26), ("AA", 27), ("AZ", 52), ("XFD", 16_384)] {
+            assert_eq!(column_number(name), Some(number));
+            assert_eq!(column_name(number), name);
+        }
+    }
 
     #[test]
     fn the_cells_of_a_quote_are_those_of_its_rows() {

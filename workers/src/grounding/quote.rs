@@ -6,11 +6,11 @@ use quaestor_core::retrieval::quotes;
 
 /// A piece of a text, in bytes on character boundaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
+pub struct Span {
     /// The first byte.
-    pub(crate) start: usize,
+    pub start: usize,
     /// One past the last byte.
-    pub(crate) end: usize,
+    pub end: usize,
 }
 
 /// The longest quote of running text; a table row is quoted whole.
@@ -117,7 +117,7 @@ fn clip(text: &str, start: usize, end: usize) -> usize {
 /// then a capital, a digit, an opening mark or a currency. An abbreviation such as
 /// `Inc.` or `U.S.` before a capital may end a unit early: a quote is then shorter,
 /// never wrong.
-fn sentence_ends(line: &str) -> impl Iterator<Item = usize> {
+pub(super) fn sentence_ends(line: &str) -> impl Iterator<Item = usize> {
     let bytes = line.as_bytes();
     line.char_indices().filter_map(move |(at, character)| {
         if !matches!(character, '.' | '!' | '?') {

@@ -3,24 +3,23 @@
 //! A model names passages by the ordinals it was given. A reader sees ordinals of
 //! citations, which count from 1 in the order of the text: one for each quote of each
 //! passage. A marker that names no given passage is dropped before anybody sees it, and
-//! a marker that is split over pieces is held back until it is whole.
+//! a marker that is split over pieces is held back until it is whole. Other forms that
+//! models write (`[1, 2]`, `[1-3]`, `【1】`) become `[1][2]`.
 
 use quaestor_core::model::Passage;
 
+use super::marker;
 use super::quote::{self, Span};
-
-/// The longest marker that is waited for, `[` included: longer is not one of ours.
-const LONGEST_MARKER: usize = 8;
 
 /// A citation whose place in its passage is known.
 #[derive(Clone, Debug)]
-pub(crate) struct Located {
+pub struct Located {
     /// What `[n]` in the answer names.
-    pub(crate) ordinal: u32,
+    pub ordinal: u32,
     /// The passage.
-    pub(crate) passage: Passage,
+    pub passage: Passage,
     /// Where the quote stands in the passage's text.
-    pub(crate) quote: Span,
+    pub quote: Span,
 }
 
 /// Writes an answer piece by piece.
@@ -85,29 +84,37 @@ impl CitationWriter {
 
     fn take(&mut self, character: char) {
         if self.held.is_empty() {
-            if character == '[' {
-                self.held.push('[');
-            } else {
-                self.text.push(character);
+            self.begin(character);
+            return;
+        }
+        let closing = if self.held.starts_with('[') { ']' } else { '】' };
+        if character == closing {
+            let held = std::mem::take(&mut self.held);
+            match marker::ordinals(&held[opening_len(&held)..]) {
+                Some(ordinals) => ordinals.into_iter().for_each(|ordinal| self.cite(ordinal)),
+                None => {
+                    self.text.push_str(&held);
+                    self.text.push(character);
+                }
             }
             return;
         }
-        match character {
-            '0'..='9' if self.held.len() < LONGEST_MARKER => self.held.push(character),
-            ']' if self.held.len() > 1 => {
-                let ordinal = self.held[1..].parse::<usize>().unwrap_or(usize::MAX);
-                self.held.clear();
-                self.cite(ordinal);
-            }
-            '[' => {
-                let held = std::mem::replace(&mut self.held, "[".to_owned());
-                self.text.push_str(&held);
-            }
-            _ => {
-                let held = std::mem::take(&mut self.held);
-                self.text.push_str(&held);
-                self.text.push(character);
-            }
+        if self.held.len() + character.len_utf8() <= marker::LONGEST
+            && marker::may_go_on(&self.held[opening_len(&self.held)..], character)
+        {
+            self.held.push(character);
+            return;
+        }
+        let held = std::mem::take(&mut self.held);
+        self.text.push_str(&held);
+        self.begin(character);
+    }
+
+    fn begin(&mut self, character: char) {
+        if matches!(character, '[' | '【') {
+            self.held.push(character);
+        } else {
+            self.text.push(character);
         }
     }
 
@@ -136,6 +143,10 @@ impl CitationWriter {
         self.text.push_str(&format!("[{ordinal}]"));
         self.statement_start = self.text.len();
     }
+}
+
+fn opening_len(held: &str) -> usize {
+    held.chars().next().map_or(0, char::len_utf8)
 }
 
 #[cfg(test)]
@@ -207,5 +218,24 @@ mod tests {
             written("Net sales were 10 [1]. Costs were 7 [1]. Again net sales were 10 [1].", 3);
         assert_eq!(text, "Net sales were 10 [1]. Costs were 7 [2]. Again net sales were 10 [1].");
         assert_eq!(ordinals, [1, 2]);
+    }
+    #[test]
+    fn every_form_of_a_marker_becomes_the_plain_one_however_it_is_split() {
+        for (answer, expected) in [
+            ("Bonds: 42 [2, 1].", "Bonds: 42 [1][2]."),
+            ("Bonds: 42 [1-2].", "Bonds: 42 [1][2]."),
+            ("Bonds: 42 [2][1].", "Bonds: 42 [1][2]."),
+            ("Bonds: 42 【2】.", "Bonds: 42 [1]."),
+            ("Bonds: 42 【2†source】.", "Bonds: 42 [1]."),
+            ("Bonds: 42 [ 2 ; 7 ].", "Bonds: 42 [1]."),
+            ("Sold for [1,234] and [x] 【y】 [-] [", "Sold for [1,234] and [x] 【y】 [-] ["),
+            ("[[2]]", "[[1]]"),
+        ] {
+            for split in 1..=answer.chars().count() {
+                let (text, _, _, shown) = written(answer, split);
+                assert_eq!(text, expected, "{answer} in pieces of {split}");
+                assert_eq!(shown, text);
+            }
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::decision::{Decision, Outcome};
 use crate::following::Carried;
 use crate::frame::Frame;
-use crate::grounding::{CitationWriter, build_citations, check_figures};
+use crate::grounding::{CitationWriter, Grounded, ground};
 use crate::prompt::{self, ANSWER, Prompt, Shares};
 use crate::registry::{Handler, Running};
 
@@ -79,6 +79,7 @@ impl Handler for Generate {
             input_tokens: prompt.input_tokens,
             model: context.chat.name().to_owned(),
             whole: false,
+            question: prompt.question.clone(),
         };
         match attempt.write(prompt).await {
             Ok(Ended::Whole(usage)) => attempt.save(usage).await,
@@ -125,6 +126,8 @@ struct Writing<'a> {
     model: String,
     /// Whether the model ended by itself.
     whole: bool,
+    /// The question, made to stand alone.
+    question: String,
 }
 
 impl Writing<'_> {
@@ -242,8 +245,8 @@ impl Writing<'_> {
             metrics::counter!("quaestor_citations_dropped_total").increment(self.writer.dropped());
         }
         let (content, located) = self.writer.into_parts();
-        let citations = build_citations(&*context.store, workspace, &located).await?;
-        let figures = check_figures(&content, &located);
+        let Grounded { citations, figures } =
+            ground(&*context.store, workspace, &self.question, &content, &located).await?;
         let answer = Answer {
             content,
             citations: citations.clone(),

@@ -58,6 +58,8 @@ schemas!(
     Document,
     Feedback,
     Figure,
+    FigureSource,
+    Derivation,
     Found,
     Health,
     Job,
@@ -310,8 +312,45 @@ struct Figure {
     text: String,
     /// `supported` or `unsupported`.
     status: String,
+    /// The citation whose passage holds it, or the first figure that it is computed from.
     #[schema(required = true)]
     ordinal: Option<u32>,
+    /// Characters of the answer before it; left out for answers of older versions.
+    char_start: Option<u32>,
+    char_end: Option<u32>,
+    /// Where it stands; left out where it is computed, or stands beside the passage.
+    support: Option<FigureSource>,
+    /// What it is computed from; left out where it is not.
+    derivation: Option<Derivation>,
+    /// Why it is unsupported: `not_found`, `nothing_cited`, `other_scale`,
+    /// `scale_not_stated`, `other_sign`, `other_unit`, `other_line`, `other_column`,
+    /// `other_period`, `wrongly_derived` or `not_checked`.
+    reason: Option<String>,
+}
+
+/// Where a figure stands in a cited document.
+#[derive(ToSchema)]
+struct FigureSource {
+    ordinal: u32,
+    /// As the document writes it.
+    text: String,
+    /// Characters of the page's text before it.
+    char_start: u32,
+    char_end: u32,
+    /// `Sheet!B7` in a workbook.
+    cell: Option<String>,
+    /// The label of its row, in a table.
+    row: Option<String>,
+    /// The name of its column, in a table.
+    column: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct Derivation {
+    /// `difference`, `growth`, `ratio`, `sum` or `average`.
+    kind: String,
+    /// In the order of the computation.
+    operands: Vec<FigureSource>,
 }
 
 #[derive(ToSchema)]

@@ -158,11 +158,7 @@ async fn chats(f: &Fixture, document: DocumentId) {
             char_end: 13,
             boxes: vec![],
         }],
-        figures: vec![Figure {
-            text: "12 %".to_owned(),
-            status: FigureStatus::Unsupported,
-            ordinal: None,
-        }],
+        figures: vec![Figure::new("12 %", FigureStatus::Unsupported, None)],
         model: "offline:x".to_owned(),
         usage: Usage { input_tokens: 3, output_tokens: 5, cost_micros: 7 },
     };

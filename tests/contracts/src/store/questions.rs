@@ -20,11 +20,7 @@ fn answer(content: &str) -> Answer {
     Answer {
         content: content.to_owned(),
         citations: vec![],
-        figures: vec![Figure {
-            text: "7".to_owned(),
-            status: FigureStatus::Unsupported,
-            ordinal: None,
-        }],
+        figures: vec![Figure::new("7", FigureStatus::Unsupported, None)],
         model: "offline:extract".to_owned(),
         usage: USAGE,
     }
