@@ -76,14 +76,24 @@ async fn an_endless_answer_is_cut_and_says_so() {
 
 #[tokio::test]
 async fn one_token_larger_than_an_answer_is_no_token() {
+    let huge = "x".repeat(5 * MEBIBYTE);
     for kind in Kind::ALL {
-        let huge = "x".repeat(5 * MEBIBYTE);
-        let told = measured(kind, Reply::answer(Answer::tokens(vec![huge.clone()])), "5 MB").await;
-        assert_eq!(told.error().class, ErrorClass::Malformed, "{kind:?}");
+        let server = ModelServer::start().await;
+        let model = kind.chat(&server);
+        server.push(Reply::answer(Answer::tokens(vec![huge.clone()])));
+        assert_eq!(ask(&*model).await.error().class, ErrorClass::Malformed, "{kind:?}");
         // After the beginning of an answer, it is where the answer is cut.
-        let tokens = vec!["Revenue ".to_owned(), huge];
-        let told = measured(kind, Reply::answer(Answer::tokens(tokens)), "later 5 MB").await;
+        server.push(Reply::answer(Answer::tokens(vec!["Revenue ".to_owned(), huge.clone()])));
+        let told = ask(&*model).await;
         assert_eq!((told.text.as_str(), told.reason()), ("Revenue ", FinishReason::Length));
+        // The script of such a token is larger than what reading it costs: measured is one
+        // that the server makes up as it goes.
+        let frame: &[u8] = match kind {
+            Kind::Anthropic => b"data: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"",
+            _ => b"data: {\"choices\":[{\"delta\":{\"content\":\"",
+        };
+        let token = endless(frame, &[b'x'; 64 * 1024]);
+        assert_eq!(measured(kind, token, "one token").await.error().class, ErrorClass::Malformed);
     }
 }
 
