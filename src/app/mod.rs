@@ -30,6 +30,7 @@ use tracing::{info, warn};
 use crate::config::{Config, EmbedderChoice, Settings};
 
 mod backends;
+mod bare;
 mod first_start;
 mod models;
 mod moving;
@@ -37,6 +38,7 @@ mod numbers;
 mod providers;
 
 use backends::Backends;
+pub(crate) use bare::Bare;
 pub(crate) use backends::open_bucket;
 pub use moving::{MoveReport, MoveRequest, Moving, To, move_installation, undo_move};
 

@@ -15,9 +15,6 @@ use crate::ids::DocumentId;
 use crate::model::Passage;
 use crate::ports::store::TermStats;
 
-/// Where a figure is asked for, one in so many places is kept for rows of tables.
-const TABLE_SHARE: usize = 3;
-
 /// A passage that words or meaning found.
 #[derive(Clone, Debug)]
 pub struct Candidate {
@@ -102,7 +99,10 @@ pub fn rank(
             |ranked: &Ranked| (ranked.scored.passage.document_id, ranked.scored.passage.ordinal);
         two.scored.score.total_cmp(&one.scored.score).then_with(|| place(one).cmp(&place(two)))
     });
-    let tables = if question.wants_number { limit / TABLE_SHARE } else { 0 };
+    let tables = match weights.table_share {
+        share if share > 0 && question.wants_number => limit / share,
+        _ => 0,
+    };
     spread(ranked, limit, tables)
 }
 

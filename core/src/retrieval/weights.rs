@@ -29,6 +29,25 @@ pub struct Weights {
     pub period: f32,
     /// What is added to rows of tables where a figure is asked for.
     pub table: f32,
+    /// Where a figure is asked for, one in so many places is kept for rows of tables; none
+    /// where it is 0.
+    pub table_share: usize,
+}
+
+impl Weights {
+    /// Meaning and nothing else, for measurements.
+    #[must_use]
+    pub fn meaning_alone() -> Self {
+        Self {
+            meaning: 1.0,
+            meaning_of_figures: 1.0,
+            named_document: 0.0,
+            period: 0.0,
+            table: 0.0,
+            table_share: 0,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Weights {
@@ -45,6 +64,7 @@ impl Default for Weights {
             named_document: 0.25,
             period: 0.25,
             table: 0.2,
+            table_share: 3,
         }
     }
 }
