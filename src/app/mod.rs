@@ -38,8 +38,8 @@ mod numbers;
 mod providers;
 
 use backends::Backends;
-pub(crate) use bare::Bare;
 pub(crate) use backends::open_bucket;
+pub(crate) use bare::Bare;
 pub use moving::{MoveReport, MoveRequest, Moving, To, move_installation, undo_move};
 
 /// How often the metrics recorder folds what it gathered, or histograms would grow.

@@ -95,12 +95,7 @@ pub(super) async fn ask(
 }
 
 /// The entry or document that a citation points at.
-fn cited_place(
-    citation: &Citation,
-    dataset: &Dataset,
-    loaded: &Loaded,
-    unit: Unit,
-) -> Option<u32> {
+fn cited_place(citation: &Citation, dataset: &Dataset, loaded: &Loaded, unit: Unit) -> Option<u32> {
     let page = citation.page?.checked_sub(1)?;
     let (document, entry) = loaded.entry_of(dataset, citation.document_id, page)?;
     Some(match unit {

@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, bail};
 use futures::{StreamExt, TryStreamExt};
-use quaestor_core::ids::{ChunkId, CollectionId, DocumentId, PrincipalId};
+use quaestor_core::ids::{ChunkId, CollectionId, DocumentId, JobId, OutboxId, PrincipalId};
 use quaestor_core::jobs::{JobKind, NewJob, Step};
 use quaestor_core::model::Passage;
 use quaestor_core::parsed::ParsedPage;
 use quaestor_core::ports::embedder::{EmbedKind, Embedder};
 use quaestor_core::ports::store::{
-    AcceptUpload, Claim, ClaimOutcome, ClaimRequest, IngestSubject, NewAuditEntry, NewChunk,
-    NewCollection, NewFile, NewPage, ParsedSummary,
+    AcceptUpload, Advance, Claim, ClaimOutcome, ClaimRequest, IngestSubject, NewAuditEntry,
+    NewChunk, NewCollection, NewFile, NewPage, ParsedSummary,
 };
 use quaestor_core::problem::Problem;
 use quaestor_core::retrieval::{OPENING_CHARS, describe, document_field, index_terms};
@@ -149,11 +149,20 @@ impl Loading<'_> {
         bare.store.begin_ingest(workspace, &claim, &subject).await?;
         let summary = self.store_texts(&claim, &subject, title, &texts).await?;
         let stored = u64::from(summary.chunks);
-        if stored > 0 {
-            self.embed(&claim, &subject).await?;
+        let embedder = self.embedder.filter(|_| stored > 0);
+        let (now, outbox_id) = (bare.clock.now(), bare.ids.next());
+        let next = embedder.map(|_| Advance {
+            step: Step::DocumentsEmbed,
+            payload: serde_json::Value::Null,
+            outbox_id,
+            due_at: now,
+            kept: None,
+        });
+        bare.store.finish_ingest(workspace, &claim, &subject, summary, next, now).await?;
+        if let Some(embedder) = embedder {
+            let claim = self.claim(claim.job_id, Step::DocumentsEmbed, outbox_id).await?;
+            self.embed(embedder, &subject, &claim).await?;
         }
-        let now = bare.clock.now();
-        bare.store.finish_ingest(workspace, &claim, &subject, summary, None, now).await?;
         Ok((subject.document_id, stored))
     }
 
@@ -195,21 +204,23 @@ impl Loading<'_> {
             audit: audit(bare, self.principal, "document.create"),
         };
         bare.store.accept_upload(workspace, upload).await?;
-        // The message has its receiver here.
-        bare.store.outbox_sent(&[outbox_id], now).await?;
-        let request = ClaimRequest {
-            job_id,
-            step: Step::DocumentsIngest,
-            outbox_id,
-            worker: bare.ids.next(),
-            now,
-            lease_until: now + LEASE,
-        };
-        let ClaimOutcome::Claimed(claimed) = bare.store.claim(workspace, request).await? else {
-            bail!("the store did not grant the job of a document that nobody else knows");
-        };
+        let claim = self.claim(job_id, Step::DocumentsIngest, outbox_id).await?;
         let subject = bare.store.ingest_subject(workspace, document, 1).await?;
-        Ok((subject.context("the store lost a document")?, claimed.claim))
+        Ok((subject.context("the store lost a document")?, claim))
+    }
+
+    /// Claims a step, whose message has its receiver here.
+    async fn claim(&self, job_id: JobId, step: Step, outbox_id: OutboxId) -> anyhow::Result<Claim> {
+        let (bare, workspace) = (self.bare, self.bare.workspace);
+        let now = bare.clock.now();
+        bare.store.outbox_sent(&[outbox_id], now).await?;
+        let worker = bare.ids.next();
+        let request =
+            ClaimRequest { job_id, step, outbox_id, worker, now, lease_until: now + LEASE };
+        match bare.store.claim(workspace, request).await? {
+            ClaimOutcome::Claimed(claimed) => Ok(claimed.claim),
+            _ => bail!("the store did not grant a job that nobody else knows"),
+        }
     }
 
     async fn store_texts(
@@ -243,12 +254,7 @@ impl Loading<'_> {
             for chunk in chunker.page(&page) {
                 chunks.push(NewChunk {
                     id: ChunkId::derive(subject.document_id, subject.version, chunk.ordinal),
-                    index_terms: index_terms(
-                        &document,
-                        &chunk.section,
-                        &chunk.header,
-                        &chunk.text,
-                    ),
+                    index_terms: index_terms(&document, &chunk.section, &chunk.header, &chunk.text),
                     tokens: tokens::count(&chunk.header) + tokens::count(&chunk.text),
                     chunk,
                 });
@@ -284,8 +290,13 @@ impl Loading<'_> {
         Ok(self.bare.store.save_parsed(workspace, claim, subject, pages, chunks).await?)
     }
 
-    async fn embed(&self, claim: &Claim, subject: &IngestSubject) -> anyhow::Result<()> {
-        let Some(embedder) = self.embedder else { return Ok(()) };
+    /// Makes a stored document's vectors.
+    async fn embed(
+        &self,
+        embedder: &dyn Embedder,
+        subject: &IngestSubject,
+        claim: &Claim,
+    ) -> anyhow::Result<()> {
         let (bare, workspace) = (self.bare, self.bare.workspace);
         let generation = bare
             .store
@@ -307,7 +318,7 @@ impl Loading<'_> {
                 .chunks_to_embed(workspace, document, version, generation, EMBED_BATCH)
                 .await?;
             if batch.chunks.is_empty() {
-                return Ok(());
+                break;
             }
             let (ids, texts): (Vec<_>, Vec<_>) = batch.chunks.into_iter().unzip();
             let vectors = embedder.embed(EmbedKind::Passage, &texts).await?;
@@ -317,6 +328,8 @@ impl Loading<'_> {
             let vectors = ids.into_iter().zip(vectors).collect();
             bare.store.save_vectors(workspace, claim, generation, vectors).await?;
         }
+        let now = bare.clock.now();
+        Ok(bare.store.finish_embed(workspace, claim, document, version, now).await?)
     }
 }
 

@@ -99,7 +99,7 @@ async fn evaluate(
     }
     let mut report = Report {
         dataset: arguments.dataset.display().to_string(),
-        entries: dataset.entries.len(),
+        entries: dataset.entries(),
         documents: dataset.documents.len(),
         passages: loaded.passages,
         embedder: embedder.as_ref().map(|embedder| embedder.model().to_owned()),
@@ -138,8 +138,7 @@ async fn ask(
             let chosen = spread(set, Some(arguments.answers));
             let (name, most) = (&set.name, chosen.len());
             let tell = |done| bar.set_message(format!("{name}: {done} of {most} answers"));
-            told.answers =
-                Some(answers::ask(&client, dataset, loaded, set, &chosen, &tell).await?);
+            told.answers = Some(answers::ask(&client, dataset, loaded, set, &chosen, &tell).await?);
         }
         anyhow::Ok(())
     }

@@ -73,8 +73,16 @@ impl SetReport {
         let name = terminal.paint(Style::Bold, &plain(&self.set));
         terminal.line(&format!("{name}, {unit}"))?;
         let heads = [
-            "queries", "nDCG@10", "nDCG@5", "recall@10", "recall@5", "hit@10", "hit@5", "MRR@10",
-            "MRR@5", "halves",
+            "queries",
+            "nDCG@10",
+            "nDCG@5",
+            "recall@10",
+            "recall@5",
+            "hit@10",
+            "hit@5",
+            "MRR@10",
+            "MRR@5",
+            "halves",
         ];
         let heads: Vec<String> = heads.iter().map(|head| format!("{head:>9}")).collect();
         let head = format!("{:<10} {:<8}{}", "scope", "by", heads.join(" "));

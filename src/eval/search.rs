@@ -1,13 +1,13 @@
 //! How good is search, by words, by meaning, by both and with a second look?
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, TryStreamExt};
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::embedder::Embedder;
 use quaestor_core::ports::store::{ScopeFilter, SearchScope, Store};
-use quaestor_core::retrieval::{SearchQuery, Searcher, Weights};
+use quaestor_core::retrieval::{SearchQuery, SearchedBy, Searcher, Weights};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -106,7 +106,7 @@ impl Ground<'_> {
             if scope == Scope::Document && set.unit == Unit::Documents {
                 continue;
             }
-            for (way, searcher) in &searchers.0 {
+            for searcher in &searchers.0 {
                 let (mut mean, mut halves) = (Mean::default(), [Mean::default(); 2]);
                 let done = &done;
                 let mut scores = futures::stream::iter(chosen)
@@ -130,7 +130,7 @@ impl Ground<'_> {
                 if mean.count() > 0 {
                     rows.push(Row {
                         scope,
-                        way: *way,
+                        way: searcher.0,
                         queries: mean.count(),
                         scores: mean.scores(),
                         ndcg_10_halves: halves.map(|half| half.scores().ndcg_10),
@@ -158,7 +158,7 @@ impl Ground<'_> {
     /// The first entries or documents that a search finds, each once, best first.
     async fn search(
         &self,
-        searcher: &Searcher,
+        (way, searcher): &(Way, Searcher),
         query: &Query,
         filter: ScopeFilter,
         unit: Unit,
@@ -166,6 +166,10 @@ impl Ground<'_> {
         let scope = SearchScope { collections: vec![self.loaded.collection], filter };
         let query = SearchQuery { text: query.text.clone(), scope, limit: DEPTH };
         let found = searcher.search(self.workspace, &query).await?;
+        let by_meaning = found.by == SearchedBy::WordsAndMeaning;
+        if by_meaning != (*way != Way::Words) {
+            anyhow::bail!("the search went another way: {}", found.note.unwrap_or_default());
+        }
         let mut ranking = Vec::new();
         for hit in &found.passages {
             let Some((document, entry)) = self.loaded.entry(self.dataset, &hit.passage) else {

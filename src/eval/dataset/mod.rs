@@ -120,19 +120,10 @@ impl Record {
 /// entry that says nothing is a document of its own.
 #[derive(Debug, Default)]
 pub(super) struct Document {
-    /// Its entries, by their places in [`Dataset::entries`].
+    /// Its entries, counted from 0 over the corpus.
     pub(super) entries: Vec<u32>,
     /// The collection that its first entry names.
     pub(super) collection: Option<String>,
-}
-
-/// An entry of the corpus.
-#[derive(Debug)]
-pub(super) struct Entry {
-    /// Where its line begins.
-    offset: u64,
-    /// Its document, as the place in [`Dataset::documents`].
-    pub(super) document: u32,
 }
 
 /// What an entry says.
@@ -161,8 +152,8 @@ pub(super) struct Query {
 #[derive(Debug)]
 pub(super) struct Dataset {
     folder: PathBuf,
-    /// In the order of the file.
-    pub(super) entries: Vec<Entry>,
+    /// Where the line of each entry begins, in the order of the file.
+    offsets: Vec<u64>,
     /// In the order in which the corpus names them.
     pub(super) documents: Vec<Document>,
     /// Only those that some set judges.
@@ -186,7 +177,7 @@ impl Dataset {
                 return Err(missing(name));
             }
         }
-        let (entries, documents, ids) = read_corpus(&folder.join("corpus.jsonl"))?;
+        let (offsets, documents, ids) = read_corpus(&folder.join("corpus.jsonl"))?;
         let mut queries = read_queries(&folder.join("queries.jsonl"), &ids)?;
         let files = qrels::files(folder)?;
         if files.is_empty() {
@@ -197,7 +188,12 @@ impl Dataset {
             sets.push(JudgedSet::read(&file, &queries, &ids)?);
         }
         keep_judged(&mut queries, &mut sets);
-        Ok(Self { folder: folder.to_owned(), entries, documents, queries, sets })
+        Ok(Self { folder: folder.to_owned(), offsets, documents, queries, sets })
+    }
+
+    /// How many entries the corpus has.
+    pub(super) fn entries(&self) -> usize {
+        self.offsets.len()
     }
 
     /// The texts of a document's entries, in their order.
@@ -206,7 +202,7 @@ impl Dataset {
         let mut lines = Lines::open(&path)?;
         let mut texts = Vec::with_capacity(document.entries.len());
         for entry in &document.entries {
-            let offset = self.entries.get(*entry as usize).map_or(0, |entry| entry.offset);
+            let offset = self.offsets.get(*entry as usize).copied().unwrap_or_default();
             let Some(line) = lines.at(offset)? else {
                 let source = std::io::Error::other("the file became shorter while it was read");
                 return Err(DatasetError::Read { path, source });
@@ -227,14 +223,14 @@ impl Dataset {
     }
 }
 
-fn read_corpus(path: &Path) -> Result<(Vec<Entry>, Vec<Document>, Ids), DatasetError> {
+fn read_corpus(path: &Path) -> Result<(Vec<u64>, Vec<Document>, Ids), DatasetError> {
     let mut lines = Lines::open(path)?;
-    let (mut entries, mut documents) = (Vec::new(), Vec::<Document>::new());
+    let (mut offsets, mut documents) = (Vec::new(), Vec::<Document>::new());
     let mut ids = Ids { entries: HashMap::new(), documents: HashMap::new() };
     while let Some(line) = lines.next()? {
         let (id, record) = Record::read(&line, &lines)?;
-        let at = narrow(entries.len());
-        if entries.len() >= MOST_ENTRIES {
+        let at = narrow(offsets.len());
+        if offsets.len() >= MOST_ENTRIES {
             let path = path.to_owned();
             return Err(DatasetError::TooMany { path, most: MOST_ENTRIES, what: "entries" });
         }
@@ -253,13 +249,13 @@ fn read_corpus(path: &Path) -> Result<(Vec<Entry>, Vec<Document>, Ids), DatasetE
         if let Some(document) = documents.get_mut(document as usize) {
             document.entries.push(at);
         }
-        entries.push(Entry { offset: line.offset, document });
+        offsets.push(line.offset);
     }
-    if entries.is_empty() {
+    if offsets.is_empty() {
         let wrong = "the file holds no entry".to_owned();
         return Err(lines.wrong(1, wrong, "put one object with `_id` and `text` on each line"));
     }
-    Ok((entries, documents, ids))
+    Ok((offsets, documents, ids))
 }
 
 fn read_queries(path: &Path, ids: &Ids) -> Result<Vec<Query>, DatasetError> {

@@ -24,8 +24,8 @@ pub(in crate::eval) enum Unit {
 pub(in crate::eval) struct Judged {
     /// The query, as the place in `Dataset::queries`.
     pub(in crate::eval) query: u32,
-    /// What is right, with its grade from 1, as places in `Dataset::entries` or
-    /// `Dataset::documents`. Never empty.
+    /// What is right, with its grade from 1, as entries counted from 0 or as
+    /// places in `Dataset::documents`. Never empty.
     pub(in crate::eval) right: Vec<(u32, u32)>,
 }
 
