@@ -36,6 +36,7 @@ impl Bare {
             anyhow::bail!("data.database_url names a server, and one process is all there is");
         };
         let world = World::of_process();
+        let guards = models::guards(&world.clock);
         let sqlite = Arc::new(open_sqlite(&path).await?);
         let store: Arc<dyn Store> = sqlite.clone();
         first_start::first_key(config, &*store, &world).await?;
@@ -43,7 +44,7 @@ impl Bare {
         Ok(Self {
             workspace: workspace.context("the store has no workspace")?,
             store,
-            embedder: models::open_embedder(settings, &world.clock)?,
+            embedder: models::open_embedder(settings, &world.clock, &guards)?,
             clock: world.clock,
             ids: world.ids,
             close: Close::Sqlite(sqlite),

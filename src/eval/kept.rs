@@ -11,8 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use async_trait::async_trait;
-use quaestor_core::ports::chat_model::ModelError;
+use quaestor_core::clock::Time;
 use quaestor_core::ports::embedder::{EmbedKind, Embedder};
+use quaestor_core::ports::model_call::CallScope;
+use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use sha2::{Digest, Sha256};
 
 /// No more vectors are kept: their keys are held in memory.
@@ -153,18 +155,25 @@ impl Embedder for Kept {
         self.model.dimensions()
     }
 
-    async fn embed(&self, kind: EmbedKind, texts: &[String]) -> Result<Vec<Vec<f32>>, ModelError> {
+    fn ready_at(&self) -> Option<Time> {
+        self.model.ready_at()
+    }
+
+    async fn embed(
+        &self,
+        kind: EmbedKind,
+        texts: &[String],
+        scope: &CallScope,
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
         let keys: Vec<Key> = texts.iter().map(|text| key(kind, text)).collect();
         let mut vectors = self.kept(&keys);
         let missing: Vec<usize> = (0..texts.len()).filter(|at| vectors[*at].is_none()).collect();
         if !missing.is_empty() {
             let unknown: Vec<String> = missing.iter().map(|at| texts[*at].clone()).collect();
-            let made = self.model.embed(kind, &unknown).await?;
+            let made = self.model.embed(kind, &unknown, scope).await?;
             if made.len() != missing.len() {
-                return Err(ModelError::Malformed {
-                    provider: self.model.model().to_owned(),
-                    reason: format!("{} texts, {} vectors", missing.len(), made.len()),
-                });
+                return Err(ModelError::new(self.model.model(), ErrorClass::Malformed)
+                    .because(format!("{} texts, {} vectors", missing.len(), made.len())));
             }
             let keyed: Vec<(Key, &Vec<f32>)> =
                 missing.iter().zip(&made).map(|(at, vector)| (keys[*at], vector)).collect();
@@ -180,6 +189,8 @@ impl Embedder for Kept {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use quaestor_core::ids::WorkspaceId;
 
     use super::*;
 
@@ -201,10 +212,15 @@ mod tests {
             &self,
             _kind: EmbedKind,
             texts: &[String],
+            _scope: &CallScope,
         ) -> Result<Vec<Vec<f32>>, ModelError> {
             self.0.fetch_add(texts.len(), Ordering::Relaxed);
             Ok(texts.iter().map(|text| vec![text.len() as f32, 1.0]).collect())
         }
+    }
+
+    fn scope() -> CallScope {
+        CallScope::of(WorkspaceId(uuid::Uuid::nil()), None)
     }
 
     fn texts(texts: &[&str]) -> Vec<String> {
@@ -217,15 +233,15 @@ mod tests {
         let model = Arc::new(Counting::default());
         let open = || Kept::open(folder.path(), model.clone()).unwrap();
         let first = open();
-        let made = first.embed(EmbedKind::Passage, &texts(&["a", "bcd"])).await.unwrap();
+        let made = first.embed(EmbedKind::Passage, &texts(&["a", "bcd"]), &scope()).await.unwrap();
         drop(first);
         let second = open();
         let wanted = texts(&["bcd", "ef", "a"]);
-        let again = second.embed(EmbedKind::Passage, &wanted).await.unwrap();
+        let again = second.embed(EmbedKind::Passage, &wanted, &scope()).await.unwrap();
         assert_eq!(again, [made[1].clone(), vec![2.0, 1.0], made[0].clone()]);
         assert_eq!(model.0.load(Ordering::Relaxed), 3);
         // A question is not a passage: some models embed the two differently.
-        second.embed(EmbedKind::Query, &texts(&["a"])).await.unwrap();
+        second.embed(EmbedKind::Query, &texts(&["a"]), &scope()).await.unwrap();
         assert_eq!(model.0.load(Ordering::Relaxed), 4);
     }
 
@@ -234,13 +250,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let model = Arc::new(Counting::default());
         let kept = Kept::open(folder.path(), model.clone()).unwrap();
-        kept.embed(EmbedKind::Query, &texts(&["a", "bc"])).await.unwrap();
+        kept.embed(EmbedKind::Query, &texts(&["a", "bc"]), &scope()).await.unwrap();
         drop(kept);
         let path = folder.path().join(file_name("a/model:1", 2));
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
         let kept = Kept::open(folder.path(), model.clone()).unwrap();
-        let read = kept.embed(EmbedKind::Query, &texts(&["a", "bc"])).await.unwrap();
+        let read = kept.embed(EmbedKind::Query, &texts(&["a", "bc"]), &scope()).await.unwrap();
         assert_eq!(read, [vec![1.0, 1.0], vec![2.0, 1.0]]);
         drop(kept);
         assert_eq!(std::fs::read(&path).unwrap(), whole);
@@ -253,8 +269,8 @@ mod tests {
         let model = Arc::new(Counting::default());
         let first = Kept::open(folder.path(), model.clone()).unwrap();
         let second = Kept::open(folder.path(), model).unwrap();
-        first.embed(EmbedKind::Query, &texts(&["a"])).await.unwrap();
-        let read = second.embed(EmbedKind::Query, &texts(&["xyz"])).await.unwrap();
+        first.embed(EmbedKind::Query, &texts(&["a"]), &scope()).await.unwrap();
+        let read = second.embed(EmbedKind::Query, &texts(&["xyz"]), &scope()).await.unwrap();
         assert_eq!(read, [vec![3.0, 1.0]]);
         drop((first, second));
         let path = folder.path().join(file_name("a/model:1", 2));

@@ -14,6 +14,7 @@ use quaestor_core::jobs::{JobKind, NewJob, Step};
 use quaestor_core::model::Passage;
 use quaestor_core::parsed::ParsedPage;
 use quaestor_core::ports::embedder::{EmbedKind, Embedder};
+use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::store::{
     AcceptUpload, Advance, Claim, ClaimOutcome, ClaimRequest, IngestSubject, NewAuditEntry,
     NewChunk, NewCollection, NewFile, NewPage, ParsedSummary,
@@ -312,6 +313,7 @@ impl Loading<'_> {
             .context("the collection has vectors of another model")?
             .id;
         let (document, version) = (subject.document_id, subject.version);
+        let scope = CallScope::of(workspace, None);
         loop {
             let batch = bare
                 .store
@@ -321,7 +323,7 @@ impl Loading<'_> {
                 break;
             }
             let (ids, texts): (Vec<_>, Vec<_>) = batch.chunks.into_iter().unzip();
-            let vectors = embedder.embed(EmbedKind::Passage, &texts).await?;
+            let vectors = embedder.embed(EmbedKind::Passage, &texts, &scope).await?;
             if vectors.len() != ids.len() {
                 bail!("{}: {} texts, {} vectors", embedder.model(), ids.len(), vectors.len());
             }

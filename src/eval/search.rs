@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::{StreamExt, TryStreamExt};
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::embedder::Embedder;
+use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::store::{ScopeFilter, SearchScope, Store};
 use quaestor_core::retrieval::{SearchQuery, SearchedBy, Searcher, Weights};
 use serde::Serialize;
@@ -165,7 +166,7 @@ impl Ground<'_> {
     ) -> anyhow::Result<Vec<u32>> {
         let scope = SearchScope { collections: vec![self.loaded.collection], filter };
         let query = SearchQuery { text: query.text.clone(), scope, limit: DEPTH };
-        let found = searcher.search(self.workspace, &query).await?;
+        let found = searcher.search(&CallScope::of(self.workspace, None), &query).await?;
         let by_meaning = found.by == SearchedBy::WordsAndMeaning;
         if by_meaning != (*way != Way::Words) {
             anyhow::bail!("the search went another way: {}", found.note.unwrap_or_default());
