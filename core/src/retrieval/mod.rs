@@ -5,10 +5,11 @@
 //!
 //! The way of a search: the question is understood (`question`, `period`), the store
 //! gives candidates by words and by meaning (`searcher`), they are scored again here
-//! (`words`, `rank`) and repetitions are passed over (`spread`).
+//! (`words`, `documents`, `rank`) and repetitions are passed over (`spread`).
 
 pub mod analyse;
 mod describe;
+mod documents;
 mod follow_up;
 pub mod period;
 mod question;

@@ -1,17 +1,14 @@
 //! Which of the candidates are the best passages, and in which order?
 
-use std::collections::HashMap;
-
 use chrono::Datelike;
 
 use super::ScoredPassage;
-use super::analyse::terms;
+use super::documents::document_fits;
 use super::period::{Fit, Periods};
 use super::question::Question;
 use super::spread::{Ranked, spread};
 use super::weights::Weights;
 use super::words::{Counts, Fields, WordScorer};
-use crate::ids::DocumentId;
 use crate::model::Passage;
 use crate::ports::store::TermStats;
 
@@ -65,7 +62,7 @@ pub fn rank(
         .collect();
     let best = words.iter().copied().fold(0.0_f32, f32::max).max(f32::MIN_POSITIVE);
     let meaning = meaning(&candidates);
-    let named = named_documents(question, scorer.idf(), &candidates, &documents);
+    let fits = document_fits(question, scorer.idf(), &candidates, &documents);
     let share = match (&meaning, question.wants_number) {
         (None, _) => 0.0,
         (Some(_), true) => weights.meaning_of_figures,
@@ -76,10 +73,12 @@ pub fn rank(
         .enumerate()
         .map(|(at, candidate)| {
             let similar = meaning.as_ref().map_or(0.0, |all| all[at]);
-            let name = named.get(&candidate.passage.document_id).copied().unwrap_or(0.0);
+            let document = fits.get(&candidate.passage.document_id).copied().unwrap_or_default();
             let score = (1.0 - share) * words[at] / best
                 + share * similar
-                + weights.named_document * name
+                + weights.named_document * document.named
+                + weights.document_period * document.period
+                + weights.latest_document * document.latest
                 + weights.period * times[at].fit
                 + if question.wants_number && candidate.passage.is_table {
                     weights.table
@@ -89,7 +88,7 @@ pub fn rank(
             Ranked {
                 scored: ScoredPassage { passage: candidate.passage, score },
                 fingerprint: counts[at].fingerprint,
-                named: name > 0.99,
+                named: document.named > 0.99,
             }
         })
         .collect();
@@ -138,73 +137,6 @@ fn meaning(candidates: &[Candidate]) -> Option<Vec<f32>> {
             .map(|candidate| candidate.similarity.map_or(0.0, |found| (found - lowest) / range))
             .collect(),
     )
-}
-
-/// A company's name and the ticker it trades under, as terms.
-type Alias = (Vec<String>, String);
-
-/// How much of what the question says of documents' names each document's name holds,
-/// 0 to 1. A document whose title reads `Apple Inc. (AAPL)` lends its ticker to the
-/// name, so that other documents of that ticker are found by the name as well.
-fn named_documents(
-    question: &Question,
-    idf: &[f32],
-    candidates: &[Candidate],
-    documents: &[String],
-) -> HashMap<DocumentId, f32> {
-    let mut names: HashMap<DocumentId, (Vec<String>, Option<Alias>)> = HashMap::new();
-    for (candidate, document) in candidates.iter().zip(documents) {
-        names.entry(candidate.passage.document_id).or_insert_with(|| {
-            (terms(document), candidate.passage.title.as_deref().and_then(name_and_ticker))
-        });
-    }
-    let holds = |name: &[String], term: &str| name.iter().any(|word| word == term);
-    // Only terms that tell documents apart say which one is meant.
-    let telling: Vec<usize> = (0..question.terms.len())
-        .filter(|at| question.names[*at] && !question.times[*at])
-        .filter(|at| {
-            let with = names.values().filter(|(name, _)| holds(name, &question.terms[*at])).count();
-            with > 0 && (with < names.len() || names.len() == 1)
-        })
-        .collect();
-    let whole: f32 = telling.iter().map(|at| idf[*at]).sum();
-    if whole <= 0.0 {
-        return HashMap::new();
-    }
-    let aliases: Vec<(&[String], &String)> = names
-        .values()
-        .filter_map(|(_, alias)| alias.as_ref())
-        .map(|(name, ticker)| (name.as_slice(), ticker))
-        .collect();
-    names
-        .iter()
-        .map(|(document, (name, _))| {
-            let found: f32 = telling
-                .iter()
-                .filter(|at| {
-                    let term = &question.terms[**at];
-                    holds(name, term)
-                        || aliases
-                            .iter()
-                            .any(|(alias, ticker)| holds(alias, term) && holds(name, ticker))
-                })
-                .map(|at| idf[*at])
-                .sum();
-            (*document, found / whole)
-        })
-        .collect()
-}
-
-/// `Apple Inc. (AAPL) 10-Q` is the terms of the name, and the ticker's.
-fn name_and_ticker(title: &str) -> Option<Alias> {
-    let (name, rest) = title.split_once(" (")?;
-    let (ticker, _) = rest.split_once(')')?;
-    let is_ticker = (1..=6).contains(&ticker.len())
-        && ticker.bytes().all(|b| b.is_ascii_uppercase() || b == b'.' || b == b'-');
-    if !is_ticker {
-        return None;
-    }
-    Some((terms(name), terms(ticker).into_iter().next()?))
 }
 
 /// How a passage's times fit those of the question.

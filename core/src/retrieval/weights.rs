@@ -25,6 +25,10 @@ pub struct Weights {
     pub meaning_of_figures: f32,
     /// What is added where the document is the one that the question names.
     pub named_document: f32,
+    /// What is added where the document's name says the quarter that the question says.
+    pub document_period: f32,
+    /// What is added where the latest is asked for, and the document is.
+    pub latest_document: f32,
     /// What is added or taken where the passage's period fits or contradicts.
     pub period: f32,
     /// What is added to rows of tables where a figure is asked for.
@@ -42,6 +46,8 @@ impl Weights {
             meaning: 1.0,
             meaning_of_figures: 1.0,
             named_document: 0.0,
+            document_period: 0.0,
+            latest_document: 0.0,
             period: 0.0,
             table: 0.0,
             table_share: 0,
@@ -62,6 +68,8 @@ impl Default for Weights {
             meaning: 0.5,
             meaning_of_figures: 0.25,
             named_document: 0.25,
+            document_period: 0.25,
+            latest_document: 0.25,
             period: 0.25,
             table: 0.2,
             table_share: 3,
