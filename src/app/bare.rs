@@ -9,6 +9,7 @@ use quaestor_core::clock::Clock;
 use quaestor_core::ids::{IdSource, WorkspaceId};
 use quaestor_core::ports::embedder::Embedder;
 use quaestor_core::ports::store::Store;
+use quaestor_core::retrieval::Reranking;
 
 use super::backends::{Close, open_sqlite};
 use super::{World, first_start, lock_data_dir, models};
@@ -19,6 +20,7 @@ pub(crate) struct Bare {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) workspace: WorkspaceId,
     pub(crate) embedder: Option<Arc<dyn Embedder>>,
+    pub(crate) reranking: Option<Reranking>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: IdSource,
     close: Close,
@@ -36,7 +38,7 @@ impl Bare {
             anyhow::bail!("data.database_url names a server, and one process is all there is");
         };
         let world = World::of_process();
-        let guards = models::guards(&world.clock);
+        let guards = models::guards(config, &world.clock);
         let sqlite = Arc::new(open_sqlite(&path).await?);
         let store: Arc<dyn Store> = sqlite.clone();
         first_start::first_key(config, &*store, &world).await?;
@@ -45,6 +47,7 @@ impl Bare {
             workspace: workspace.context("the store has no workspace")?,
             store,
             embedder: models::open_embedder(settings, &world.clock, &guards)?,
+            reranking: models::open_reranking(config, &world.clock, &guards)?,
             clock: world.clock,
             ids: world.ids,
             close: Close::Sqlite(sqlite),

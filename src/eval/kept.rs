@@ -11,9 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use async_trait::async_trait;
-use quaestor_core::clock::Time;
 use quaestor_core::ports::embedder::{EmbedKind, Embedder};
-use quaestor_core::ports::model_call::CallScope;
+use quaestor_core::ports::model_call::{CallScope, Readiness};
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use sha2::{Digest, Sha256};
 
@@ -155,8 +154,8 @@ impl Embedder for Kept {
         self.model.dimensions()
     }
 
-    fn ready_at(&self) -> Option<Time> {
-        self.model.ready_at()
+    fn readiness(&self) -> Readiness {
+        self.model.readiness()
     }
 
     async fn embed(

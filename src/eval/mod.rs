@@ -5,6 +5,7 @@
 
 mod answers;
 mod dataset;
+mod entry;
 mod kept;
 mod load;
 mod report;
@@ -87,7 +88,7 @@ async fn evaluate(
     })
     .await
     .context("storing the corpus")?;
-    let searchers = Searchers::new(&bare.store, embedder.as_ref());
+    let searchers = Searchers::new(&bare.store, embedder.as_ref(), bare.reranking.as_ref());
     let ground = Ground { dataset, loaded: &loaded, workspace: bare.workspace };
     let mut sets = Vec::new();
     for set in &dataset.sets {
@@ -103,6 +104,7 @@ async fn evaluate(
         documents: dataset.documents.len(),
         passages: loaded.passages,
         embedder: embedder.as_ref().map(|embedder| embedder.model().to_owned()),
+        reranker: bare.reranking.as_ref().map(|one| one.reranker.model().to_owned()),
         without: (embedder.is_none()).then(|| settings.embedder.to_string()),
         sets,
     };

@@ -20,7 +20,9 @@ pub(super) struct Report {
     pub(super) passages: u64,
     /// Who made the vectors.
     pub(super) embedder: Option<String>,
-    /// Why nobody did.
+    /// Who put passages in order.
+    pub(super) reranker: Option<String>,
+    /// Why nobody made vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) without: Option<String>,
     /// One for each file of judgements.
@@ -56,6 +58,9 @@ impl Report {
             (None, Some(why)) => terminal.line(&format!("no vectors: {}", plain(why)))?,
             (None, None) => {}
         }
+        if let Some(model) = &self.reranker {
+            terminal.line(&format!("reranked by {}", plain(model)))?;
+        }
         for set in &self.sets {
             set.print(terminal)?;
         }
@@ -89,6 +94,11 @@ impl SetReport {
         terminal.line(&terminal.paint(Style::Dim, &head))?;
         for row in &self.rows {
             terminal.line(&line(row))?;
+        }
+        let left: u64 = self.rows.iter().map(|row| row.not_reranked).sum();
+        if left > 0 {
+            let told = format!("the reranker failed or was too slow in {left} searches");
+            terminal.line(&terminal.paint(Style::Yellow, &told))?;
         }
         let Some(answers) = &self.answers else { return Ok(()) };
         let model = answers.model.as_deref().map_or(String::new(), |m| format!(" by {}", plain(m)));

@@ -8,7 +8,7 @@ use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::embedder::Embedder;
 use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::store::{ScopeFilter, SearchScope, Store};
-use quaestor_core::retrieval::{SearchQuery, SearchedBy, Searcher, Weights};
+use quaestor_core::retrieval::{Reranking, SearchQuery, SearchedBy, Searcher, Weights};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -51,13 +51,21 @@ pub(super) enum Scope {
 pub(super) struct Searchers(Vec<(Way, Searcher)>);
 
 impl Searchers {
-    /// Those of a store: with an embedder by meaning too.
-    pub(super) fn new(store: &Arc<dyn Store>, embedder: Option<&Arc<dyn Embedder>>) -> Self {
+    /// Those of a store: with an embedder by meaning too, and with a reranker as that one
+    /// orders what was found.
+    pub(super) fn new(
+        store: &Arc<dyn Store>,
+        embedder: Option<&Arc<dyn Embedder>>,
+        reranking: Option<&Reranking>,
+    ) -> Self {
+        let product = Searcher::new(store.clone(), embedder.cloned());
         let mut all = vec![(Way::Words, Searcher::new(store.clone(), None))];
-        if let Some(embedder) = embedder {
-            let both = Searcher::new(store.clone(), Some(embedder.clone()));
-            all.push((Way::Meaning, both.clone().with_weights(Weights::meaning_alone())));
-            all.push((Way::Fused, both));
+        if embedder.is_some() {
+            let alone = product.clone().with_weights(Weights::meaning_alone());
+            all.extend([(Way::Meaning, alone), (Way::Fused, product.clone())]);
+        }
+        if let Some(reranking) = reranking {
+            all.push((Way::Reranked, product.with_reranking(Some(reranking.clone()))));
         }
         Self(all)
     }
@@ -80,6 +88,9 @@ pub(super) struct Row {
     /// The means over them.
     #[serde(flatten)]
     pub(super) scores: Scores,
+    /// Searches whose passages the reranker did not order, because it failed or was too
+    /// slow: they count in the order that users would have seen.
+    pub(super) not_reranked: u64,
     /// nDCG@10 of the one and the other half of the queries, parted by the hash of their
     /// ids: how much of a difference is chance, and what tuning on one half is worth.
     pub(super) ndcg_10_halves: [f64; 2],
@@ -109,7 +120,8 @@ impl Ground<'_> {
             }
             for searcher in &searchers.0 {
                 let (mut mean, mut halves) = (Mean::default(), [Mean::default(); 2]);
-                let done = &done;
+                let left = AtomicU64::new(0);
+                let (done, left) = (&done, &left);
                 let mut scores = futures::stream::iter(chosen)
                     .map(|at| async move {
                         let judged = &set.queries[*at];
@@ -117,7 +129,7 @@ impl Ground<'_> {
                         let Some(filter) = self.filter(scope, query) else {
                             return anyhow::Ok(None);
                         };
-                        let ranking = self.search(searcher, query, filter, set.unit).await?;
+                        let ranking = self.search(searcher, query, filter, set.unit, left).await?;
                         tell(done.fetch_add(1, Ordering::Relaxed) + 1);
                         Ok(Some((half(&query.id), Scores::of(&ranking, &judged.right))))
                     })
@@ -134,6 +146,7 @@ impl Ground<'_> {
                         way: searcher.0,
                         queries: mean.count(),
                         scores: mean.scores(),
+                        not_reranked: left.load(Ordering::Relaxed),
                         ndcg_10_halves: halves.map(|half| half.scores().ndcg_10),
                     });
                 }
@@ -163,13 +176,17 @@ impl Ground<'_> {
         query: &Query,
         filter: ScopeFilter,
         unit: Unit,
+        not_reranked: &AtomicU64,
     ) -> anyhow::Result<Vec<u32>> {
         let scope = SearchScope { collections: vec![self.loaded.collection], filter };
         let query = SearchQuery { text: query.text.clone(), scope, limit: DEPTH };
         let found = searcher.search(&CallScope::of(self.workspace, None), &query).await?;
         let by_meaning = found.by == SearchedBy::WordsAndMeaning;
-        if by_meaning != (*way != Way::Words) {
-            anyhow::bail!("the search went another way: {}", found.note.unwrap_or_default());
+        if matches!(way, Way::Meaning | Way::Fused) && !by_meaning {
+            anyhow::bail!("the search went by words alone: {}", found.note.unwrap_or_default());
+        }
+        if *way == Way::Reranked && found.reranked != Some(true) {
+            not_reranked.fetch_add(1, Ordering::Relaxed);
         }
         let mut ranking = Vec::new();
         for hit in &found.passages {

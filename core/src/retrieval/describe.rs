@@ -107,7 +107,8 @@ fn below_file_number(text: &str) -> Option<&str> {
     let name = below.and_then(plausible_name)?;
     // A name stands alone: no sentence, no figures, no row of a table.
     let last = name.rsplit(' ').next().unwrap_or_default().to_lowercase();
-    let short = matches!(last.as_str(), "inc." | "corp." | "co." | "ltd." | "n.v." | "s.a." | "plc.");
+    let short =
+        matches!(last.as_str(), "inc." | "corp." | "co." | "ltd." | "n.v." | "s.a." | "plc.");
     let plain = !name.contains('|') && (short || !name.ends_with(['.', ':', ';']));
     let digits = name.chars().filter(char::is_ascii_digit).count();
     (plain && digits < 3 && name.split_whitespace().count() <= 8).then_some(name)

@@ -32,6 +32,31 @@ pub fn rank(
     weights: &Weights,
     limit: usize,
 ) -> Vec<ScoredPassage> {
+    let ranked = order(question, stats, candidates, weights);
+    best(question, ranked, weights, limit)
+}
+
+/// The first `limit` of a ranking that are worth showing.
+pub(super) fn best(
+    question: &Question,
+    ranked: Vec<Ranked>,
+    weights: &Weights,
+    limit: usize,
+) -> Vec<ScoredPassage> {
+    let tables = match weights.table_share {
+        share if share > 0 && question.wants_number => limit / share,
+        _ => 0,
+    };
+    spread(ranked, limit, tables)
+}
+
+/// All candidates, best first.
+pub(super) fn order(
+    question: &Question,
+    stats: &TermStats,
+    candidates: Vec<Candidate>,
+    weights: &Weights,
+) -> Vec<Ranked> {
     let scorer = WordScorer::new(question, stats, weights);
     let documents: Vec<String> =
         candidates.iter().map(|candidate| document_name(&candidate.passage)).collect();
@@ -98,11 +123,7 @@ pub fn rank(
             |ranked: &Ranked| (ranked.scored.passage.document_id, ranked.scored.passage.ordinal);
         two.scored.score.total_cmp(&one.scored.score).then_with(|| place(one).cmp(&place(two)))
     });
-    let tables = match weights.table_share {
-        share if share > 0 && question.wants_number => limit / share,
-        _ => 0,
-    };
-    spread(ranked, limit, tables)
+    ranked
 }
 
 /// The name and title of a passage's document, as they are indexed.

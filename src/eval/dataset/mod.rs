@@ -287,10 +287,8 @@ fn keep_judged(queries: &mut Vec<Query>, sets: &mut [JudgedSet]) {
             place[judged.query as usize] = Some(0);
         }
     }
-    let mut next = 0;
-    for place in place.iter_mut().flatten() {
+    for (next, place) in (0..).zip(place.iter_mut().flatten()) {
         *place = next;
-        next += 1;
     }
     for set in sets {
         for judged in &mut set.queries {

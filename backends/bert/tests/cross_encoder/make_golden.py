@@ -20,7 +20,8 @@ import numpy as np
 from transformers import BertConfig, BertTokenizerFast, FlaxBertForSequenceClassification
 
 HERE = pathlib.Path(__file__).parent
-LONGEST = 40
+# Even without the three marks: which text loses the odd piece is not agreed upon.
+LONGEST = 41
 
 WORDS = """[PAD] [UNK] [CLS] [SEP] [MASK] what was were is the of in and net sales total
 revenue apple intel 2022 2023 three months ended june fund class share shares value asset
