@@ -16,7 +16,10 @@ use quaestor_backends::models::cross_encoder::LocalReranker;
 use quaestor_backends::models::in_time::InTime;
 use quaestor_backends::models::provider::{ProviderScores, RerankProvider};
 use quaestor_backends::models::resilience::{GuardedReranker, Guards, Policy, Surroundings};
-use quaestor_contracts::{call_scope, reranker, reranker_contract};
+use quaestor_contracts::reranker::{
+    each_passage_gets_a_score_in_the_order_of_the_passages, odd_texts_are_scored_too,
+};
+use quaestor_contracts::{call_scope, reranker_contract};
 use quaestor_core::clock::{Clock, ManualClock, SystemClock};
 use quaestor_core::entropy::SeededEntropy;
 use quaestor_core::ports::model_call::CallScope;
@@ -116,8 +119,8 @@ async fn a_provider_behind_its_guard_keeps_the_contract_and_every_call_is_writte
         cost_of: Arc::new(|_, _, _| 0),
     });
     let guarded = GuardedReranker::new(Arc::new(client(&server, Shape::Cohere)), &guards);
-    reranker::each_passage_gets_a_score_in_the_order_of_the_passages(&guarded).await;
-    reranker::odd_texts_are_scored_too(&guarded).await;
+    each_passage_gets_a_score_in_the_order_of_the_passages(&guarded).await;
+    odd_texts_are_scored_too(&guarded).await;
     let scope = call_scope();
     guarded.rerank("which?", &passages(), &scope).await.unwrap();
     let written = scope.calls.take();
