@@ -1,6 +1,9 @@
-//! The program's parts: its configuration, its command line and its demonstration.
+//! The program's parts: its configuration, its command line, its demonstration and its
+//! evaluation.
 
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod demo;
+mod eval;
+mod scratch;

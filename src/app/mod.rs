@@ -30,6 +30,7 @@ use tracing::{info, warn};
 use crate::config::{Config, EmbedderChoice, Settings};
 
 mod backends;
+mod bare;
 mod first_start;
 mod models;
 mod moving;
@@ -38,6 +39,7 @@ mod providers;
 
 use backends::Backends;
 pub(crate) use backends::open_bucket;
+pub(crate) use bare::Bare;
 pub use moving::{MoveReport, MoveRequest, Moving, To, move_installation, undo_move};
 
 /// How often the metrics recorder folds what it gathered, or histograms would grow.
@@ -127,11 +129,13 @@ pub async fn start(
     let guards = models::guards(config, &world.clock);
     let embedder = models::open_embedder(settings, &world.clock, &guards)?;
     let chat = models::open_chat(config, &world.clock, &guards)?;
-    let searcher = Searcher::new(backends.store.clone(), embedder.clone());
+    let reranking = models::open_reranking(config, &world.clock, &guards)?;
+    let searcher =
+        Searcher::new(backends.store.clone(), embedder.clone()).with_reranking(reranking);
     let wake = Wake::default();
     let metrics = install_metrics()?;
     let mut front_settings = numbers::front_settings(config);
-    front_settings.models = models::names(&*chat, embedder.as_deref());
+    front_settings.models = models::names(&*chat, embedder.as_deref(), searcher.reranking());
     let context = Context {
         store: backends.store.clone(),
         queue: backends.queue.clone(),

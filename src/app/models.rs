@@ -1,20 +1,26 @@
-//! Who answers, and who makes vectors?
+//! Who answers, who makes vectors, and who puts passages in order?
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use quaestor_backends::entropy::OsEntropy;
+use quaestor_backends::models::cohere::{CohereReranker, RerankEndpoint, Shape};
+use quaestor_backends::models::cross_encoder::LocalReranker;
+use quaestor_backends::models::in_time::InTime;
 use quaestor_backends::models::minilm::MiniLm;
 use quaestor_backends::models::offline::OfflineModel;
 use quaestor_backends::models::resilience::{
-    ChatChain, ChatLink, GuardedEmbedder, Guards, Surroundings,
+    ChatChain, ChatLink, GuardedEmbedder, GuardedReranker, Guards, Surroundings,
 };
 use quaestor_core::clock::Clock;
 use quaestor_core::ports::chat_model::ChatModel;
 use quaestor_core::ports::embedder::Embedder;
+use quaestor_core::ports::reranker::Reranker;
+use quaestor_core::retrieval::Reranking;
 
 use super::providers;
-use crate::config::{ChatProvider, Config, EmbedderChoice, Settings};
+use crate::config::{ChatProvider, Config, EmbedderChoice, RerankSetting, Settings};
 
 /// What stands before every provider in this process.
 pub(super) fn guards(config: &Config, clock: &Arc<dyn Clock>) -> Guards {
@@ -50,6 +56,43 @@ pub(super) fn open_embedder(
     })
 }
 
+/// Who looks at the best passages again, where anybody does.
+pub(super) fn open_reranking(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    guards: &Guards,
+) -> anyhow::Result<Option<Reranking>> {
+    let models = &config.models;
+    let remote = |model: &str, provider: &str, shape| -> anyhow::Result<Arc<dyn Reranker>> {
+        let endpoint = RerankEndpoint {
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            base_url: models.rerank_url.clone(),
+            key: models.rerank_api_key.clone(),
+            shape,
+            connect_timeout: models.timeouts.connect(),
+        };
+        let provider = CohereReranker::new(&endpoint, clock.clone())?;
+        Ok(Arc::new(GuardedReranker::new(Arc::new(provider), guards)))
+    };
+    let reranker: Arc<dyn Reranker> = match &models.rerank {
+        RerankSetting::None => return Ok(None),
+        RerankSetting::Cohere(model) => remote(model, "cohere", Shape::Cohere)?,
+        RerankSetting::Tei(model) => remote(model, "tei", Shape::TextEmbeddingsInference)?,
+        RerankSetting::CrossEncoder(folder) => {
+            let threads = usize::try_from(models.embed_threads).unwrap_or(1);
+            let model = LocalReranker::open(folder, threads)
+                .with_context(|| format!("opening the model folder {}", folder.display()))?;
+            Arc::new(model)
+        }
+    };
+    let limit = Duration::from_millis(models.rerank_ms);
+    Ok(Some(Reranking {
+        reranker: Arc::new(InTime::new(reranker, limit, clock.clone())),
+        candidates: models.rerank_candidates,
+    }))
+}
+
 pub(super) fn open_chat(
     config: &Config,
     clock: &Arc<dyn Clock>,
@@ -67,8 +110,13 @@ pub(super) fn open_chat(
 }
 
 /// Their names, for people who look at the process's health.
-pub(super) fn names(chat: &dyn ChatModel, embedder: Option<&dyn Embedder>) -> Vec<String> {
+pub(super) fn names(
+    chat: &dyn ChatModel,
+    embedder: Option<&dyn Embedder>,
+    reranking: Option<&Reranking>,
+) -> Vec<String> {
     let mut names = vec![format!("chat {}", chat.name())];
     names.extend(embedder.map(|embedder| format!("embed {}", embedder.model())));
+    names.extend(reranking.map(|reranking| format!("rerank {}", reranking.reranker.model())));
     names
 }

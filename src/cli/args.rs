@@ -84,6 +84,8 @@ pub enum Command {
         #[command(subcommand)]
         action: TopologyAction,
     },
+    /// Measure search and answers on labelled data: a folder as BEIR lays it out.
+    Eval(EvalArguments),
     /// Show it at work on documents of its own: ingest, three questions, cited answers.
     Demo(DemoArguments),
     /// Read one document within limits; the server starts it for itself.
@@ -348,4 +350,27 @@ pub struct DemoArguments {
     /// Keep the documents and the data in this folder, which must be empty or missing.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
+}
+
+/// `quaestor eval`.
+#[derive(Debug, Args)]
+pub struct EvalArguments {
+    /// The configuration: its models are measured, its data is left alone.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The folder: corpus.jsonl, queries.jsonl and qrels/*.tsv.
+    #[arg(value_name = "DATASET")]
+    pub dataset: PathBuf,
+    /// Search for at most so many queries of each set, evenly chosen.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub queries: Option<u32>,
+    /// Also ask so many questions of each set and score the answers' citations and figures.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub answers: u32,
+    /// Keep vectors in this folder between runs [default: quaestor/eval in the user's cache].
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }

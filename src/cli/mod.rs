@@ -26,7 +26,7 @@ use clap::Parser;
 use quaestor_core::clock::SystemClock;
 use secrecy::SecretString;
 
-pub use args::{Arguments, Command, ConfigFile, Connection, DemoArguments};
+pub use args::{Arguments, Command, ConfigFile, Connection, DemoArguments, EvalArguments};
 pub use ask::{Answered, ask_once, print_answer};
 pub use client::{Client, ClientError};
 pub use ingest::{Found, Ingested, Waiting, ingest_files, walk};
@@ -129,6 +129,7 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
             Command::Config { file, json } => config::run(&file, json, terminal),
             Command::Doctor { connection, file } => doctor::run(&connection, &file, terminal).await,
             Command::Topology { file, action } => topology::run(&file, action, terminal).await,
+            Command::Eval(arguments) => crate::eval::run(arguments, terminal).await,
             Command::Demo(arguments) => crate::demo::run(arguments, terminal).await,
             Command::ParseChild { arguments } => parse_child::run(&arguments),
         }

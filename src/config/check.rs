@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use secrecy::ExposeSecret;
 
-use super::{Config, ConfigError, DatabaseChoice, Encryption, ObjectsChoice, check_models};
+use super::{Config, ConfigError, DatabaseChoice, Encryption, ObjectsChoice, check_models, rerank};
 
 /// An admin key shorter than this could be guessed.
 const MIN_ADMIN_KEY: usize = 16;
@@ -20,6 +20,7 @@ type Refusal = (&'static str, String);
 pub(super) fn check(config: &Config) -> Result<Vec<String>, (String, String)> {
     let own = own(config).map_err(|(key, sentence)| (key.to_owned(), sentence))?;
     check_models::check(&config.models)?;
+    rerank::check(&config.models)?;
     Ok(own)
 }
 

@@ -48,11 +48,11 @@ pub(super) fn check(models: &Models) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn refused<T>(key: &str, sentence: String) -> Result<T, Refusal> {
+pub(super) fn refused<T>(key: &str, sentence: String) -> Result<T, Refusal> {
     Err((key.to_owned(), sentence))
 }
 
-fn address(key: &str, text: &str, example: &str) -> Result<(), Refusal> {
+pub(super) fn address(key: &str, text: &str, example: &str) -> Result<(), Refusal> {
     let Some(address) = Url::parse(text).ok().filter(|a| matches!(a.scheme(), "http" | "https"))
     else {
         return refused(key, format!("it is no address, such as {example}"));
@@ -66,7 +66,7 @@ fn address(key: &str, text: &str, example: &str) -> Result<(), Refusal> {
 }
 
 /// A key that no header can hold was copied wrongly, and is not shown.
-fn sendable(key: &str, secret: Option<&SecretString>) -> Result<(), Refusal> {
+pub(super) fn sendable(key: &str, secret: Option<&SecretString>) -> Result<(), Refusal> {
     let fits = |secret: &SecretString| {
         secret.expose_secret().bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
     };

@@ -1,15 +1,17 @@
-//! Which models answer questions and make vectors?
+//! Which models answer questions, make vectors and put passages in order?
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::calls::{ModelBreaker, ModelRetry, ModelTimeouts};
 use super::chain::{ChatChain, ChatProvider, EmbedSetting, ModelAt, ProviderName};
 use super::prompt::PromptShares;
 use super::providers::{Anthropic, Azure, CompatibleServer, OpenAi};
+use super::rerank::{COHERE_URL, RerankSetting};
 
 /// The files that make a folder a model folder.
 pub const MODEL_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
@@ -30,6 +32,17 @@ pub struct Models {
     pub embed_threads: u32,
     /// The length of the vectors of a provider's embedding model that is not known here.
     pub embed_dimensions: Option<u32>,
+    /// Who looks at the best passages again (`QUAESTOR_RERANK`).
+    pub rerank: RerankSetting,
+    /// How many passages that is.
+    pub rerank_candidates: u32,
+    /// How long that may take, in milliseconds; then the order of the search stands.
+    pub rerank_ms: u64,
+    /// Where a remote reranker is, up to and without `/rerank` (`QUAESTOR_RERANK_URL`).
+    pub rerank_url: String,
+    /// Its key (`COHERE_API_KEY`).
+    #[serde(serialize_with = "super::secret::hidden")]
+    pub rerank_api_key: Option<SecretString>,
     /// The `openai` provider.
     pub openai: OpenAi,
     /// The `azure` provider.
@@ -56,6 +69,11 @@ impl Default for Models {
             dir: None,
             embed_threads: 2,
             embed_dimensions: None,
+            rerank: RerankSetting::None,
+            rerank_candidates: 40,
+            rerank_ms: 2_000,
+            rerank_url: COHERE_URL.to_owned(),
+            rerank_api_key: None,
             openai: OpenAi::default(),
             azure: Azure::default(),
             anthropic: Anthropic::default(),

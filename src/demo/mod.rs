@@ -5,7 +5,6 @@ mod factsheet;
 mod fund;
 mod pdf;
 mod report;
-mod scratch;
 mod workbook;
 
 use std::path::Path;
@@ -26,8 +25,8 @@ use crate::cli::{
     print_answer, walk,
 };
 use crate::config::{Environment, Settings, Sources, load};
+use crate::scratch::{Scratch, hex};
 use quaestor_backends::entropy::OsEntropy;
-use scratch::Scratch;
 
 pub use documents::{FACTSHEET, HOLDINGS, POLICY, REPORT, SampleDocument, sample_documents};
 
@@ -60,8 +59,8 @@ const QUESTIONS: [Question; 3] = [
 
 /// Runs the demonstration in a scratch folder and on a free port.
 pub(crate) async fn run(arguments: DemoArguments, terminal: &Terminal) -> anyhow::Result<Ended> {
-    let scratch = Scratch::new(arguments.keep.as_deref(), &OsEntropy)?;
-    let key = SecretString::from(scratch::hex(&OsEntropy));
+    let scratch = Scratch::new("demo", arguments.keep.as_deref(), &OsEntropy)?;
+    let key = SecretString::from(hex(&OsEntropy));
     let settings = settings(&scratch, &key)?;
     logging::start(&settings.config.log)?;
     terminal.line(

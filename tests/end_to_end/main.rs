@@ -5,6 +5,7 @@
 
 mod answers;
 mod doctor;
+mod eval;
 mod first_starts;
 mod following;
 mod given_again;

@@ -1,11 +1,12 @@
-//! From word pieces to vectors: the layers of BERT, mean pooling and unit length.
+//! From word pieces to vectors: the layers of BERT, mean pooling and unit length; and from
+//! pairs of texts to scores: the same layers, BERT's pooler and a classifier of one label.
 
 use candle_core::{Device, Tensor};
 
 use crate::BertError;
 use crate::config::Config;
 use crate::kernels::{AddBias, AddBiasGelu, AddNorm, Norm, ScaledSoftmax};
-use crate::weights::File;
+use crate::weights::{File, Name};
 
 /// The weights of a model.
 pub(crate) struct Bert {
@@ -14,6 +15,8 @@ pub(crate) struct Bert {
     words: Vec<f32>,
     /// The embedding of each position, with that of the first token type added.
     positions: Vec<f32>,
+    /// What the second token type adds beyond the first; empty where the model has none.
+    second_type: Vec<f32>,
     norm: Norm,
     layers: Vec<Layer>,
 }
@@ -25,6 +28,32 @@ struct Layer {
     inner: Linear,
     outer: Linear,
     outer_norm: Norm,
+}
+
+/// What makes a score of a pair: the first piece's row through the pooler, then the
+/// classifier.
+pub(crate) struct Head {
+    pooler: Linear,
+    classifier: Linear,
+}
+
+/// The word pieces of a text, or of two texts one behind the other.
+pub(crate) struct Sequence {
+    pub(crate) pieces: Vec<u32>,
+    /// How many of them are of the first token type.
+    pub(crate) first: usize,
+}
+
+impl Sequence {
+    /// The pieces of one text.
+    pub(crate) fn single(pieces: Vec<u32>) -> Self {
+        Self { first: pieces.len(), pieces }
+    }
+
+    /// How many pieces there are.
+    pub(crate) fn len(&self) -> usize {
+        self.pieces.len()
+    }
 }
 
 /// A product with a matrix of `inputs` x `outputs`, and a bias.
@@ -43,6 +72,9 @@ const ATTENDED_NORM: &str = "attention.output.LayerNorm";
 const INNER: &str = "intermediate.dense";
 const OUTER: &str = "output.dense";
 const OUTER_NORM: &str = "output.LayerNorm";
+const POOLER: &str = "pooler.dense";
+/// Stands beside the model's own weights: its name has no prefix.
+const CLASSIFIER: &str = "classifier";
 
 /// Every weight that a model needs, with its shape.
 pub(crate) fn needed(config: &Config) -> Vec<(String, Vec<usize>)> {
@@ -71,6 +103,17 @@ pub(crate) fn needed(config: &Config) -> Vec<(String, Vec<usize>)> {
     all
 }
 
+/// Every weight that the head of a cross-encoder needs beside, with its shape.
+pub(crate) fn needed_head(config: &Config) -> [(Name, Vec<usize>); 4] {
+    let hidden = config.hidden_size;
+    [
+        (Name::Of(format!("{POOLER}.weight")), vec![hidden, hidden]),
+        (Name::Of(format!("{POOLER}.bias")), vec![hidden]),
+        (Name::Beside(format!("{CLASSIFIER}.weight")), vec![1, hidden]),
+        (Name::Beside(format!("{CLASSIFIER}.bias")), vec![1]),
+    ]
+}
+
 fn layer_name(layer: usize, part: &str, kind: &str) -> String {
     format!("encoder.layer.{layer}.{part}.{kind}")
 }
@@ -82,8 +125,11 @@ impl Bert {
         let words = file.read(WORDS, &[config.vocab_size, hidden])?;
         let mut positions = file.read(POSITIONS, &[config.max_position_embeddings, hidden])?;
         let types = file.read(TYPES, &[config.type_vocab_size, hidden])?;
+        let (first_type, others) = types.split_at(hidden);
+        let second_type = others.get(..hidden).unwrap_or_default();
+        let second_type = second_type.iter().zip(first_type).map(|(two, one)| two - one).collect();
         for row in positions.chunks_exact_mut(hidden) {
-            for (x, kind) in row.iter_mut().zip(&types[..hidden]) {
+            for (x, kind) in row.iter_mut().zip(first_type) {
                 *x += kind;
             }
         }
@@ -95,38 +141,71 @@ impl Bert {
         let layers = (0..config.num_hidden_layers)
             .map(|layer| Layer::load(file, config, layer))
             .collect::<Result<_, _>>()?;
-        Ok(Self { hidden, heads: config.num_attention_heads, words, positions, norm, layers })
+        let heads = config.num_attention_heads;
+        Ok(Self { hidden, heads, words, positions, second_type, norm, layers })
     }
 
-    /// The vector of each sequence of word pieces. No sequence is longer than the model's
-    /// positions, and no piece is beyond its words: the tokenizer sees to both.
-    pub(crate) fn forward(&self, sequences: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, BertError> {
-        let lengths: Vec<usize> = sequences.iter().map(Vec::len).collect();
+    /// The last layer's row of each word piece, the sequences one behind the other. No
+    /// sequence is longer than the model's positions, and no piece is beyond its words:
+    /// the tokenizer sees to both.
+    fn rows(&self, sequences: &[Sequence]) -> Result<Tensor, BertError> {
+        let lengths: Vec<usize> = sequences.iter().map(Sequence::len).collect();
         let mut x = self.embeddings(sequences)?;
         for layer in &self.layers {
             x = layer.forward(&x, &lengths, self.heads)?;
         }
+        Ok(x)
+    }
+
+    /// The vector of each sequence: the mean of its rows, of unit length.
+    pub(crate) fn vectors(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f32>>, BertError> {
+        let x = self.rows(sequences)?;
         let mut begin = 0;
-        let mut vectors = Vec::with_capacity(lengths.len());
-        for length in lengths {
-            let mean = x.narrow(0, begin, length)?.mean(0)?;
+        let mut vectors = Vec::with_capacity(sequences.len());
+        for sequence in sequences {
+            let mean = x.narrow(0, begin, sequence.len())?.mean(0)?;
             vectors.push(unit(mean.to_vec1::<f32>()?));
-            begin += length;
+            begin += sequence.len();
         }
         Ok(vectors)
     }
 
+    /// The score of each sequence: the classifier's only logit.
+    pub(crate) fn scores(
+        &self,
+        head: &Head,
+        sequences: &[Sequence],
+    ) -> Result<Vec<f32>, BertError> {
+        let x = self.rows(sequences)?;
+        let mut begin = 0;
+        let mut firsts = Vec::with_capacity(sequences.len());
+        for sequence in sequences {
+            firsts.push(x.narrow(0, begin, 1)?);
+            begin += sequence.len();
+        }
+        let pooled = head.pooler.product(&Tensor::cat(&firsts, 0)?)?;
+        pooled.inplace_op1(&AddBias(&head.pooler.bias))?;
+        let logits = head.classifier.product(&pooled.tanh()?)?;
+        logits.inplace_op1(&AddBias(&head.classifier.bias))?;
+        Ok(logits.flatten_all()?.to_vec1::<f32>()?)
+    }
+
     /// The sum of word and position of each piece, normed.
-    fn embeddings(&self, sequences: &[Vec<u32>]) -> Result<Tensor, BertError> {
-        let pieces = sequences.iter().map(Vec::len).sum::<usize>();
+    fn embeddings(&self, sequences: &[Sequence]) -> Result<Tensor, BertError> {
+        let pieces = sequences.iter().map(Sequence::len).sum::<usize>();
         let mut rows = Vec::with_capacity(pieces * self.hidden);
         for sequence in sequences {
             let positions = self.positions.chunks_exact(self.hidden);
-            for (piece, position) in sequence.iter().zip(positions) {
+            for (at, (piece, position)) in sequence.pieces.iter().zip(positions).enumerate() {
                 let from = *piece as usize * self.hidden;
                 let word = &self.words[from..from + self.hidden];
                 let begin = rows.len();
                 rows.extend(word.iter().zip(position).map(|(word, position)| word + position));
+                if at >= sequence.first {
+                    for (x, kind) in rows[begin..].iter_mut().zip(&self.second_type) {
+                        *x += kind;
+                    }
+                }
                 self.norm.apply(&mut rows[begin..]);
             }
         }
@@ -178,6 +257,19 @@ impl Layer {
         outer
             .inplace_op2(&attended, &AddNorm { added: &self.outer.bias, norm: &self.outer_norm })?;
         Ok(outer)
+    }
+}
+
+impl Head {
+    /// Reads the weights out of a file.
+    pub(crate) fn load(file: &mut File, config: &Config) -> Result<Self, BertError> {
+        let hidden = config.hidden_size;
+        let [pooler, pooler_bias, classifier, classifier_bias] = needed_head(config);
+        let mut read = |(name, shape): (Name, Vec<usize>)| file.read_named(&name, &shape);
+        Ok(Self {
+            pooler: Linear::new(read(pooler)?, read(pooler_bias)?, hidden)?,
+            classifier: Linear::new(read(classifier)?, read(classifier_bias)?, hidden)?,
+        })
     }
 }
 

@@ -1,4 +1,5 @@
-//! Sentence embeddings by BERT models such as all-MiniLM-L6-v2, on the CPU.
+//! Sentence embeddings by BERT models such as all-MiniLM-L6-v2, and scores of pairs of texts
+//! by cross-encoders such as ms-marco-MiniLM-L-6-v2, on the CPU.
 //!
 //! A package of its own, so that it is compiled with optimisation in every build:
 //! without, one passage takes seconds. Texts are packed one behind the other without
@@ -7,6 +8,7 @@
 mod config;
 mod forward;
 mod kernels;
+mod pairs;
 mod weights;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +16,8 @@ use std::path::{Path, PathBuf};
 use tokenizers::{Tokenizer, TruncationParams};
 
 pub use config::Config;
-use forward::Bert;
+use forward::{Bert, Sequence};
+pub use pairs::CrossEncoder;
 
 /// The sequences that one pass of the model takes together, in word pieces. Larger packs
 /// gain little and hold the memory of their activations.
@@ -72,6 +75,14 @@ impl Folder {
         Ok(Self { path: path.to_owned(), config })
     }
 
+    /// The same for a cross-encoder: a `BertForSequenceClassification` with one label.
+    /// Refuses what [`CrossEncoder::load`] could not use.
+    pub fn open_cross_encoder(path: &Path) -> Result<Self, BertError> {
+        let folder = Self::open(path)?;
+        weights::File::open(&path.join("model.safetensors"))?.check_head(&folder.config)?;
+        Ok(folder)
+    }
+
     /// What the model is.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -101,30 +112,7 @@ impl Model {
     /// Loads the tokenizer and the weights. Texts are cut after `max_pieces` word
     /// pieces, including the two marks around them.
     pub fn load(folder: &Folder, max_pieces: usize) -> Result<Self, BertError> {
-        let path = folder.path.join("tokenizer.json");
-        let unusable = |reason: tokenizers::Error| BertError::Unusable {
-            path: path.clone(),
-            reason: reason.to_string(),
-        };
-        let mut tokenizer = Tokenizer::from_file(&path).map_err(unusable)?;
-        // The file asks for padding to a fixed length, which packing makes needless.
-        tokenizer.with_padding(None);
-        let truncation = TruncationParams {
-            max_length: max_pieces.min(folder.config.max_position_embeddings),
-            ..TruncationParams::default()
-        };
-        tokenizer.with_truncation(Some(truncation)).map_err(unusable)?;
-        let words = tokenizer.get_vocab_size(true);
-        if words > folder.config.vocab_size {
-            return Err(BertError::Unusable {
-                reason: format!(
-                    "it knows {words} word pieces, the model only {}: the files do not belong \
-                     together",
-                    folder.config.vocab_size
-                ),
-                path,
-            });
-        }
+        let tokenizer = tokenizer(folder, max_pieces)?;
         let mut weights = weights::File::open(&folder.path.join("model.safetensors"))?;
         let bert = Bert::load(&mut weights, &folder.config)?;
         Ok(Self { tokenizer, bert })
@@ -133,7 +121,7 @@ impl Model {
     /// The vector of each text, of unit length, in the order of the texts.
     pub fn embed<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<Vec<f32>>, BertError> {
         let mut vectors = Vec::with_capacity(texts.len());
-        let mut pack: Vec<Vec<u32>> = Vec::new();
+        let mut pack: Vec<Sequence> = Vec::new();
         let mut pieces = 0;
         for text in texts {
             let text = cut(text.as_ref(), MAX_TEXT_BYTES);
@@ -143,18 +131,47 @@ impl Model {
                 .map_err(|error| BertError::Tokenize(error.to_string()))?;
             let ids = encoding.get_ids().to_vec();
             if !pack.is_empty() && pieces + ids.len() > PACK_PIECES {
-                vectors.extend(self.bert.forward(&pack)?);
+                vectors.extend(self.bert.vectors(&pack)?);
                 pack.clear();
                 pieces = 0;
             }
             pieces += ids.len();
-            pack.push(ids);
+            pack.push(Sequence::single(ids));
         }
         if !pack.is_empty() {
-            vectors.extend(self.bert.forward(&pack)?);
+            vectors.extend(self.bert.vectors(&pack)?);
         }
         Ok(vectors)
     }
+}
+
+/// The tokenizer of a folder, which cuts texts after `max_pieces` word pieces.
+fn tokenizer(folder: &Folder, max_pieces: usize) -> Result<Tokenizer, BertError> {
+    let path = folder.path.join("tokenizer.json");
+    let unusable = |reason: tokenizers::Error| BertError::Unusable {
+        path: path.clone(),
+        reason: reason.to_string(),
+    };
+    let mut tokenizer = Tokenizer::from_file(&path).map_err(unusable)?;
+    // The file asks for padding to a fixed length, which packing makes needless.
+    tokenizer.with_padding(None);
+    let truncation = TruncationParams {
+        max_length: max_pieces.min(folder.config.max_position_embeddings),
+        ..TruncationParams::default()
+    };
+    tokenizer.with_truncation(Some(truncation)).map_err(unusable)?;
+    let words = tokenizer.get_vocab_size(true);
+    if words > folder.config.vocab_size {
+        return Err(BertError::Unusable {
+            reason: format!(
+                "it knows {words} word pieces, the model only {}: the files do not belong \
+                 together",
+                folder.config.vocab_size
+            ),
+            path,
+        });
+    }
+    Ok(tokenizer)
 }
 
 /// The beginning of a text, at most `limit` bytes, ending at a character.

@@ -28,6 +28,14 @@ pub(crate) struct File {
     prefix: &'static str,
 }
 
+/// What a weight is called.
+pub(crate) enum Name {
+    /// A weight of the model itself, after the file's prefix.
+    Of(String),
+    /// One that stands beside it, by its whole name.
+    Beside(String),
+}
+
 #[derive(Deserialize)]
 struct Entry {
     dtype: String,
@@ -73,16 +81,33 @@ impl File {
     /// Whether every weight that the model needs is there in its shape.
     pub(crate) fn check(&self, config: &Config) -> Result<(), BertError> {
         for (name, shape) in crate::forward::needed(config) {
-            self.entry(&name, &shape)?;
+            self.entry(&self.full(&Name::Of(name)), &shape)?;
         }
         Ok(())
     }
 
-    /// The weight of a name, row by row.
+    /// Whether the head of a cross-encoder is there too, with one label.
+    pub(crate) fn check_head(&self, config: &Config) -> Result<(), BertError> {
+        for (name, shape) in crate::forward::needed_head(config) {
+            self.entry(&self.full(&name), &shape)?;
+        }
+        Ok(())
+    }
+
+    /// The weight of a name of the model itself, row by row.
     pub(crate) fn read(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, BertError> {
+        self.read_named(&Name::Of(name.to_owned()), shape)
+    }
+
+    /// The weight of a name, row by row.
+    pub(crate) fn read_named(
+        &mut self,
+        name: &Name,
+        shape: &[usize],
+    ) -> Result<Vec<f32>, BertError> {
         // A part that stays in the processor's cache while it is turned into numbers.
         const PART_BYTES: usize = 64 * 1024;
-        let from = self.begin + self.entry(name, shape)?.data_offsets[0];
+        let from = self.begin + self.entry(&self.full(name), shape)?.data_offsets[0];
         let io = |source| BertError::Io { path: self.path.clone(), source };
         self.file.seek(SeekFrom::Start(from)).map_err(io)?;
         let count: usize = shape.iter().product();
@@ -97,11 +122,17 @@ impl File {
         Ok(numbers)
     }
 
-    fn entry(&self, name: &str, shape: &[usize]) -> Result<&Entry, BertError> {
+    fn full(&self, name: &Name) -> String {
+        match name {
+            Name::Of(name) => format!("{}{name}", self.prefix),
+            Name::Beside(name) => name.clone(),
+        }
+    }
+
+    fn entry(&self, full: &str, shape: &[usize]) -> Result<&Entry, BertError> {
         let unusable = |reason| BertError::Unusable { path: self.path.clone(), reason };
-        let full = format!("{}{name}", self.prefix);
         let entry =
-            self.table.get(&full).ok_or_else(|| unusable(format!("it has no weight {full}")))?;
+            self.table.get(full).ok_or_else(|| unusable(format!("it has no weight {full}")))?;
         let bytes = shape.iter().product::<usize>() as u64 * 4;
         let [from, to] = entry.data_offsets;
         if entry.dtype != "F32" || entry.shape != shape || to - from != bytes {

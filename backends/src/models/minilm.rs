@@ -1,7 +1,6 @@
 //! Embeds on this machine, with a BERT model from a folder such as all-MiniLM-L6-v2.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::future::try_join_all;
@@ -10,6 +9,7 @@ use quaestor_core::ports::embedder::{EmbedKind, Embedder};
 use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 
+use super::loaded::Loaded;
 use super::pool::{Line, Pool};
 
 /// What the model was trained to read at once, in word pieces; longer text is cut.
@@ -27,7 +27,7 @@ pub struct MiniLm {
     folder: Folder,
     dimensions: u32,
     pool: Pool,
-    loaded: Arc<Mutex<Option<Arc<Model>>>>,
+    loaded: Loaded<Model>,
 }
 
 impl MiniLm {
@@ -50,20 +50,9 @@ impl MiniLm {
             folder: checked,
             dimensions,
             pool: Pool::new(threads),
-            loaded: Arc::default(),
+            loaded: Loaded::default(),
         })
     }
-}
-
-/// The model; loads it the first time. A failure is not kept: the folder may be mended.
-fn model(loaded: &Mutex<Option<Arc<Model>>>, folder: &Folder) -> Result<Arc<Model>, BertError> {
-    let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(model) = &*loaded {
-        return Ok(Arc::clone(model));
-    }
-    let model = Arc::new(Model::load(folder, MAX_PIECES)?);
-    *loaded = Some(Arc::clone(&model));
-    Ok(model)
 }
 
 /// Cuts texts into portions for the threads, in their order.
@@ -107,8 +96,10 @@ impl Embedder for MiniLm {
             ModelError::new(&self.name, ErrorClass::Unavailable).caused_by(source)
         };
         let work = portions(texts).into_iter().map(|portion| {
-            let (loaded, folder) = (Arc::clone(&self.loaded), self.folder.clone());
-            self.pool.run(line, move || model(&loaded, &folder)?.embed(&portion))
+            let (loaded, folder) = (self.loaded.clone(), self.folder.clone());
+            self.pool.run(line, move || {
+                loaded.or_load(|| Model::load(&folder, MAX_PIECES))?.embed(&portion)
+            })
         });
         let mut vectors = Vec::with_capacity(texts.len());
         for portion in try_join_all(work).await.map_err(|error| unavailable(error.into()))? {

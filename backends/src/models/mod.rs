@@ -1,7 +1,12 @@
-//! What thinks: a folder per provider of answers or vectors, and what stands before them.
+//! What thinks: a folder per provider of answers, vectors or orders, and what stands before
+//! them.
 
 pub mod anthropic;
 pub mod azure;
+pub mod cohere;
+pub mod cross_encoder;
+pub mod in_time;
+mod loaded;
 pub mod minilm;
 pub mod offline;
 pub mod openai;

@@ -1,13 +1,11 @@
-//! Scores retrieval and quoting on labelled data.
+//! Scores quoting on questions over filings; `quaestor eval` scores search on labelled sets.
 //!
-//! `beir` prints nDCG@10 and recall@10 for words, meaning and both on the retrieval sets;
 //! `quiz FILE…` asks questions over the filings; `show QUESTION` prints what one finds;
 //! `find TEXT` prints the passages that hold a text.
 //! The data is looked for in `../shared/data`, or `QUAESTOR_SHARED`.
 #![expect(clippy::print_stdout, reason = "a tool whose output is its result")]
 #![expect(unreachable_pub, reason = "a program: everything is private to it")]
 
-mod beir;
 mod filings;
 mod memory_index;
 mod quiz;
@@ -18,21 +16,19 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use quaestor_core::retrieval::Weights;
 
-use crate::beir::{Scores, Set};
 use crate::memory_index::MemoryIndex;
 use crate::quiz::{Asked, Tally};
 use crate::vectors::Vectors;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let Some(command) = arguments.first() else { bail!("say beir, quiz, show or find") };
+    let Some(command) = arguments.first() else { bail!("say quiz, show or find") };
     let rest = &arguments[1..];
     match command.as_str() {
-        "beir" => beir(rest),
         "quiz" => quiz(rest),
         "show" => show(rest),
         "find" => find(rest),
-        other => bail!("there is no command {other:?}: say beir, quiz, show or find"),
+        other => bail!("there is no command {other:?}: say quiz, show or find"),
     }
 }
 
@@ -58,10 +54,6 @@ fn vectors(arguments: &[String]) -> Result<Option<Vectors>> {
     Ok(Some(Vectors::open(&cache.join("bench"), &folder)?))
 }
 
-fn print(name: &str, what: &str, scores: Scores) {
-    println!("{name:12} {what:28} nDCG@10 {:.3}  recall@10 {:.3}", scores.ndcg, scores.recall);
-}
-
 fn weights() -> Weights {
     let mut weights = Weights::default();
     let set = |name: &str, value: &mut f32| {
@@ -84,25 +76,6 @@ fn weights() -> Weights {
     set("PERIOD", &mut weights.period);
     set("TABLE", &mut weights.table);
     weights
-}
-
-fn beir(arguments: &[String]) -> Result<()> {
-    let mut vectors = vectors(arguments)?;
-    let weights = weights();
-    let chosen: Vec<&str> =
-        arguments.iter().map(String::as_str).filter(|a| !a.starts_with('-')).collect();
-    let all = vec!["tatqa", "finqa-mini", "sec10q-docs"];
-    for name in if chosen.is_empty() { all } else { chosen } {
-        let set = Set::load(&data().join("retrieval"), name)?;
-        print(name, "BM25 0.9 0.4", set.bm25((0.9, 0.4)));
-        print(name, "ranked, words only", set.fused(None, &weights));
-        if let Some(vectors) = &mut vectors {
-            set.learn(vectors)?;
-            print(name, "meaning only", set.meaning(vectors));
-            print(name, "fused", set.fused(Some(vectors), &weights));
-        }
-    }
-    Ok(())
 }
 
 fn quiz(arguments: &[String]) -> Result<()> {

@@ -87,17 +87,3 @@ fn key(text: &str) -> Key {
 pub fn cosine(one: &[f32], two: &[f32]) -> f32 {
     one.iter().zip(two).map(|(a, b)| a * b).sum()
 }
-
-/// Windows of about 1,000 characters, cut at spaces.
-pub fn windows(text: &str) -> Vec<String> {
-    let mut windows = vec![String::new()];
-    for word in text.split_inclusive(char::is_whitespace) {
-        if windows.last().is_some_and(|window| window.len() + word.len() > 1_000) {
-            windows.push(String::new());
-        }
-        if let Some(window) = windows.last_mut() {
-            window.push_str(word);
-        }
-    }
-    windows
-}

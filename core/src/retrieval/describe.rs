@@ -94,7 +94,24 @@ fn registrant(text: &str) -> Option<&str> {
             return name;
         }
     }
-    None
+    below_file_number(text)
+}
+
+/// The line below a filing's file number, where no mark says that it is the name.
+fn below_file_number(text: &str) -> Option<&str> {
+    form(text)?;
+    let (_, end) = find_words(text, "commission file n")?;
+    let below = text[end..].lines().skip(1).map(str::trim).find(|line| {
+        line.chars().filter(|c| c.is_alphanumeric()).count() >= 2 && !line.starts_with('(')
+    });
+    let name = below.and_then(plausible_name)?;
+    // A name stands alone: no sentence, no figures, no row of a table.
+    let last = name.rsplit(' ').next().unwrap_or_default().to_lowercase();
+    let short =
+        matches!(last.as_str(), "inc." | "corp." | "co." | "ltd." | "n.v." | "s.a." | "plc.");
+    let plain = !name.contains('|') && (short || !name.ends_with(['.', ':', ';']));
+    let digits = name.chars().filter(char::is_ascii_digit).count();
+    (plain && digits < 3 && name.split_whitespace().count() <= 8).then_some(name)
 }
 
 fn plausible_name(line: &str) -> Option<&str> {
@@ -183,6 +200,21 @@ mod tests {
             Some("Apple Inc. (AAPL) 10-Q, period ended 2022-06-25")
         );
         assert_eq!(described.date, NaiveDate::from_ymd_opt(2022, 6, 25));
+    }
+
+    #[test]
+    fn a_name_below_the_file_number_needs_no_mark() {
+        let cover = "FORM 10-Q\nFor the Quarterly Period Ended September 30, 2022\nOR\n\
+            Commission File Number 001-37845\nMICROSOFT CORPORATION\n\
+            WASHINGTON 91-1144442\n(STATE OF INCORPORATION) (I.R.S. ID)";
+        assert_eq!(
+            describe(None, cover).title.as_deref(),
+            Some("MICROSOFT CORPORATION 10-Q, period ended 2022-09-30")
+        );
+        let letter = "Commission file number 1-2\nWe write about the report.";
+        assert_eq!(describe(Some("A letter"), letter).title.as_deref(), Some("A letter"));
+        let table = "FORM 10-K\nCommission File Number | 001-1\nNet sales | 12,345 | 11,111";
+        assert_eq!(describe(None, table).title, None);
     }
 
     #[test]

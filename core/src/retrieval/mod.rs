@@ -5,15 +5,17 @@
 //!
 //! The way of a search: the question is understood (`question`, `period`), the store
 //! gives candidates by words and by meaning (`searcher`), they are scored again here
-//! (`words`, `rank`) and repetitions are passed over (`spread`).
+//! (`words`, `documents`, `rank`), a model may read the best again (`rerank`), and repetitions are passed over (`spread`).
 
 pub mod analyse;
 mod describe;
+mod documents;
 mod follow_up;
 pub mod period;
 mod question;
 mod quotes;
 mod rank;
+mod rerank;
 mod searcher;
 mod spread;
 mod weights;
@@ -24,6 +26,7 @@ pub use follow_up::standalone_question;
 pub use question::Question;
 pub use quotes::{Quote, quotes, write_quote};
 pub use rank::{Candidate, rank};
+pub use rerank::Reranking;
 pub use searcher::Searcher;
 pub use weights::Weights;
 
@@ -70,6 +73,9 @@ pub struct SearchResult {
     pub by: SearchedBy,
     /// A sentence for people where search by meaning was not possible, and why.
     pub note: Option<String>,
+    /// Whether a model has put the best passages in its order; none where there is no such
+    /// model. False where it failed or was too slow: the order is that of the search.
+    pub reranked: Option<bool>,
 }
 
 /// Why a search failed.

@@ -18,6 +18,8 @@ pub struct Question {
     pub times: Vec<bool>,
     /// Whether a number answers it.
     pub wants_number: bool,
+    /// Whether it asks for what the newest of several documents says.
+    pub wants_latest: bool,
 }
 
 /// The most terms that are searched for; a longer text is cut.
@@ -47,6 +49,7 @@ impl Question {
         }
         question.times = question.terms.iter().map(|term| is_time(term)).collect();
         question.wants_number = wants_number(text);
+        question.wants_latest = wants_latest(text);
         question
     }
 }
@@ -136,6 +139,45 @@ fn is_time(term: &str) -> bool {
     year || TIMES.binary_search(&term).is_ok()
 }
 
+/// "The latest 10-Q", "the most recent quarterly report": one of several that follow each
+/// other. "The latest iPhone" is none of them.
+fn wants_latest(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let words: Vec<&str> = lower
+        .split(|c: char| !(c.is_alphanumeric() || c == '-'))
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.iter().enumerate().any(|(at, word)| {
+        let newest = matches!(*word, "latest" | "newest")
+            || (*word == "recent" && at > 0 && words[at - 1] == "most");
+        newest && words[at + 1..].iter().take(3).any(|next| RECURRING.contains(next))
+    })
+}
+
+/// What comes out again and again.
+const RECURRING: [&str; 20] = [
+    "10-k",
+    "10-q",
+    "10k",
+    "10q",
+    "20-f",
+    "8-k",
+    "annual",
+    "factsheet",
+    "filing",
+    "filings",
+    "month",
+    "period",
+    "quarter",
+    "quarterly",
+    "report",
+    "reports",
+    "results",
+    "statement",
+    "statements",
+    "year",
+];
+
 /// Words that ask for a figure, beside "how much" and "how many".
 const AMOUNTS: [&str; 32] = [
     "amount",
@@ -213,6 +255,17 @@ mod tests {
         assert_eq!(timed, ["third", "quarter", "fiscal", "year", "2024"]);
         assert!(question.wants_number);
         assert_eq!(question.periods.quarters, [3]);
+    }
+
+    #[test]
+    fn the_latest_of_what_recurs_is_asked_for() {
+        for asks in ["in the latest 10-Q", "Its most recent quarterly report?", "newest filing"] {
+            assert!(Question::read(asks).wants_latest, "{asks}");
+        }
+        for not in ["the latest iPhone", "recent reports", "most of the recent year", "a late year"]
+        {
+            assert!(!Question::read(not).wants_latest, "{not}");
+        }
     }
 
     #[test]

@@ -1,22 +1,16 @@
 //! Which of the candidates are the best passages, and in which order?
 
-use std::collections::HashMap;
-
 use chrono::Datelike;
 
 use super::ScoredPassage;
-use super::analyse::terms;
+use super::documents::document_fits;
 use super::period::{Fit, Periods};
 use super::question::Question;
 use super::spread::{Ranked, spread};
 use super::weights::Weights;
 use super::words::{Counts, Fields, WordScorer};
-use crate::ids::DocumentId;
 use crate::model::Passage;
 use crate::ports::store::TermStats;
-
-/// Where a figure is asked for, one in so many places is kept for rows of tables.
-const TABLE_SHARE: usize = 3;
 
 /// A passage that words or meaning found.
 #[derive(Clone, Debug)]
@@ -38,6 +32,31 @@ pub fn rank(
     weights: &Weights,
     limit: usize,
 ) -> Vec<ScoredPassage> {
+    let ranked = order(question, stats, candidates, weights);
+    best(question, ranked, weights, limit)
+}
+
+/// The first `limit` of a ranking that are worth showing.
+pub(super) fn best(
+    question: &Question,
+    ranked: Vec<Ranked>,
+    weights: &Weights,
+    limit: usize,
+) -> Vec<ScoredPassage> {
+    let tables = match weights.table_share {
+        share if share > 0 && question.wants_number => limit / share,
+        _ => 0,
+    };
+    spread(ranked, limit, tables)
+}
+
+/// All candidates, best first.
+pub(super) fn order(
+    question: &Question,
+    stats: &TermStats,
+    candidates: Vec<Candidate>,
+    weights: &Weights,
+) -> Vec<Ranked> {
     let scorer = WordScorer::new(question, stats, weights);
     let documents: Vec<String> =
         candidates.iter().map(|candidate| document_name(&candidate.passage)).collect();
@@ -68,7 +87,7 @@ pub fn rank(
         .collect();
     let best = words.iter().copied().fold(0.0_f32, f32::max).max(f32::MIN_POSITIVE);
     let meaning = meaning(&candidates);
-    let named = named_documents(question, scorer.idf(), &candidates, &documents);
+    let fits = document_fits(question, scorer.idf(), &candidates, &documents);
     let share = match (&meaning, question.wants_number) {
         (None, _) => 0.0,
         (Some(_), true) => weights.meaning_of_figures,
@@ -79,10 +98,12 @@ pub fn rank(
         .enumerate()
         .map(|(at, candidate)| {
             let similar = meaning.as_ref().map_or(0.0, |all| all[at]);
-            let name = named.get(&candidate.passage.document_id).copied().unwrap_or(0.0);
+            let document = fits.get(&candidate.passage.document_id).copied().unwrap_or_default();
             let score = (1.0 - share) * words[at] / best
                 + share * similar
-                + weights.named_document * name
+                + weights.named_document * document.named
+                + weights.document_period * document.period
+                + weights.latest_document * document.latest
                 + weights.period * times[at].fit
                 + if question.wants_number && candidate.passage.is_table {
                     weights.table
@@ -92,7 +113,7 @@ pub fn rank(
             Ranked {
                 scored: ScoredPassage { passage: candidate.passage, score },
                 fingerprint: counts[at].fingerprint,
-                named: name > 0.99,
+                named: document.named > 0.99,
             }
         })
         .collect();
@@ -102,8 +123,7 @@ pub fn rank(
             |ranked: &Ranked| (ranked.scored.passage.document_id, ranked.scored.passage.ordinal);
         two.scored.score.total_cmp(&one.scored.score).then_with(|| place(one).cmp(&place(two)))
     });
-    let tables = if question.wants_number { limit / TABLE_SHARE } else { 0 };
-    spread(ranked, limit, tables)
+    ranked
 }
 
 /// The name and title of a passage's document, as they are indexed.
@@ -138,73 +158,6 @@ fn meaning(candidates: &[Candidate]) -> Option<Vec<f32>> {
             .map(|candidate| candidate.similarity.map_or(0.0, |found| (found - lowest) / range))
             .collect(),
     )
-}
-
-/// A company's name and the ticker it trades under, as terms.
-type Alias = (Vec<String>, String);
-
-/// How much of what the question says of documents' names each document's name holds,
-/// 0 to 1. A document whose title reads `Apple Inc. (AAPL)` lends its ticker to the
-/// name, so that other documents of that ticker are found by the name as well.
-fn named_documents(
-    question: &Question,
-    idf: &[f32],
-    candidates: &[Candidate],
-    documents: &[String],
-) -> HashMap<DocumentId, f32> {
-    let mut names: HashMap<DocumentId, (Vec<String>, Option<Alias>)> = HashMap::new();
-    for (candidate, document) in candidates.iter().zip(documents) {
-        names.entry(candidate.passage.document_id).or_insert_with(|| {
-            (terms(document), candidate.passage.title.as_deref().and_then(name_and_ticker))
-        });
-    }
-    let holds = |name: &[String], term: &str| name.iter().any(|word| word == term);
-    // Only terms that tell documents apart say which one is meant.
-    let telling: Vec<usize> = (0..question.terms.len())
-        .filter(|at| question.names[*at] && !question.times[*at])
-        .filter(|at| {
-            let with = names.values().filter(|(name, _)| holds(name, &question.terms[*at])).count();
-            with > 0 && (with < names.len() || names.len() == 1)
-        })
-        .collect();
-    let whole: f32 = telling.iter().map(|at| idf[*at]).sum();
-    if whole <= 0.0 {
-        return HashMap::new();
-    }
-    let aliases: Vec<(&[String], &String)> = names
-        .values()
-        .filter_map(|(_, alias)| alias.as_ref())
-        .map(|(name, ticker)| (name.as_slice(), ticker))
-        .collect();
-    names
-        .iter()
-        .map(|(document, (name, _))| {
-            let found: f32 = telling
-                .iter()
-                .filter(|at| {
-                    let term = &question.terms[**at];
-                    holds(name, term)
-                        || aliases
-                            .iter()
-                            .any(|(alias, ticker)| holds(alias, term) && holds(name, ticker))
-                })
-                .map(|at| idf[*at])
-                .sum();
-            (*document, found / whole)
-        })
-        .collect()
-}
-
-/// `Apple Inc. (AAPL) 10-Q` is the terms of the name, and the ticker's.
-fn name_and_ticker(title: &str) -> Option<Alias> {
-    let (name, rest) = title.split_once(" (")?;
-    let (ticker, _) = rest.split_once(')')?;
-    let is_ticker = (1..=6).contains(&ticker.len())
-        && ticker.bytes().all(|b| b.is_ascii_uppercase() || b == b'.' || b == b'-');
-    if !is_ticker {
-        return None;
-    }
-    Some((terms(name), terms(ticker).into_iter().next()?))
 }
 
 /// How a passage's times fit those of the question.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures::future::try_join;
 
 use super::question::Question;
-use super::rank::{Candidate, rank};
+use super::rank::{Candidate, best, order};
+use super::rerank::Reranking;
 use super::weights::Weights;
 use super::{SearchError, SearchQuery, SearchResult, SearchedBy};
 use crate::ids::{ChunkId, GenerationId, WorkspaceId};
@@ -26,13 +27,21 @@ const MOST_PASSAGES: u32 = 100;
 pub struct Searcher {
     store: Arc<dyn Store>,
     embedder: Option<Arc<dyn Embedder>>,
+    reranking: Option<Reranking>,
     weights: Weights,
 }
 
 impl Searcher {
     /// A searcher over a store. Without an embedder it searches by words alone.
     pub fn new(store: Arc<dyn Store>, embedder: Option<Arc<dyn Embedder>>) -> Self {
-        Self { store, embedder, weights: Weights::default() }
+        Self { store, embedder, reranking: None, weights: Weights::default() }
+    }
+
+    /// The same searcher, with a model that reads the best passages again.
+    #[must_use]
+    pub fn with_reranking(mut self, reranking: Option<Reranking>) -> Self {
+        self.reranking = reranking;
+        self
     }
 
     /// The same searcher with other weights, for measurements.
@@ -46,6 +55,12 @@ impl Searcher {
     #[must_use]
     pub fn embedder(&self) -> Option<&Arc<dyn Embedder>> {
         self.embedder.as_ref()
+    }
+
+    /// Who looks again at the best passages, where anybody does.
+    #[must_use]
+    pub fn reranking(&self) -> Option<&Reranking> {
+        self.reranking.as_ref()
     }
 
     /// The best passages for a query in the workspace of the scope, best first, at most 100.
@@ -77,8 +92,13 @@ impl Searcher {
                 passage,
             })
             .collect();
-        let passages = rank(&question, &stats, candidates, &self.weights, limit as usize);
-        Ok(SearchResult { passages, by, note })
+        let mut ranked = order(&question, &stats, candidates, &self.weights);
+        let reranked = match &self.reranking {
+            Some(reranking) => Some(reranking.look_again(&query.text, &mut ranked, scope).await),
+            None => None,
+        };
+        let passages = best(&question, ranked, &self.weights, limit as usize);
+        Ok(SearchResult { passages, by, note, reranked })
     }
 
     async fn by_words(

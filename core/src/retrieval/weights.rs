@@ -25,10 +25,35 @@ pub struct Weights {
     pub meaning_of_figures: f32,
     /// What is added where the document is the one that the question names.
     pub named_document: f32,
+    /// What is added where the document's name says the quarter that the question says.
+    pub document_period: f32,
+    /// What is added where the latest is asked for, and the document is.
+    pub latest_document: f32,
     /// What is added or taken where the passage's period fits or contradicts.
     pub period: f32,
     /// What is added to rows of tables where a figure is asked for.
     pub table: f32,
+    /// Where a figure is asked for, one in so many places is kept for rows of tables; none
+    /// where it is 0.
+    pub table_share: usize,
+}
+
+impl Weights {
+    /// Meaning and nothing else, for measurements.
+    #[must_use]
+    pub fn meaning_alone() -> Self {
+        Self {
+            meaning: 1.0,
+            meaning_of_figures: 1.0,
+            named_document: 0.0,
+            document_period: 0.0,
+            latest_document: 0.0,
+            period: 0.0,
+            table: 0.0,
+            table_share: 0,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Weights {
@@ -43,8 +68,11 @@ impl Default for Weights {
             meaning: 0.5,
             meaning_of_figures: 0.25,
             named_document: 0.25,
+            document_period: 0.25,
+            latest_document: 0.25,
             period: 0.25,
             table: 0.2,
+            table_share: 3,
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod noticeboard;
 pub mod objects;
 pub mod queue;
+pub mod reranker;
 pub mod store;
 pub mod tickets;
 

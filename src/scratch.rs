@@ -1,4 +1,4 @@
-//! Where does the demonstration keep its things, and who clears them away?
+//! Where does a command keep what it needs for a while, and who clears it away?
 
 use std::path::{Path, PathBuf};
 
@@ -7,16 +7,21 @@ use quaestor_core::entropy::Entropy;
 
 /// A folder that is removed at the end, or kept where the user named it.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     path: PathBuf,
     is_kept: bool,
 }
 
 impl Scratch {
-    /// The named folder, which must be empty or missing; else a fresh one.
-    pub(super) fn new(named: Option<&Path>, entropy: &dyn Entropy) -> anyhow::Result<Self> {
+    /// The named folder, which must be empty or missing; else a fresh one, called after
+    /// the command.
+    pub(crate) fn new(
+        command: &str,
+        named: Option<&Path>,
+        entropy: &dyn Entropy,
+    ) -> anyhow::Result<Self> {
         let Some(named) = named else {
-            let path = std::env::temp_dir().join(format!("quaestor-demo-{}", hex(entropy)));
+            let path = std::env::temp_dir().join(format!("quaestor-{command}-{}", hex(entropy)));
             // Fails where something of this name is there already: nothing is shared.
             std::fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
             return Ok(Self { path, is_kept: false });
@@ -33,17 +38,17 @@ impl Scratch {
     }
 
     /// The folder of the documents; not made yet.
-    pub(super) fn documents(&self) -> PathBuf {
+    pub(crate) fn documents(&self) -> PathBuf {
         self.path.join("documents")
     }
 
     /// The folder of the server's data.
-    pub(super) fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.path.join("data")
     }
 
     /// The folder, where it stays.
-    pub(super) fn kept(&self) -> Option<&Path> {
+    pub(crate) fn kept(&self) -> Option<&Path> {
         self.is_kept.then_some(&self.path)
     }
 }
@@ -59,7 +64,7 @@ impl Drop for Scratch {
 }
 
 /// 32 random digits.
-pub(super) fn hex(entropy: &dyn Entropy) -> String {
+pub(crate) fn hex(entropy: &dyn Entropy) -> String {
     let mut bytes = [0_u8; 16];
     entropy.fill(&mut bytes);
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -74,11 +79,11 @@ mod tests {
     fn a_scratch_folder_goes_and_a_named_one_stays() {
         let home = tempfile::tempdir().unwrap();
         let named = home.path().join("a/b");
-        drop(Scratch::new(Some(&named), &OsEntropy).unwrap());
+        drop(Scratch::new("test", Some(&named), &OsEntropy).unwrap());
         assert!(named.is_dir());
         std::fs::write(named.join("x"), "").unwrap();
-        assert!(Scratch::new(Some(&named), &OsEntropy).is_err());
-        let fresh = Scratch::new(None, &OsEntropy).unwrap();
+        assert!(Scratch::new("test", Some(&named), &OsEntropy).is_err());
+        let fresh = Scratch::new("test", None, &OsEntropy).unwrap();
         let path = fresh.path.clone();
         assert!(path.is_dir());
         drop(fresh);
