@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calls::{ModelBreaker, ModelRetry, ModelTimeouts};
 use super::chain::{ChatChain, ChatProvider, EmbedSetting, ModelAt, ProviderName};
+use super::money::{Limits, Prices};
 use super::prompt::PromptShares;
 use super::providers::{Anthropic, Azure, CompatibleServer, OpenAi};
 
@@ -30,6 +31,12 @@ pub struct Models {
     pub embed_threads: u32,
     /// The length of the vectors of a provider's embedding model that is not known here.
     pub embed_dimensions: Option<u32>,
+    /// Who answers beyond a soft budget; as `chat` where nobody is named.
+    pub chat_cheap: Option<ChatChain>,
+    /// What models cost, by `provider:model`.
+    pub prices: Prices,
+    /// What providers allow a key, by `provider` or `provider:model`.
+    pub limits: Limits,
     /// The `openai` provider.
     pub openai: OpenAi,
     /// The `azure` provider.
@@ -56,6 +63,9 @@ impl Default for Models {
             dir: None,
             embed_threads: 2,
             embed_dimensions: None,
+            chat_cheap: None,
+            prices: Prices::default(),
+            limits: Limits::default(),
             openai: OpenAi::default(),
             azure: Azure::default(),
             anthropic: Anthropic::default(),

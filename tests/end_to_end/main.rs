@@ -5,6 +5,7 @@
 
 mod answers;
 mod doctor;
+mod fairness;
 mod first_starts;
 mod following;
 mod given_again;
@@ -14,6 +15,7 @@ mod kills;
 mod leaving;
 mod model;
 mod model_faults;
+mod money;
 mod moving;
 mod program;
 mod providers;
