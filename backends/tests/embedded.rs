@@ -9,6 +9,7 @@ use futures::{FutureExt, StreamExt};
 use quaestor_backends::cache::memory::MemoryCache;
 use quaestor_backends::event_log::memory::{Bounds, MemoryEventLog};
 use quaestor_backends::limits::memory::MemoryLimits;
+use quaestor_backends::limits::provider::memory::MemoryProviderLimits;
 use quaestor_backends::noticeboard::memory::MemoryNoticeboard;
 use quaestor_backends::objects::local::LocalObjects;
 use quaestor_backends::queue::memory::MemoryQueue;
@@ -16,7 +17,7 @@ use quaestor_backends::tickets::memory::MemoryTickets;
 use quaestor_contracts::queue::message;
 use quaestor_contracts::{
     cache_contract, event_log_contract, limits_contract, noticeboard_contract, objects_contract,
-    queue_contract, tickets_contract,
+    provider_limits_contract, queue_contract, tickets_contract,
 };
 use quaestor_core::clock::ManualClock;
 use quaestor_core::events::Event;
@@ -39,6 +40,11 @@ async fn event_log() -> MemoryEventLog {
 async fn limits() -> (MemoryLimits, ManualClock) {
     let clock = ManualClock::at_millis(0);
     (MemoryLimits::new(Arc::new(clock.clone())), clock)
+}
+
+async fn provider_limits() -> (MemoryProviderLimits, ManualClock) {
+    let clock = ManualClock::at_millis(0);
+    (MemoryProviderLimits::new(Arc::new(clock.clone())), clock)
 }
 
 async fn tickets() -> (MemoryTickets, ManualClock) {
@@ -70,6 +76,7 @@ mod contracts {
     limits_contract!(super::super::limits);
     cache_contract!(super::super::cache);
     noticeboard_contract!(super::super::noticeboard);
+    provider_limits_contract!(super::super::provider_limits);
     tickets_contract!(super::super::tickets);
     objects_contract!(super::super::folder);
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
+use quaestor_backends::limits::provider::memory::MemoryProviderLimits;
+use quaestor_backends::models::limits::Limited;
 use quaestor_backends::models::provider::{ChatProvider, LimitsTold, ProviderStream};
 use quaestor_backends::models::resilience::{
     BreakerState, ChatChain, ChatLink, Guards, Policy, Surroundings,
@@ -23,6 +25,7 @@ use quaestor_core::ports::chat_model::{
 };
 use quaestor_core::ports::model_call::{CallOutcome, CallScope, ModelCall, Readiness};
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
+use quaestor_core::ports::provider_limits::ProviderQuota;
 
 /// What a provider does with one request.
 #[derive(Clone, Debug)]
@@ -78,7 +81,8 @@ impl ChatProvider for Scripted {
 
     async fn stream(&self, _: &ChatRequest) -> Result<ProviderStream, ModelError> {
         let error = |class| ModelError::new(self.name, class);
-        let usage = Usage { input_tokens: 100, output_tokens: 20, cost_micros: 0 };
+        let usage =
+            Usage { input_tokens: 100, output_tokens: 20, cost_micros: 0, ..Usage::default() };
         let finished = ChatDelta::Finished { reason: FinishReason::Stop, usage: Some(usage) };
         let deltas = match self.act() {
             Act::Answers => futures::stream::iter((0..3).map(piece).chain([Ok(finished)])).boxed(),
@@ -119,6 +123,17 @@ impl World {
             cost_of: Arc::new(|_, _, usage| usage.input_tokens + 10 * usage.output_tokens),
         });
         Self { clock, guards }
+    }
+
+    /// Counts requests, as all processes do that have these limits.
+    fn limited_by(mut self, limits: &Arc<MemoryProviderLimits>, requests: u32) -> Self {
+        let limits = Arc::clone(limits);
+        self.guards = self.guards.limited_by(Arc::new(move |_| {
+            let quota =
+                ProviderQuota { requests_per_minute: Some(requests), tokens_per_minute: None };
+            Some(Limited::new(limits.clone(), "a", &"key".to_owned().into(), quota))
+        }));
+        self
     }
 
     fn chain(&self, providers: &[&Arc<Scripted>]) -> ChatChain {
@@ -195,7 +210,8 @@ async fn what_may_pass_is_tried_again_before_anything_was_shown() {
         let calls = scope.calls.take();
         assert_eq!(outcomes(&calls), [CallOutcome::Failed, CallOutcome::Failed, CallOutcome::Done]);
         assert_eq!(calls[0].usage, Usage::default());
-        let paid = Usage { input_tokens: 100, output_tokens: 20, cost_micros: 300 };
+        let paid =
+            Usage { input_tokens: 100, output_tokens: 20, cost_micros: 300, ..Usage::default() };
         assert_eq!((calls[2].usage, calls[2].estimated), (paid, false));
         assert_eq!(calls[2].request_id.as_deref(), Some("a:m-3"));
     }
@@ -405,4 +421,41 @@ async fn a_key_that_stops_working_opens_the_breaker_and_is_told_as_what_it_is() 
     let status = world.guards.status();
     assert_eq!(status[0].last_error.as_deref(), Some("credentials"));
     assert_eq!((status[0].calls, status[0].failed), (5, 5));
+}
+
+#[tokio::test]
+async fn beyond_the_limit_of_a_key_nothing_is_sent_by_whatever_process() {
+    let world = World::new(|_| ());
+    let limits = Arc::new(MemoryProviderLimits::new(Arc::new(world.clock.clone())));
+    let world = world.limited_by(&limits, 2);
+    let provider = Scripted::new("a:m", &[Act::Answers]);
+    let (chain, scope) = (world.chain(&[&provider]), call_scope());
+    for _ in 0..2 {
+        assert!(world.ask(&chain, &scope).await.is_ok());
+    }
+    let refused = world.ask(&chain, &scope).await.unwrap_err();
+    assert_eq!(refused.class, ErrorClass::LimitReached);
+    let wait = refused.retry_after.unwrap();
+    assert!(wait > Duration::from_secs(25) && wait <= Duration::from_secs(30), "{wait:?}");
+    assert_eq!((provider.sent(), scope.calls.take().len()), (2, 2), "what is not sent is no call");
+    assert_eq!(world.breaker("a:m"), "closed", "the provider did nothing wrong");
+    world.clock.advance(wait);
+    assert!(world.ask(&chain, &scope).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_provider_that_asks_to_be_left_alone_is_left_alone_by_every_process() {
+    let (one, mut other) = (World::new(|_| ()), World::new(|_| ()));
+    other.clock = one.clock.clone();
+    let limits = Arc::new(MemoryProviderLimits::new(Arc::new(one.clock.clone())));
+    let (one, other) = (one.limited_by(&limits, 1_000), other.limited_by(&limits, 1_000));
+    let provider = Scripted::new("a:m", &[Act::AsksToWait(60), Act::Answers]);
+    let (chain, beside) = (one.chain(&[&provider]), other.chain(&[&provider]));
+    let scope = call_scope();
+    assert!(one.ask(&chain, &scope).await.is_err());
+    let refused = other.ask(&beside, &scope).await.unwrap_err();
+    assert_eq!(refused.class, ErrorClass::LimitReached);
+    assert_eq!(provider.sent(), 1);
+    one.clock.advance(Duration::from_secs(60));
+    assert!(other.ask(&beside, &scope).await.is_ok());
 }

@@ -5,6 +5,7 @@
 
 pub mod api_key;
 pub mod boxes;
+pub mod budgets;
 pub mod clock;
 pub mod entropy;
 

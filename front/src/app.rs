@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quaestor_core::clock::Time;
 use quaestor_core::ids::JobId;
-use quaestor_core::model::Caller;
+use quaestor_core::model::{Allowance, Caller};
 use quaestor_core::ports::limits::{Admission, Quota};
 use quaestor_core::ports::store::NewAuditEntry;
 use tokio_util::task::TaskTracker;
@@ -98,6 +98,23 @@ impl Inner {
     /// Refuses new work while too much of it waits in the outbox.
     pub(crate) async fn admit_work(&self) -> Result<(), ApiError> {
         backlog::admit(&self.backlog, &self.front).await
+    }
+
+    /// Refuses work that needs a model while a hard budget of the caller is used up.
+    pub(crate) async fn admit_cost(&self, caller: &Caller) -> Result<(), ApiError> {
+        let budgets = &self.front.budgets;
+        match budgets.allowance(caller.workspace_id, caller.principal_id).await? {
+            Allowance::Within | Allowance::Soft => Ok(()),
+            Allowance::Over(over) => {
+                metrics::counter!("quaestor_over_budget_total").increment(1);
+                Err(ApiError::over_budget(&over, self.front.clock.now()))
+            }
+        }
+    }
+
+    /// The same for work that embeds text, where that costs anything.
+    pub(crate) async fn admit_embedding(&self, caller: &Caller) -> Result<(), ApiError> {
+        if self.front.settings.embedding_costs { self.admit_cost(caller).await } else { Ok(()) }
     }
 
     /// Counts one under a name.

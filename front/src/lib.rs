@@ -15,6 +15,7 @@ mod socket;
 use std::fmt;
 use std::sync::Arc;
 
+use quaestor_core::budgets::Budgets;
 use quaestor_core::clock::Clock;
 use quaestor_core::entropy::Entropy;
 use quaestor_core::ids::IdSource;
@@ -57,6 +58,8 @@ pub struct Front {
     pub tickets: Arc<dyn Tickets>,
     /// Search.
     pub searcher: Searcher,
+    /// What may be spent on models.
+    pub budgets: Budgets,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where ids come from.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use quaestor_core::clock::Time;
+use quaestor_core::model::OverBudget;
 use quaestor_core::ports::noticeboard::NoticeboardError;
 use quaestor_core::ports::objects::ObjectError;
 use quaestor_core::ports::store::StoreError;
@@ -88,6 +90,8 @@ codes! {
     /// One socket watches too many jobs.
     TooManySubscriptions = "too_many_subscriptions", TOO_MANY_REQUESTS,
         "The socket watches too many jobs";
+    /// A budget is used up.
+    OverBudget = "over_budget", PAYMENT_REQUIRED, "The budget is used up";
     /// Above the quota.
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     /// Too much accepted work waits for the queue.
@@ -156,6 +160,13 @@ impl ApiError {
         let mut error =
             Self::new(Code::RateLimited, format!("try again in {seconds} s; the quota is used up"));
         error.retry_after = Some(retry_after);
+        error
+    }
+
+    /// A budget is used up until it begins anew.
+    pub(crate) fn over_budget(over: &OverBudget, now: Time) -> Self {
+        let mut error = Self::new(Code::OverBudget, over.problem().detail);
+        error.retry_after = (over.resets_at - now).to_std().ok();
         error
     }
 

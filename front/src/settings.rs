@@ -43,6 +43,9 @@ pub struct FrontSettings {
     pub watch_poll: Duration,
     /// How often a silent event stream sends a comment. Default 15 s.
     pub sse_ping: Duration,
+    /// Whether making vectors costs anything: then a used-up budget refuses uploads and
+    /// searches too. Default no.
+    pub embedding_costs: bool,
     /// The models that `/health` names, such as `chat offline`.
     pub models: Vec<String>,
     /// The version that `/health` and the OpenAPI document name.
@@ -75,6 +78,7 @@ impl Default for FrontSettings {
             health_cache: Duration::from_secs(1),
             watch_poll: Duration::from_secs(2),
             sse_ping: Duration::from_secs(15),
+            embedding_costs: false,
             models: Vec::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             max_connections: 16_384,
@@ -97,7 +101,7 @@ pub struct Quotas {
     pub search: Quota,
     /// Upload requests, each of many files. Default 600 a minute.
     pub upload: Quota,
-    /// Keys and the audit log. Default 120 a minute.
+    /// Keys, budgets, usage and the audit log. Default 120 a minute.
     pub admin: Quota,
     /// Tickets and new sockets. Default 120 a minute.
     pub socket: Quota,

@@ -9,6 +9,8 @@ use quaestor_backends::cache::redis::RedisCache;
 use quaestor_backends::event_log::memory::{Bounds, MemoryEventLog};
 use quaestor_backends::event_log::redis::{RedisBounds, RedisEventLog};
 use quaestor_backends::limits::memory::MemoryLimits;
+use quaestor_backends::limits::provider::memory::MemoryProviderLimits;
+use quaestor_backends::limits::provider::redis::RedisProviderLimits;
 use quaestor_backends::limits::redis::RedisLimits;
 use quaestor_backends::noticeboard::memory::MemoryNoticeboard;
 use quaestor_backends::noticeboard::redis::RedisNoticeboard;
@@ -27,6 +29,7 @@ use quaestor_core::ports::event_log::EventLog;
 use quaestor_core::ports::limits::RateLimits;
 use quaestor_core::ports::noticeboard::Noticeboard;
 use quaestor_core::ports::objects::Objects;
+use quaestor_core::ports::provider_limits::ProviderLimits;
 use quaestor_core::ports::queue::Queue;
 use quaestor_core::ports::store::Store;
 use quaestor_core::ports::tickets::Tickets;
@@ -49,6 +52,7 @@ pub(super) struct Backends {
     pub(super) tickets: Arc<dyn Tickets>,
     pub(super) noticeboard: Arc<dyn Noticeboard>,
     pub(super) cache: Arc<dyn Cache>,
+    pub(super) provider_limits: Arc<dyn ProviderLimits>,
     pub(super) objects: Arc<dyn Objects>,
     rabbit: Option<Arc<RabbitQueue>>,
     tasks: TaskTracker,
@@ -77,6 +81,7 @@ type Shared = (
     Arc<dyn Tickets>,
     Arc<dyn Noticeboard>,
     Arc<dyn Cache>,
+    Arc<dyn ProviderLimits>,
 );
 
 impl Backends {
@@ -94,7 +99,7 @@ impl Backends {
                 (rabbit.clone(), Some(rabbit))
             }
         };
-        let (events, limits, tickets, noticeboard, cache): Shared =
+        let (events, limits, tickets, noticeboard, cache, provider_limits): Shared =
             match data.events().map_err(anyhow::Error::msg)? {
                 EventsChoice::Memory => (
                     Arc::new(MemoryEventLog::new(world.clock.clone(), Bounds::default())),
@@ -102,6 +107,7 @@ impl Backends {
                     Arc::new(MemoryTickets::new(world.clock.clone())),
                     Arc::new(MemoryNoticeboard::new(world.clock.clone())),
                     Arc::new(MemoryCache::new(world.clock.clone())),
+                    Arc::new(MemoryProviderLimits::new(world.clock.clone())),
                 ),
                 EventsChoice::Redis => {
                     let settings = RedisSettings::new(secret(&data.events_url));
@@ -117,7 +123,8 @@ impl Backends {
                         Arc::new(RedisLimits::new(server.clone(), world.clock.clone())),
                         Arc::new(RedisTickets::new(server.clone(), world.clock.clone())),
                         Arc::new(RedisNoticeboard::new(server.clone(), world.clock.clone())),
-                        Arc::new(RedisCache::new(server, world.clock.clone())),
+                        Arc::new(RedisCache::new(server.clone(), world.clock.clone())),
+                        Arc::new(RedisProviderLimits::new(server, world.clock.clone())),
                     )
                 }
             };
@@ -130,6 +137,7 @@ impl Backends {
             tickets,
             noticeboard,
             cache,
+            provider_limits,
             objects,
             rabbit,
             tasks,

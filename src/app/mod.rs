@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use quaestor_backends::entropy::OsEntropy;
 use quaestor_backends::models::resilience::Guards;
+use quaestor_core::budgets::Budgets;
 use quaestor_core::clock::{Clock, SystemClock};
 use quaestor_core::entropy::Entropy;
 use quaestor_core::ids::{IdSource, WorkerId};
@@ -126,12 +127,18 @@ pub async fn start(
     let backends = Backends::open(config, &world).await?;
     let first_key = first_start::prepare(config, &role, &*backends.store, &world, address).await?;
 
-    let guards = models::guards(config, &world.clock);
+    let guards = models::guards(config, &world.clock, &backends.provider_limits);
     let embedder = models::open_embedder(settings, &world.clock, &guards)?;
-    let chat = models::open_chat(config, &world.clock, &guards)?;
     let reranking = models::open_reranking(config, &world.clock, &guards)?;
     let searcher =
         Searcher::new(backends.store.clone(), embedder.clone()).with_reranking(reranking);
+    let chat = models::open_chat(config, &config.models.chat, &world.clock, &guards)?;
+    let chat_cheap = match &config.models.chat_cheap {
+        Some(chain) => Some(models::open_chat(config, chain, &world.clock, &guards)?),
+        None => None,
+    };
+    let defaults = config.budgets.defaults();
+    let budgets = Budgets::new(backends.store.clone(), world.clock.clone(), defaults);
     let wake = Wake::default();
     let metrics = install_metrics()?;
     let mut front_settings = numbers::front_settings(config);
@@ -143,6 +150,8 @@ pub async fn start(
         objects: backends.objects.clone(),
         chat,
         answers: config.answers.kept().map(|keep| AnswerCache::new(backends.cache.clone(), keep)),
+        chat_cheap,
+        budgets: budgets.clone(),
         embedder,
         searcher: searcher.clone(),
         parser: parse_process(config)?,
@@ -161,6 +170,7 @@ pub async fn start(
         noticeboard: backends.noticeboard.clone(),
         tickets: backends.tickets.clone(),
         searcher,
+        budgets,
         clock: world.clock,
         ids: world.ids,
         entropy: world.entropy,

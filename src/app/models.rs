@@ -8,6 +8,7 @@ use quaestor_backends::entropy::OsEntropy;
 use quaestor_backends::models::cohere::{CohereReranker, RerankEndpoint, Shape};
 use quaestor_backends::models::cross_encoder::LocalReranker;
 use quaestor_backends::models::in_time::InTime;
+use quaestor_backends::models::limits::Limited;
 use quaestor_backends::models::minilm::MiniLm;
 use quaestor_backends::models::offline::OfflineModel;
 use quaestor_backends::models::resilience::{
@@ -19,17 +20,46 @@ use quaestor_core::ports::embedder::Embedder;
 use quaestor_core::ports::reranker::Reranker;
 use quaestor_core::retrieval::Reranking;
 
+use quaestor_core::ports::provider_limits::ProviderLimits;
+use secrecy::SecretString;
+
 use super::providers;
-use crate::config::{ChatProvider, Config, EmbedderChoice, RerankSetting, Settings};
+use crate::config::{
+    self, ChatProvider, Config, EmbedderChoice, Models, RerankSetting, Settings,
+};
 
 /// What stands before every provider in this process.
-pub(super) fn guards(config: &Config, clock: &Arc<dyn Clock>) -> Guards {
-    Guards::new(Surroundings {
+pub(super) fn guards(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    limits: &Arc<dyn ProviderLimits>,
+) -> Guards {
+    let prices = config.models.prices.reckoned();
+    let guards = Guards::new(Surroundings {
         policy: config.models.policy(),
         clock: clock.clone(),
         entropy: Arc::new(OsEntropy),
-        cost_of: Arc::new(|_, _, _| 0),
-    })
+        cost_of: Arc::new(move |model, _, usage| prices.cost(model, usage)),
+    });
+    let (models, limits) = (config.models.clone(), limits.clone());
+    guards.limited_by(Arc::new(move |model| {
+        let (name, quota) = models.limits.of(model)?;
+        let key = key_of(&models, model).cloned().unwrap_or_default();
+        Some(Limited::new(limits.clone(), name, &key, quota))
+    }))
+}
+
+/// What a provider knows us by, whose limits it sets.
+fn key_of<'a>(models: &'a Models, model: &str) -> Option<&'a SecretString> {
+    let azure = &models.azure;
+    match model.split(':').next().unwrap_or(model) {
+        "openai" => models.openai.api_key.as_ref(),
+        "anthropic" => models.anthropic.api_key.as_ref(),
+        "azure" => {
+            azure.api_key.as_ref().or(azure.ad_token.as_ref()).or(azure.client_secret.as_ref())
+        }
+        server => models.servers.get(server)?.api_key.as_ref(),
+    }
 }
 
 pub(super) fn open_embedder(
@@ -95,11 +125,12 @@ pub(super) fn open_reranking(
 
 pub(super) fn open_chat(
     config: &Config,
+    named: &config::ChatChain,
     clock: &Arc<dyn Clock>,
     guards: &Guards,
 ) -> anyhow::Result<Arc<dyn ChatModel>> {
     let mut chain = Vec::new();
-    for provider in &config.models.chat.0 {
+    for provider in &named.0 {
         chain.push(match provider {
             ChatProvider::Offline => ChatLink::Local(Arc::new(OfflineModel::new())),
             ChatProvider::At(model) => ChatLink::Provider(providers::chat(config, model, clock)?),

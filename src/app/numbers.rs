@@ -21,6 +21,11 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
             documents_ingest: slots(Step::DocumentsIngest),
             documents_embed: slots(Step::DocumentsEmbed),
         },
+        chat_per_workspace: config
+            .workers
+            .chat_per_workspace
+            .map(|most| u16::try_from(most).unwrap_or(u16::MAX)),
+        embedding_costs: embedding_costs(config),
         lease: config.workers.lease(),
         heartbeat: config.workers.heartbeat(),
         drain: config.workers.drain(),
@@ -30,6 +35,11 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
         max_output_tokens: config.models.prompt.answer_tokens,
         ..Settings::default()
     }
+}
+
+/// Whether making vectors costs anything, as far as prices are known.
+fn embedding_costs(config: &Config) -> bool {
+    config.models.prices.knows(&config.models.embed.to_string())
 }
 
 /// What one document may cost.
@@ -60,6 +70,7 @@ pub(super) fn front_settings(config: &Config) -> FrontSettings {
         upload_idle: Duration::from_secs(30),
         max_connections: usize::try_from(config.server.max_connections).unwrap_or(usize::MAX),
         outbox_cap: config.data.outbox_cap,
+        embedding_costs: embedding_costs(config),
         ..FrontSettings::default()
     };
     let quotas = &config.server.quotas;

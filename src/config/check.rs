@@ -193,6 +193,7 @@ fn risky(config: &Config, warnings: &mut Vec<String>) {
                 .to_owned(),
         );
     }
+    unpriced(config, warnings);
     let models = &config.models;
     let mut reached = vec![
         ("models.openai.base_url".to_owned(), &models.openai.base_url, &models.openai.api_key),
@@ -229,6 +230,33 @@ fn risky(config: &Config, warnings: &mut Vec<String>) {
 fn in_clear(address: &str) -> bool {
     let home = ["http://127.", "http://localhost", "http://[::1]"];
     address.starts_with("http://") && !home.iter().any(|home| address.starts_with(home))
+}
+
+/// Budgets that count nothing: a model without a price is counted as free.
+fn unpriced(config: &Config, warnings: &mut Vec<String>) {
+    let models = &config.models;
+    let budgets = &config.budgets;
+    let counted = budgets.workspace.limits() || budgets.principal.limits();
+    if !counted && models.prices.is_empty() {
+        return;
+    }
+    let chains = [Some(&models.chat), models.chat_cheap.as_ref()];
+    let mut names: Vec<String> = chains
+        .into_iter()
+        .flatten()
+        .flat_map(|chain| chain.models().map(ToString::to_string))
+        .collect();
+    names.push(models.embed.to_string());
+    names.sort();
+    names.dedup();
+    for name in names.iter().filter(|name| name.contains(':') && !name.starts_with("minilm")) {
+        if !models.prices.knows(name) {
+            warnings.push(format!(
+                "{name} has no price in `models.prices`, so it is counted as free, in usage and in \
+                 budgets"
+            ));
+        }
+    }
 }
 
 /// Refuses a server that others can reach and that has no key to ask for. To be called

@@ -41,6 +41,9 @@ pub(super) fn check(models: &Models) -> Result<(), Refusal> {
     for model in models.chat.models() {
         reachable(models, model, "models.chat")?;
     }
+    for model in models.chat_cheap.iter().flat_map(|chain| chain.models()) {
+        reachable(models, model, "models.chat_cheap")?;
+    }
     if let EmbedSetting::At(model) = &models.embed {
         reachable(models, model, "models.embed")?;
         vectors(models, model)?;

@@ -24,6 +24,8 @@ pub enum ValueKind {
     Number,
     /// Texts between commas.
     List,
+    /// A table, as TOML writes one in a line: `{ a = 1 }`.
+    Table,
 }
 
 impl Key {
@@ -82,6 +84,10 @@ const fn list(path: &'static str, expected: &'static str) -> Key {
     Key { kind: ValueKind::List, ..text(path, expected) }
 }
 
+const fn table(path: &'static str, expected: &'static str) -> Key {
+    Key { kind: ValueKind::Table, ..text(path, expected) }
+}
+
 const fn named(path: &'static str, short: &'static str, expected: &'static str) -> Key {
     Key { short: Some(short), ..text(path, expected) }
 }
@@ -94,6 +100,7 @@ const SECONDS: &str = "a whole number of seconds, at least 1";
 const MILLISECONDS: &str = "a whole number of milliseconds, at least 1";
 const COUNT: &str = "a whole number, at least 1";
 const BYTES: &str = "a whole number of bytes, at least 1";
+const MICROS: &str = "a whole number of millionths of the currency, at least 1";
 const MEGABYTES: &str = "a whole number of megabytes, at least 1";
 
 /// Every key, in the order in which `quaestor config` lists them. A test ties the list
@@ -143,6 +150,15 @@ pub const KEYS: &[Key] = &[
         "`auto`, `minilm:<folder>`, `<provider>:<model>` or `none`",
     ),
     named("models.dir", "QUAESTOR_MODEL_DIR", "a folder with a MiniLM model"),
+    text("models.chat_cheap", "providers joined by commas, such as `openai:gpt-5-nano,offline`"),
+    table(
+        "models.prices",
+        "tables such as `\"openai:gpt-5-mini\" = { input = 0.25, cached_input = 0.025, output = 2.0 }`",
+    ),
+    table(
+        "models.limits",
+        "tables such as `openai = { requests_per_minute = 500, tokens_per_minute = 200000 }`",
+    ),
     number("models.embed_threads", COUNT),
     number("models.embed_dimensions", COUNT),
     named(
@@ -182,6 +198,14 @@ pub const KEYS: &[Key] = &[
     number("models.breaker.of_the_last", COUNT),
     number("models.breaker.open_s", SECONDS),
     number("answers.kept_minutes", "a whole number of minutes, at least 1"),
+    number("budgets.workspace.day_soft_micros", MICROS),
+    number("budgets.workspace.day_hard_micros", MICROS),
+    number("budgets.workspace.month_soft_micros", MICROS),
+    number("budgets.workspace.month_hard_micros", MICROS),
+    number("budgets.principal.day_soft_micros", MICROS),
+    number("budgets.principal.day_hard_micros", MICROS),
+    number("budgets.principal.month_soft_micros", MICROS),
+    number("budgets.principal.month_hard_micros", MICROS),
     number("parse.memory_mb", "a whole number of MiB, at least 64"),
     number("parse.cpu_s", SECONDS),
     number("parse.wall_s", SECONDS),
@@ -196,6 +220,7 @@ pub const KEYS: &[Key] = &[
     number("workers.lease_s", SECONDS),
     number("workers.heartbeat_s", SECONDS),
     number("workers.drain_s", SECONDS),
+    number("workers.chat_per_workspace", COUNT),
     number("workers.slots.chat_retrieve", COUNT),
     number("workers.slots.chat_generate", COUNT),
     number("workers.slots.documents_ingest", COUNT),

@@ -263,6 +263,21 @@ pub(super) fn of_text(
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
             Value::from(items)
         }
+        ValueKind::Table => {
+            let read = format!("value = {text}").parse::<toml::Table>().ok();
+            let value = read.as_ref().and_then(|table| table.get("value"));
+            match value.map(Value::serialize) {
+                Some(Ok(value)) => value,
+                Some(Err(_)) | None => {
+                    return Err(ConfigError::WrongValue {
+                        key: key.path.to_owned(),
+                        origin,
+                        expected: key.expected.to_owned(),
+                        found: format!("it is {text:?}"),
+                    });
+                }
+            }
+        }
         ValueKind::Text => Value::from(text),
     };
     let nested = path

@@ -13,6 +13,7 @@ mod keys;
 mod layers;
 mod log;
 mod models;
+mod money;
 mod parse;
 mod prompt;
 mod providers;
@@ -42,6 +43,7 @@ pub use keys::{KEYS, Key, ValueKind};
 pub use layers::Environment;
 pub use log::{Log, LogFormat};
 pub use models::{EmbedderChoice, MINILM, MODEL_FILES, Models, missing_file};
+pub use money::{Budgets, Limits, Prices};
 pub use parse::Parse;
 pub use prompt::PromptShares;
 pub use providers::{Anthropic, Azure, CompatibleServer, OpenAi};
@@ -66,6 +68,8 @@ pub struct Config {
     pub models: Models,
     /// Whether answers are given again.
     pub answers: Answers,
+    /// What may be spent on models.
+    pub budgets: Budgets,
     /// What one document may cost.
     pub parse: Parse,
     /// How much runs at once.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calls::{ModelBreaker, ModelRetry, ModelTimeouts};
 use super::chain::{ChatChain, ChatProvider, EmbedSetting, ModelAt, ProviderName};
+use super::money::{Limits, Prices};
 use super::prompt::PromptShares;
 use super::providers::{Anthropic, Azure, CompatibleServer, OpenAi};
 use super::rerank::{COHERE_URL, RerankSetting};
@@ -43,6 +44,12 @@ pub struct Models {
     /// Its key (`COHERE_API_KEY`).
     #[serde(serialize_with = "super::secret::hidden")]
     pub rerank_api_key: Option<SecretString>,
+    /// Who answers beyond a soft budget; as `chat` where nobody is named.
+    pub chat_cheap: Option<ChatChain>,
+    /// What models cost, by `provider:model`.
+    pub prices: Prices,
+    /// What providers allow a key, by `provider` or `provider:model`.
+    pub limits: Limits,
     /// The `openai` provider.
     pub openai: OpenAi,
     /// The `azure` provider.
@@ -74,6 +81,9 @@ impl Default for Models {
             rerank_ms: 2_000,
             rerank_url: COHERE_URL.to_owned(),
             rerank_api_key: None,
+            chat_cheap: None,
+            prices: Prices::default(),
+            limits: Limits::default(),
             openai: OpenAi::default(),
             azure: Azure::default(),
             anthropic: Anthropic::default(),

@@ -15,13 +15,21 @@ pub struct Workers {
     pub heartbeat_s: u64,
     /// How long a stopping program lets running steps finish, in seconds.
     pub drain_s: u64,
+    /// How many questions of one workspace this process works on at once, at the most.
+    pub chat_per_workspace: Option<u32>,
     /// How many jobs of each step are taken from the queue at once.
     pub slots: Slots,
 }
 
 impl Default for Workers {
     fn default() -> Self {
-        Self { lease_s: 30, heartbeat_s: 10, drain_s: 30, slots: Slots::default() }
+        Self {
+            lease_s: 30,
+            heartbeat_s: 10,
+            drain_s: 30,
+            chat_per_workspace: None,
+            slots: Slots::default(),
+        }
     }
 }
 

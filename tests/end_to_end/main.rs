@@ -6,6 +6,7 @@
 mod answers;
 mod doctor;
 mod eval;
+mod fairness;
 mod first_starts;
 mod following;
 mod given_again;
@@ -15,6 +16,7 @@ mod kills;
 mod leaving;
 mod model;
 mod model_faults;
+mod money;
 mod moving;
 mod program;
 mod providers;

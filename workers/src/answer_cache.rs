@@ -85,6 +85,7 @@ impl AnswerCache {
             figures: kept.figures,
             model: format!("{PROVIDER}:{}", kept.model),
             usage: Usage::default(),
+            calls: Vec::new(),
         })
     }
 

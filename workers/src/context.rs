@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use quaestor_core::budgets::Budgets;
 use quaestor_core::clock::Clock;
 use quaestor_core::ids::{IdSource, WorkerId};
 use quaestor_core::jobs::Step;
@@ -34,6 +35,10 @@ pub struct Context {
     pub chat: Arc<dyn ChatModel>,
     /// Answers that are given again; none where every question is answered anew.
     pub answers: Option<AnswerCache>,
+    /// What writes answers beyond a soft budget; none where that is the same.
+    pub chat_cheap: Option<Arc<dyn ChatModel>>,
+    /// What may be spent.
+    pub budgets: Budgets,
     /// What turns text into vectors; none where search is by words alone.
     pub embedder: Option<Arc<dyn Embedder>>,
     /// Search.
@@ -98,6 +103,11 @@ impl Slots {
 pub struct Settings {
     /// Concurrency.
     pub slots: Slots,
+    /// How many questions of one workspace this process works on at the most; none where
+    /// only the others' share limits it.
+    pub chat_per_workspace: Option<u16>,
+    /// Whether making vectors costs anything: then a used-up budget ends it.
+    pub embedding_costs: bool,
     /// How long a claim holds without a heartbeat.
     pub lease: Duration,
     /// How often a lease is extended; well below the lease.
@@ -132,6 +142,8 @@ impl Default for Settings {
                 documents_ingest: 2,
                 documents_embed: 1,
             },
+            chat_per_workspace: None,
+            embedding_costs: false,
             lease: Duration::from_secs(30),
             heartbeat: Duration::from_secs(10),
             drain: Duration::from_secs(30),

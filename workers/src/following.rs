@@ -13,6 +13,7 @@ use chrono::TimeDelta;
 use quaestor_core::events::Event;
 use quaestor_core::ids::OutboxId;
 use quaestor_core::jobs::Step;
+use quaestor_core::ports::model_call::CallLog;
 use quaestor_core::ports::store::{
     Advance, Claim, Claimed, Grounding, Kept, QuestionContext, StoreError,
 };
@@ -76,7 +77,7 @@ pub(crate) async fn give_up(
         due_at: now,
         kept: None,
     };
-    match context.store.hand_back(job.workspace, &claim, next, now).await {
+    match context.store.hand_back(job.workspace, &claim, next, &[], now).await {
         Ok(()) => {
             context.wake.notify();
             true
@@ -96,6 +97,8 @@ pub(crate) async fn give_up(
 /// A step that follows, whose claim the store has kept.
 #[derive(Debug)]
 pub(crate) struct Next {
+    /// The requests to models of the step before, which are written with this one's.
+    pub(crate) calls: CallLog,
     /// Given back when the step has ended.
     pub(crate) slot: OwnedSemaphorePermit,
     /// The step.

@@ -8,6 +8,7 @@ mod answer_cache;
 mod context;
 mod decision;
 mod emitter;
+mod fair;
 mod following;
 mod frame;
 pub mod grounding;

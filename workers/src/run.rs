@@ -18,7 +18,9 @@ use quaestor_core::jobs::{Envelope, Step};
 use quaestor_core::model::{Job, JobState};
 use quaestor_core::ports::model_call::{CallScope, Readiness};
 use quaestor_core::ports::queue::{Consumer, Delivery};
-use quaestor_core::ports::store::{ClaimOutcome, ClaimRequest, Claimed, Heartbeat, StoreError};
+use quaestor_core::ports::store::{
+    ClaimOutcome, ClaimRequest, Claimed, Heartbeat, StoreError, Unclaimed,
+};
 use quaestor_core::problem::Problem;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -29,6 +31,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::context::Context;
 use crate::decision::{Decision, Outcome, pause_before_retry};
 use crate::emitter::Emitter;
+use crate::fair::{Fair, Seat, WORKSPACE_BUSY};
 use crate::following::{Carried, Following, Next};
 use crate::registry::{Registry, Running};
 use crate::settle::{give_step_back, settle};
@@ -54,6 +57,7 @@ struct Worker {
     context: Context,
     registry: Arc<Registry>,
     following: Following,
+    fair: Fair,
     stop: CancellationToken,
     /// Cancelled when the drain time is over.
     hand_back: CancellationToken,
@@ -64,6 +68,7 @@ struct Worker {
 pub async fn run_workers(context: Context, steps: Vec<Step>, drain: Drain) {
     let worker = Worker {
         following: Following::new(&steps, &context.settings.slots, drain.begin.clone()),
+        fair: Fair::new(&steps, &context.settings.slots, context.settings.chat_per_workspace),
         context,
         registry: Arc::new(Registry::of_all()),
         stop: drain.begin,
@@ -75,7 +80,7 @@ pub async fn run_workers(context: Context, steps: Vec<Step>, drain: Drain) {
         consumers.spawn(consume(worker.clone(), step));
     }
     consumers.close();
-    consumers.wait().await;
+    tokio::join!(consumers.wait(), worker.fair.tend(&worker.context, &worker.stop));
     let Worker { context, hand_back, running, .. } = worker;
     running.close();
     tokio::select! {
@@ -165,6 +170,10 @@ impl Worker {
     /// are listened to all the while.
     async fn run_delivery(&self, delivery: Delivery) {
         let envelope = delivery.envelope.clone();
+        let Some(_seat) = self.take_turn(&envelope).await else {
+            acknowledge(delivery).await;
+            return;
+        };
         let wish = Notify::new();
         let listen = async {
             loop {
@@ -185,6 +194,40 @@ impl Worker {
             () = deal => {}
             () = listen => {}
         }
+    }
+
+    /// Lets a question in, or has it wait in the store: then there is no seat for it.
+    /// Other steps need none.
+    async fn take_turn(&self, envelope: &Envelope) -> Option<Option<Seat>> {
+        let Envelope { workspace_id: workspace, job_id, step, outbox_id, .. } = *envelope;
+        let begun = match step {
+            Step::ChatRetrieve => false,
+            Step::ChatGenerate => true,
+            Step::DocumentsIngest | Step::DocumentsEmbed => return Some(None),
+        };
+        let context = &self.context;
+        let now = context.clock.now();
+        let due_at = match self.fair.enter(workspace, job_id, begun, now) {
+            Ok(seat) => return Some(Some(seat)),
+            Err(due_at) => due_at,
+        };
+        let next_outbox_id = context.ids.next();
+        let reason = WORKSPACE_BUSY;
+        let step = Unclaimed { job_id, step, outbox_id, next_outbox_id, reason, due_at, now };
+        match context.store.put_off_unclaimed(workspace, step).await {
+            Ok(true) => {
+                metrics::counter!("quaestor_workspace_busy_total").increment(1);
+                self.fair.waits();
+                return None;
+            }
+            // Somebody has it, or it has ended: the claim says which.
+            Ok(false) => {}
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "could not have job {job_id} wait its turn"
+            ),
+        }
+        Some(Some(self.fair.let_in(workspace, job_id)))
     }
 
     /// Deals with one message from claim to acknowledgement. Returns what follows.
@@ -247,8 +290,11 @@ impl Worker {
         let started_at = context.clock.now();
         let claim = claimed.claim.clone();
         // The slot is held until the step has ended.
+        let mut scope = CallScope::of(envelope.workspace_id, Some(claimed.principal_id))
+            .for_job(claim.job_id, claimed.deadline);
         let (_slot, cancel, carried, last_word) = match follows {
-            Some(Next { slot, cancel, carried, last_word, .. }) => {
+            Some(Next { slot, cancel, carried, last_word, calls, .. }) => {
+                scope.calls = calls;
                 (Some(slot), cancel, carried, Some(last_word))
             }
             None => (None, CancellationToken::new(), Carried::Nothing, None),
@@ -256,8 +302,7 @@ impl Worker {
         let job = Running {
             workspace: envelope.workspace_id,
             claim: claim.clone(),
-            scope: CallScope::of(envelope.workspace_id, Some(claimed.principal_id))
-                .for_job(claim.job_id, claimed.deadline),
+            scope,
             emitter: emitter(context, envelope, claim.attempt),
             cancel,
             carried,
@@ -311,6 +356,13 @@ impl Worker {
         metrics::counter!("quaestor_steps_total", "step" => claim.step.as_str(), "outcome" => outcome)
             .increment(1);
         next.map(|next| (next.claimed(&claimed), next))
+    }
+}
+
+async fn acknowledge(delivery: Delivery) {
+    if let Err(error) = delivery.ack().await {
+        // The message comes again, and is found to be of no use.
+        warn!(error = &error as &dyn std::error::Error, "could not settle a message");
     }
 }
 

@@ -6,7 +6,8 @@ use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::ids::OutboxId;
 use quaestor_core::model::JobState;
-use quaestor_core::ports::store::{Advance, Claim, Claimed, StoreError};
+use quaestor_core::ports::model_call::ModelCall;
+use quaestor_core::ports::store::{Advance, CallsOf, Claim, Claimed, PutOff, StoreError};
 use tracing::{error, info, warn};
 
 use crate::context::Context;
@@ -27,7 +28,13 @@ fn same_step(context: &Context, job: &Running, claimed: &Claimed, due_at: Time) 
 pub(crate) async fn give_step_back(context: &Context, job: &Running, claimed: &Claimed) {
     let now = context.clock.now();
     let next = same_step(context, job, claimed, now);
-    match context.store.hand_back(job.workspace, &job.claim, next, now).await {
+    let store = &context.store;
+    let handed_back = with_calls(job, |calls| async move {
+        store.hand_back(job.workspace, &job.claim, next, &calls, now).await
+    });
+    let handed_back = handed_back.await;
+    account_rest(context, job, claimed).await;
+    match handed_back {
         // Published before this process ends: another worker has it at once.
         Ok(()) => context.wake.notify(),
         Err(StoreError::Fenced) => {}
@@ -43,7 +50,9 @@ pub(crate) async fn settle(
     claimed: &Claimed,
     result: Result<Outcome, Decision>,
 ) -> &'static str {
-    match try_settle(context, job, claimed, result).await {
+    let settled = try_settle(context, job, claimed, result).await;
+    account_rest(context, job, claimed).await;
+    match settled {
         Ok(word) => word,
         Err(StoreError::Fenced) => "fenced",
         Err(error) => {
@@ -55,6 +64,49 @@ pub(crate) async fn settle(
             "unsettled"
         }
     }
+}
+
+/// Writes the requests to models that nothing was written with: of a claim that is stale by
+/// now, and of a step that hands its job on.
+async fn account_rest(context: &Context, job: &Running, claimed: &Claimed) {
+    let calls = job.scope.calls.take();
+    if calls.is_empty() {
+        return;
+    }
+    let of = CallsOf {
+        principal_id: claimed.principal_id,
+        job: Some((job.claim.job_id, job.claim.attempt)),
+    };
+    if let Err(error) = context.store.save_calls(job.workspace, of, &calls).await {
+        error!(
+            error = &error as &dyn std::error::Error,
+            calls = calls.len(),
+            "could not write down what models were asked for job {}",
+            job.claim.job_id
+        );
+    }
+}
+
+/// Hands what was written down to `write`; where that fails it is written down again.
+pub(crate) async fn with_calls<T, F>(
+    job: &Running,
+    write: impl FnOnce(Vec<ModelCall>) -> F,
+) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let calls = job.scope.calls.take();
+    let written = write(calls.clone()).await;
+    if written.is_err() {
+        calls.into_iter().for_each(|call| job.scope.calls.push(call));
+    }
+    written
+}
+
+/// Whether a step was tried that waits for this reason: a model that is left alone was not
+/// asked.
+fn is_try(reason: &str) -> bool {
+    !["model_breaker_open", "model_limit_reached"].contains(&reason)
 }
 
 async fn try_settle(
@@ -87,7 +139,10 @@ async fn try_settle(
             Ok("fenced")
         }
         Err(Decision::Cancelled) => {
-            context.store.cancel(job.workspace, &job.claim, now).await?;
+            with_calls(job, |calls| async move {
+                context.store.cancel(job.workspace, &job.claim, &calls, now).await
+            })
+            .await?;
             job.emitter.emit(Event::Cancelled).await;
             Ok("cancelled")
         }
@@ -95,7 +150,12 @@ async fn try_settle(
             info!(problem.code = %problem.code, "job {job_id} failed: {}", problem.title);
             let state =
                 if problem.code == "too_many_attempts" { JobState::Dead } else { JobState::Failed };
-            context.store.fail(job.workspace, &job.claim, state, problem.clone(), now).await?;
+            let told = problem.clone();
+            with_calls(job, |calls| async move {
+                let store = &context.store;
+                store.fail(job.workspace, &job.claim, state, told, &calls, now).await
+            })
+            .await?;
             job.emitter.emit(Event::Failed { problem }).await;
             Ok("failed")
         }
@@ -109,7 +169,11 @@ async fn try_settle(
             let pause = after.unwrap_or_else(|| pause_before_retry(claimed.step_attempt));
             let until = now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::minutes(1));
             let next = same_step(context, job, claimed, until);
-            context.store.put_off(job.workspace, &job.claim, reason, next, now).await?;
+            let why = PutOff { reason, is_try: is_try(reason) };
+            with_calls(job, |calls| async move {
+                context.store.put_off(job.workspace, &job.claim, why, next, &calls, now).await
+            })
+            .await?;
             job.emitter.emit(Event::Waiting { reason: reason.to_owned(), until }).await;
             Ok("put_off")
         }

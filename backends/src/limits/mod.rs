@@ -1,4 +1,5 @@
-//! Rate limits: a file per technology.
+//! Rate limits: a file per technology, and those of the providers of models.
 
 pub mod memory;
+pub mod provider;
 pub mod redis;

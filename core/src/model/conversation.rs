@@ -270,4 +270,13 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Millionths of the currency that prices are configured in.
     pub cost_micros: u64,
+    /// Of the tokens that were sent, those that the provider had kept from before, which
+    /// may cost less. Left out where there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached_tokens: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

@@ -1,6 +1,7 @@
 //! The things Quaestor keeps, as clients see them and as the store hands them out.
 
 mod access;
+mod budget;
 mod collection;
 mod conversation;
 mod document;
@@ -10,6 +11,7 @@ mod passage;
 mod provider;
 
 pub use access::{ApiKey, Caller, Role, StoredKey, Workspace};
+pub use budget::{Allowance, Budget, Days, OverBudget, Period, SetBudget, Spent, Whose, allowance};
 pub use collection::{Collection, Generation, GenerationState};
 pub use conversation::{
     Citation, Conversation, Derivation, DerivationKind, Figure, FigureReason, FigureSource,

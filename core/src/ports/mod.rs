@@ -11,6 +11,7 @@ pub mod model_call;
 pub mod model_error;
 pub mod noticeboard;
 pub mod objects;
+pub mod provider_limits;
 pub mod queue;
 pub mod reranker;
 pub mod store;

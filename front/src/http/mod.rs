@@ -1,6 +1,7 @@
 //! The router: made from the route table, with the same checks before every handler.
 
 mod audit;
+mod budgets;
 pub(crate) mod collections;
 mod content;
 mod conversations;
@@ -20,6 +21,7 @@ pub(crate) mod routes;
 mod search;
 mod tickets;
 mod upload;
+mod usage;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -73,7 +75,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
     CorsLayer::new()
         .allow_origin(origins)
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,

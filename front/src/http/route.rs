@@ -12,6 +12,8 @@ pub enum Verb {
     Get,
     /// Makes or starts.
     Post,
+    /// Sets.
+    Put,
     /// Changes.
     Patch,
     /// Removes.
@@ -25,6 +27,7 @@ impl Verb {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
@@ -104,6 +107,8 @@ pub enum IdOf {
     Job,
     /// An API key.
     Key,
+    /// A principal.
+    Principal,
     /// An assistant; there are none yet.
     Assistant,
 }
@@ -147,7 +152,7 @@ pub enum RateClass {
     Search,
     /// Uploads.
     Upload,
-    /// Keys and the audit log.
+    /// Keys, budgets, usage and the audit log.
     Admin,
     /// Tickets and sockets.
     Socket,

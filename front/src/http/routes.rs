@@ -1,13 +1,13 @@
 //! The route table: every path of the front, in the order of the contract.
 
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 
 use super::route::{
     Access, Answer, BodyKind, IdOf, IdParam, Place, QueryKind, QueryParam, RateClass, Route, Verb,
 };
 use super::{
-    audit, collections, content, conversations, documents, health, job_events, jobs, keys,
-    messages, openapi, providers, search, tickets, upload,
+    audit, budgets, collections, content, conversations, documents, health, job_events, jobs, keys,
+    messages, openapi, providers, search, tickets, upload, usage,
 };
 use crate::socket;
 
@@ -71,6 +71,22 @@ const AFTER: QueryParam = QueryParam {
 const TICKET: QueryParam =
     QueryParam { name: "ticket", kind: QueryKind::Text, about: "A one-time ticket, for browsers" };
 
+const BY: QueryParam = QueryParam {
+    name: "by",
+    kind: QueryKind::OneOf(&["day", "model", "principal"]),
+    about: "What the report is parted by; by days where it is left out",
+};
+const FROM: QueryParam = QueryParam {
+    name: "from",
+    kind: QueryKind::Text,
+    about: "The first day (UTC); the first of the month where it is left out",
+};
+const TO: QueryParam = QueryParam {
+    name: "to",
+    kind: QueryKind::Text,
+    about: "The last day (UTC); today where it is left out",
+};
+
 /// What most routes have.
 const BASE: Route = Route {
     verb: Verb::Get,
@@ -93,6 +109,8 @@ const DOCUMENT: Route = Route { noun: "document", ids: &[path_id(IdOf::Document)
 const CONVERSATION: Route =
     Route { noun: "conversation", ids: &[path_id(IdOf::Conversation)], ..BASE };
 const JOB: Route = Route { noun: "job", ids: &[path_id(IdOf::Job)], access: Access::Any, ..BASE };
+
+const BUDGET: Route = Route { access: Access::Administer, rate: RateClass::Admin, ..BASE };
 
 static ROUTES: &[Route] = &[
     Route {
@@ -414,6 +432,65 @@ static ROUTES: &[Route] = &[
         answer: Answer::List("Provider"),
         handler: || get(providers::list),
         ..BASE
+    },
+    Route {
+        path: "/api/admin/usage",
+        operation: "report_usage",
+        summary: "Report requests to models, tokens and money, by day, model or principal",
+        access: Access::Audit,
+        query: &[BY, FROM, TO],
+        rate: RateClass::Admin,
+        answer: Answer::List("UsagePart"),
+        handler: || get(usage::report),
+        ..BASE
+    },
+    Route {
+        path: "/api/admin/budgets",
+        operation: "list_budgets",
+        summary: "List the budgets that were set, with what was spent",
+        rate: RateClass::Admin,
+        access: Access::Administer,
+        answer: Answer::List("SetBudget"),
+        handler: || get(budgets::list),
+        ..BASE
+    },
+    Route {
+        verb: Verb::Put,
+        path: "/api/admin/budgets/workspace",
+        operation: "set_workspace_budget",
+        summary: "Set what all principals together may spend",
+        body: BodyKind::Json("Budget"),
+        handler: || put(budgets::set_of_workspace),
+        ..BUDGET
+    },
+    Route {
+        verb: Verb::Delete,
+        path: "/api/admin/budgets/workspace",
+        operation: "remove_workspace_budget",
+        summary: "Have the configuration's budget hold for the workspace again",
+        handler: || delete(budgets::remove_of_workspace),
+        ..BUDGET
+    },
+    Route {
+        verb: Verb::Put,
+        path: "/api/admin/budgets/principals/{id}",
+        operation: "set_principal_budget",
+        summary: "Set what a principal may spend",
+        noun: "principal",
+        ids: &[path_id(IdOf::Principal)],
+        body: BodyKind::Json("Budget"),
+        handler: || put(budgets::set_of_principal),
+        ..BUDGET
+    },
+    Route {
+        verb: Verb::Delete,
+        path: "/api/admin/budgets/principals/{id}",
+        operation: "remove_principal_budget",
+        summary: "Have the configuration's budget hold for a principal again",
+        noun: "principal",
+        ids: &[path_id(IdOf::Principal)],
+        handler: || delete(budgets::remove_of_principal),
+        ..BUDGET
     },
     Route {
         path: "/api/openapi.json",

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use quaestor_core::ids::{ChunkId, CollectionId, DocumentId, WorkspaceId};
 use quaestor_core::model::{Caller, MAX_PAGE, PageRequest};
 use quaestor_core::ports::model_call::CallScope;
-use quaestor_core::ports::store::{ScopeFilter, SearchScope};
+use quaestor_core::ports::store::{CallsOf, ScopeFilter, SearchScope};
 use quaestor_core::retrieval::{ScoredPassage, SearchQuery, SearchedBy};
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use super::documents::not_empty;
 use crate::app::App;
 use crate::auth::Who;
 use crate::input::{Fields, json_body};
-use crate::problem::ApiError;
+use crate::problem::{ApiError, chain};
 
 /// How many passages an answer has where nothing was said.
 const DEFAULT_LIMIT: i64 = 10;
@@ -67,13 +67,28 @@ pub(super) async fn search(
     }
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
     let query = SearchQuery { text, scope: SearchScope { collections, filter }, limit };
-    let calls = CallScope::of(caller.workspace_id, Some(caller.principal_id));
-    let result = app.front.searcher.search(&calls, &query).await?;
+    app.admit_embedding(&caller).await?;
+    let scope = CallScope::of(caller.workspace_id, Some(caller.principal_id));
+    let result = app.front.searcher.search(&scope, &query).await;
+    account(&app, &caller, &scope).await;
+    let result = result?;
     Ok(Json(SearchAnswer {
         passages: result.passages.into_iter().map(found).collect(),
         searched_by: result.by,
         note: result.note,
     }))
+}
+
+/// Writes down what the query was embedded by, where a provider was asked.
+async fn account(app: &App, caller: &Caller, scope: &CallScope) {
+    let calls = scope.calls.take();
+    if calls.is_empty() {
+        return;
+    }
+    let of = CallsOf { principal_id: caller.principal_id, job: None };
+    if let Err(error) = app.front.store.save_calls(caller.workspace_id, of, &calls).await {
+        tracing::error!(error = %chain(&error), "could not write down what a search cost");
+    }
 }
 
 fn filters(fields: &mut Fields) -> Result<ScopeFilter, ApiError> {

@@ -33,8 +33,12 @@ pub(crate) async fn accept_question(
         remember(app, caller, key, &parts)
     });
     // A key that is taken is found out by the acceptance itself: most are new.
-    if let Err(overloaded) = app.admit_work().await {
-        return replay(app, caller, key.as_ref()).await?.ok_or(overloaded);
+    let admitted = match app.admit_work().await {
+        Ok(()) => app.admit_cost(caller).await,
+        overloaded => overloaded,
+    };
+    if let Err(refused) = admitted {
+        return replay(app, caller, key.as_ref()).await?.ok_or(refused);
     }
     let front = &app.front;
     let (message_id, answer_id): (MessageId, MessageId) = (front.ids.next(), front.ids.next());

@@ -34,6 +34,9 @@ pub(crate) fn body_of(route: &Route, own: &Things) -> Value {
         }
         "ask" => json!({ "content": "What was the net income?" }),
         "give_feedback" => json!({ "rating": 1, "comment": "good" }),
+        "set_workspace_budget" | "set_principal_budget" => {
+            json!({ "day_soft_micros": 1_000_000, "month_hard_micros": null })
+        }
         "create_key" => json!({ "name": "k", "role": "viewer" }),
         operation => panic!("the tests have no body for {operation}: add one"),
     }
@@ -47,6 +50,7 @@ pub(crate) fn own_id(of: IdOf, things: &Things) -> Option<&str> {
         IdOf::Message => Some(&things.answer),
         IdOf::Job => Some(&things.job),
         IdOf::Key => Some(&things.key),
+        IdOf::Principal => Some(&things.principal),
         IdOf::Assistant => None,
     }
 }

@@ -6,6 +6,7 @@ mod answers;
 mod auth;
 mod isolation;
 mod malformed;
+mod money;
 mod replays;
 mod sockets;
 mod stopping;

@@ -15,6 +15,7 @@ use quaestor_backends::queue::memory::MemoryQueue;
 use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
 use quaestor_backends::tickets::memory::MemoryTickets;
 use quaestor_core::api_key;
+use quaestor_core::budgets::{Budgets, DefaultBudgets};
 use quaestor_core::clock::{Clock, ManualClock, SystemClock};
 use quaestor_core::entropy::SeededEntropy;
 use quaestor_core::ids::{IdSource, JobId, PrincipalId, WorkspaceId};
@@ -68,6 +69,7 @@ pub(crate) struct Things {
     pub(crate) answer: String,
     pub(crate) job: String,
     pub(crate) key: String,
+    pub(crate) principal: String,
 }
 
 /// The front and its backends.
@@ -156,6 +158,7 @@ impl World {
             noticeboard: Arc::new(MemoryNoticeboard::new(clock.clone())),
             tickets: Arc::new(MemoryTickets::new(clock.clone())),
             searcher: Searcher::new(store.clone(), None),
+            budgets: Budgets::new(store.clone(), clock.clone(), DefaultBudgets::default()),
             clock,
             ids,
             entropy,
@@ -187,6 +190,7 @@ impl World {
             noticeboard: self.front.noticeboard.clone(),
             tickets: self.front.tickets.clone(),
             searcher: self.front.searcher.clone(),
+            budgets: self.front.budgets.clone(),
             clock: self.front.clock.clone(),
             ids: self.front.ids.clone(),
             entropy: self.front.entropy.clone(),
@@ -239,6 +243,7 @@ impl World {
             answer: text(&asked, "answer_id"),
             job: text(&asked, "job_id"),
             key,
+            principal: who.principal.to_string(),
         }
     }
 

@@ -16,6 +16,7 @@ pub mod event_log;
 pub mod limits;
 pub mod noticeboard;
 pub mod objects;
+pub mod provider_limits;
 pub mod queue;
 pub mod reranker;
 pub mod store;

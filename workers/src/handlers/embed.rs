@@ -6,12 +6,14 @@ use async_trait::async_trait;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::jobs::{DocumentPayload, Step};
+use quaestor_core::model::Allowance;
 use quaestor_core::ports::embedder::EmbedKind;
 use quaestor_core::problem::Problem;
 
 use crate::context::Context;
 use crate::decision::{Decision, Outcome};
 use crate::registry::{Handler, Running};
+use crate::settle::with_calls;
 
 /// The handler of `documents.embed`.
 pub(crate) struct Embed;
@@ -52,6 +54,12 @@ impl Handler for Embed {
             if job.cancel.is_cancelled() {
                 return Err(Decision::Cancelled);
             }
+            if let (true, Some(principal)) = (context.settings.embedding_costs, job.scope.principal)
+                && let Allowance::Over(over) =
+                    context.budgets.allowance(job.workspace, principal).await?
+            {
+                return Err(Decision::Fail(over.problem()));
+            }
             let batch = context
                 .store
                 .chunks_to_embed(
@@ -76,7 +84,11 @@ impl Handler for Embed {
             }
             let done = batch.done + ids.len() as u64;
             let vectors = ids.into_iter().zip(vectors).collect();
-            context.store.save_vectors(job.workspace, &job.claim, generation, vectors).await?;
+            with_calls(job, |calls| async move {
+                let store = &context.store;
+                store.save_vectors(job.workspace, &job.claim, generation, vectors, &calls).await
+            })
+            .await?;
             failpoint::hit("embed.mid_embedding");
             let progress =
                 Event::Progress { done, total: batch.total, unit: "passages".to_owned() };

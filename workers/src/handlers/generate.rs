@@ -3,15 +3,21 @@
 //! What a watcher sees is what is stored: the text passes the citation writer before it
 //! is emitted, so a forged marker never shows.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures::StreamExt;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::jobs::{ChatPayload, Step};
-use quaestor_core::model::{MessageState, Usage};
-use quaestor_core::ports::chat_model::{ChatDelta, ChatRequest, ChatStream, FinishReason};
+use quaestor_core::model::{Allowance, MessageState, Usage};
+use quaestor_core::ports::chat_model::{
+    ChatDelta, ChatModel, ChatRequest, ChatStream, FinishReason,
+};
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
-use quaestor_core::ports::store::{Answer, Grounding, NewUsage, QuestionContext, UnfinishedAnswer};
+use quaestor_core::ports::store::{
+    Answer, Grounding, NewUsage, QuestionContext, StoreError, UnfinishedAnswer,
+};
 use quaestor_core::problem::Problem;
 use quaestor_core::tokens;
 use tracing::{debug, info};
@@ -23,6 +29,7 @@ use crate::frame::Frame;
 use crate::grounding::{CitationWriter, Grounded, ground};
 use crate::prompt::{self, ANSWER, Prompt, Shares};
 use crate::registry::{Handler, Running};
+use crate::settle::with_calls;
 
 /// The most characters of an answer that are kept: a model that does not end is ended.
 const MAX_ANSWER_CHARS: usize = 200_000;
@@ -65,6 +72,11 @@ impl Handler for Generate {
         if grounding.passages.is_empty() {
             return save_nothing_found(context, job, &payload).await;
         }
+        let chat = match may_spend(context, job).await? {
+            Allowance::Within => &context.chat,
+            Allowance::Soft => cheaper(context),
+            Allowance::Over(over) => return Err(Decision::Fail(over.problem())),
+        };
         let shares = Shares {
             passages: context.settings.passage_tokens,
             history: context.settings.history_tokens,
@@ -77,9 +89,10 @@ impl Handler for Generate {
             payload: &payload,
             writer: CitationWriter::new(prompt.passages.clone()),
             input_tokens: prompt.input_tokens,
-            model: context.chat.name().to_owned(),
             whole: false,
             question: prompt.question.clone(),
+            model: chat.name().to_owned(),
+            chat,
         };
         match attempt.write(prompt).await {
             Ok(Ended::Whole(usage)) => attempt.save(usage).await,
@@ -128,6 +141,24 @@ struct Writing<'a> {
     whole: bool,
     /// The question, made to stand alone.
     question: String,
+    /// Who is asked.
+    chat: &'a Arc<dyn ChatModel>,
+}
+
+/// Whether the asker's budgets allow a model to be asked, as they are at this moment: much
+/// may have been spent since the question was accepted.
+async fn may_spend(context: &Context, job: &Running) -> Result<Allowance, Decision> {
+    match job.scope.principal {
+        Some(principal) => Ok(context.budgets.allowance(job.workspace, principal).await?),
+        None => Ok(Allowance::Within),
+    }
+}
+
+/// Who answers beyond a soft budget.
+fn cheaper(context: &Context) -> &Arc<dyn ChatModel> {
+    let Some(chat) = &context.chat_cheap else { return &context.chat };
+    metrics::counter!("quaestor_cheap_answers_total").increment(1);
+    chat
 }
 
 impl Writing<'_> {
@@ -143,7 +174,7 @@ impl Writing<'_> {
         let opened = tokio::select! {
             biased;
             () = cancel.cancelled() => return Ok(Ended::Cancelled),
-            opened = self.context.chat.stream(request, &self.job.scope) => opened,
+            opened = self.chat.stream(request, &self.job.scope) => opened,
         };
         let ChatStream { model, deltas: mut stream } = opened?;
         self.model = model;
@@ -230,6 +261,7 @@ impl Writing<'_> {
             input_tokens: self.input_tokens,
             output_tokens: u64::from(tokens::estimate(self.writer.text())),
             cost_micros: 0,
+            ..Usage::default()
         }
     }
 
@@ -253,14 +285,15 @@ impl Writing<'_> {
             figures: figures.clone(),
             model: self.model,
             usage,
+            calls: Vec::new(),
         };
         let kept = self.payload.answer_key.as_ref().zip(context.answers.as_ref());
-        let kept = kept.filter(|_| self.whole).map(|(key, answers)| (key, answers, answer.clone()));
-        let now = context.clock.now();
-        context
-            .store
-            .save_answer(workspace, &self.job.claim, self.payload.answer_id, answer, now)
-            .await?;
+        // What a cheaper model wrote is not given again in the place of another's.
+        let is_usual = Arc::ptr_eq(self.chat, &context.chat);
+        let kept = kept
+            .filter(|_| self.whole && is_usual)
+            .map(|(key, answers)| (key, answers, answer.clone()));
+        save_answer(context, self.job, self.payload, answer).await?;
         if let Some((key, answers, answer)) = kept {
             answers.keep(key, &answer).await;
         }
@@ -283,15 +316,33 @@ impl Writing<'_> {
         let end = UnfinishedAnswer {
             partial: self.writer.text().to_owned(),
             usage: Some(usage),
+            calls: Vec::new(),
             problem,
         };
-        let now = self.context.clock.now();
-        self.context
-            .store
-            .end_answer(self.job.workspace, &self.job.claim, self.payload.answer_id, end, now)
-            .await?;
+        let (context, job, answer) = (self.context, self.job, self.payload.answer_id);
+        let now = context.clock.now();
+        with_calls(job, |calls| async move {
+            let end = UnfinishedAnswer { calls, ..end };
+            context.store.end_answer(job.workspace, &job.claim, answer, end, now).await
+        })
+        .await?;
         Ok(())
     }
+}
+
+/// Stores an answer with the requests that it took.
+async fn save_answer(
+    context: &Context,
+    job: &Running,
+    payload: &ChatPayload,
+    answer: Answer,
+) -> Result<(), StoreError> {
+    let now = context.clock.now();
+    with_calls(job, |calls| async move {
+        let (workspace, answer) = (job.workspace, Answer { calls, ..answer });
+        context.store.save_answer(workspace, &job.claim, payload.answer_id, answer, now).await
+    })
+    .await
 }
 
 async fn save_nothing_found(
@@ -308,9 +359,9 @@ async fn save_nothing_found(
         figures: Vec::new(),
         model: "none".to_owned(),
         usage: Usage::default(),
+        calls: Vec::new(),
     };
-    let now = context.clock.now();
-    context.store.save_answer(job.workspace, &job.claim, payload.answer_id, answer, now).await?;
+    save_answer(context, job, payload, answer).await?;
     let cited = Event::Citations { citations: Vec::new(), figures: Vec::new() };
     Ok(Outcome::Ended(vec![cited, Event::Done { usage: Some(Usage::default()) }]))
 }

@@ -130,6 +130,7 @@ impl Handler for Retrieve {
         let passages = found.passages.into_iter().map(|hit| (hit.passage, hit.score)).collect();
         let grounding = Grounding { standalone_question: question, passages };
         Ok(Outcome::Followed(Box::new(Next {
+            calls: job.scope.calls.clone(),
             slot,
             step: Step::ChatGenerate,
             payload: next_payload,

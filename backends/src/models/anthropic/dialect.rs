@@ -62,6 +62,8 @@ impl AnthropicDialect {
                 .filter_map(|name| counts[name].as_u64())
                 .sum::<u64>();
             self.usage.input_tokens = plain.saturating_add(cached);
+            let read = counts["cache_read_input_tokens"].as_u64();
+            self.usage.cached_tokens = read.unwrap_or(0);
         }
         if let Some(output) = counts["output_tokens"].as_u64() {
             self.usage.output_tokens = output;

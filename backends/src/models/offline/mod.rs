@@ -113,6 +113,7 @@ impl ChatModel for OfflineModel {
             input_tokens: tokens(read),
             output_tokens: tokens(answer.chars().count()),
             cost_micros: 0,
+            ..Usage::default()
         };
         let finished = ChatDelta::Finished { reason: FinishReason::Stop, usage: Some(usage) };
         let deltas = cut(&answer).into_iter().map(ChatDelta::Text).chain([finished]);

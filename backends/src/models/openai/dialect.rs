@@ -81,6 +81,7 @@ fn usage(counts: &Value) -> Option<Usage> {
     Some(Usage {
         input_tokens: counts["prompt_tokens"].as_u64()?,
         output_tokens: counts["completion_tokens"].as_u64().unwrap_or(0),
+        cached_tokens: counts["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap_or(0),
         cost_micros: 0,
     })
 }

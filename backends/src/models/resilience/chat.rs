@@ -15,7 +15,7 @@ use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use tracing::warn;
 
 use super::Guards;
-use super::guard::{Guard, Sent};
+use super::guard::{Guard, Sent, Started};
 use crate::models::provider::{ChatProvider, ProviderStream};
 
 /// Characters in a token, for what a cut answer is taken to have cost.
@@ -171,8 +171,10 @@ async fn begin(
     let total = TimeDelta::from_std(timeouts.total).unwrap_or(TimeDelta::MAX);
     let total = clock.now().checked_add_signed(total).unwrap_or(Time::MAX_UTC);
     let ends_at = scope.deadline.map_or(total, |deadline| deadline.min(total));
-    let Sent { answer: Begun { first, stream }, started_at } = guard
-        .call(scope, || async {
+    // What it may write is reserved too: a provider counts it when it is asked.
+    let tokens = request.input_tokens + u64::from(request.max_output_tokens);
+    let Sent { answer: Begun { first, stream }, started } = guard
+        .call(scope, tokens, || async {
             let mut stream = provider.stream(request).await?;
             loop {
                 match stream.deltas.next().await {
@@ -189,10 +191,11 @@ async fn begin(
             }
         })
         .await?;
+    guard.told(&stream.limits);
     let watched = Watched {
         guard: Arc::clone(guard),
         scope: scope.clone(),
-        started_at,
+        started,
         ends_at,
         between: timeouts.between,
         request_id: stream.request_id,
@@ -217,7 +220,7 @@ fn cut_off(guard: &Guard) -> ModelError {
 struct Watched {
     guard: Arc<Guard>,
     scope: CallScope,
-    started_at: Time,
+    started: Started,
     ends_at: Time,
     between: Duration,
     request_id: Option<String>,
@@ -277,13 +280,14 @@ impl Watched {
             input_tokens: self.input_tokens,
             output_tokens: self.written_chars.div_ceil(CHARS_PER_TOKEN),
             cost_micros: 0,
+            ..Usage::default()
         }
     }
 
     fn enter(&mut self, outcome: CallOutcome, usage: (Usage, bool)) -> Usage {
         self.entered = true;
         let id = self.request_id.take();
-        self.guard.enter(&self.scope, self.started_at, outcome, id, usage)
+        self.guard.enter(&self.scope, self.started, outcome, id, usage)
     }
 }
 

@@ -53,11 +53,13 @@ impl Embedder for GuardedEmbedder {
         let mut rest = texts;
         while !rest.is_empty() {
             let (portion, later) = rest.split_at(self.provider.fits(rest).clamp(1, rest.len()));
-            let sent = self.guard.call(scope, || self.provider.request(kind, portion)).await?;
-            let Sent { answer, started_at } = sent;
+            let tokens = estimate(portion).input_tokens;
+            let request = || self.provider.request(kind, portion);
+            let Sent { answer, started } = self.guard.call(scope, tokens, request).await?;
+            self.guard.told(&answer.limits);
             let usage =
                 answer.usage.map_or_else(|| (estimate(portion), true), |usage| (usage, false));
-            self.guard.enter(scope, started_at, CallOutcome::Done, answer.request_id, usage);
+            self.guard.enter(scope, started, CallOutcome::Done, answer.request_id, usage);
             vectors.extend(answer.vectors);
             rest = later;
         }

@@ -17,6 +17,8 @@ use super::account::{self, CostOf};
 use super::breaker::{Breaker, BreakerState, Rejected};
 use super::policy::Policy;
 use super::retry::{Retries, RetryBudget};
+use crate::models::limits::Limited;
+use crate::models::provider::LimitsTold;
 
 /// A provider that asks to be left alone is left alone for at most this long.
 const LONGEST_HOLD_OFF: Duration = Duration::from_secs(3600);
@@ -63,20 +65,35 @@ pub(crate) struct Guard {
     breaker: Breaker,
     budget: RetryBudget,
     counts: Counts,
+    /// What the provider allows the key, where that is configured.
+    limited: Option<Limited>,
 }
 
-/// A request that was sent and answered, and when it was sent.
+/// When a request was sent, and what it had reserved of the provider's limits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Started {
+    pub(crate) at: Time,
+    pub(crate) reserved: u64,
+}
+
+/// A request that was sent and answered.
 pub(crate) struct Sent<T> {
     pub(crate) answer: T,
-    pub(crate) started_at: Time,
+    pub(crate) started: Started,
 }
 
 impl Guard {
-    pub(crate) fn new(model: String, operation: Operation, around: Surroundings) -> Self {
+    pub(crate) fn new(
+        model: String,
+        operation: Operation,
+        around: Surroundings,
+        limited: Option<Limited>,
+    ) -> Self {
         Self {
             breaker: Breaker::new(around.policy.breaker, Arc::clone(&around.clock)),
             budget: RetryBudget::default(),
             counts: Counts::default(),
+            limited,
             model,
             operation,
             around,
@@ -99,9 +116,11 @@ impl Guard {
     /// Sends a request until it is answered, fails for good, or is given up. Each attempt
     /// passes the breaker, may take as long as the first piece may, and is written down
     /// where it fails; where it succeeds the caller does that, who knows what it cost.
+    /// It is taken to cost so many tokens until then.
     pub(crate) async fn call<T, F>(
         &self,
         scope: &CallScope,
+        tokens: u64,
         mut attempt: impl FnMut() -> F,
     ) -> Result<Sent<T>, ModelError>
     where
@@ -121,7 +140,7 @@ impl Guard {
         let tried = retries.run(
             || {
                 let request = attempt();
-                async move { self.once(scope, request).await }
+                async move { self.once(scope, tokens, request).await }
             },
             again,
         );
@@ -138,13 +157,16 @@ impl Guard {
     async fn once<T>(
         &self,
         scope: &CallScope,
+        tokens: u64,
         request: impl Future<Output = Result<T, ModelError>>,
     ) -> Result<Sent<T>, ModelError> {
         let permit = self.breaker.permit().map_err(|rejected| self.rejected(rejected))?;
-        let started_at = self.around.clock.now();
+        // After the breaker: what is not let through has reserved nothing.
+        self.reserve(tokens).await?;
+        let started = Started { at: self.around.clock.now(), reserved: tokens };
         self.counts.calls.fetch_add(1, Ordering::Relaxed);
         let mut unanswered =
-            Unanswered { guard: self, scope, started_at, request_id: None, told: false };
+            Unanswered { guard: self, scope, started, request_id: None, told: false };
         let first = self.around.policy.timeouts.first;
         let answer = tokio::select! {
             biased;
@@ -157,8 +179,8 @@ impl Guard {
             Ok(answer) => {
                 unanswered.told = true;
                 permit.began();
-                self.took(started_at);
-                Ok(Sent { answer, started_at })
+                self.took(started.at);
+                Ok(Sent { answer, started })
             }
             Err(error) => {
                 unanswered.request_id.clone_from(&error.request_id);
@@ -166,8 +188,27 @@ impl Guard {
                     permit.failed(error.class);
                 }
                 self.failed(&error);
+                if let (Some(limited), Some(after)) = (&self.limited, error.retry_after) {
+                    limited.refused(after.min(LONGEST_HOLD_OFF)).await;
+                }
                 Err(error)
             }
+        }
+    }
+
+    /// Takes room for a request from what the provider allows the key.
+    async fn reserve(&self, tokens: u64) -> Result<(), ModelError> {
+        let Some(limited) = &self.limited else { return Ok(()) };
+        limited.reserve(tokens).await.map_err(|wait| {
+            metrics::counter!("quaestor_model_limit_reached_total", &self.labels()).increment(1);
+            self.error(ErrorClass::LimitReached).retry_after(Some(wait))
+        })
+    }
+
+    /// The provider tells what it still allows the key.
+    pub(crate) fn told(&self, limits: &LimitsTold) {
+        if let Some(limited) = &self.limited {
+            limited.told(limits);
         }
     }
 
@@ -195,7 +236,7 @@ impl Guard {
     pub(crate) fn enter(
         &self,
         scope: &CallScope,
-        started_at: Time,
+        started: Started,
         outcome: CallOutcome,
         request_id: Option<String>,
         usage: (Usage, bool),
@@ -207,6 +248,9 @@ impl Guard {
             }
         }
         self.tell_breaker();
+        if let Some(limited) = &self.limited {
+            limited.settle(started.reserved, usage.0.input_tokens + usage.0.output_tokens);
+        }
         let call = ModelCall {
             model: self.model.clone(),
             operation: self.operation,
@@ -214,7 +258,7 @@ impl Guard {
             usage: usage.0,
             estimated: usage.1,
             outcome,
-            started_at,
+            started_at: started.at,
             ended_at: self.around.clock.now(),
         };
         account::enter(&scope.calls, &self.around.cost_of, call)
@@ -302,7 +346,7 @@ fn says_something_of_the_provider(class: ErrorClass) -> bool {
 struct Unanswered<'a> {
     guard: &'a Guard,
     scope: &'a CallScope,
-    started_at: Time,
+    started: Started,
     request_id: Option<String>,
     told: bool,
 }
@@ -312,7 +356,7 @@ impl Drop for Unanswered<'_> {
         if !self.told {
             let id = self.request_id.take();
             let nothing = (Usage::default(), false);
-            self.guard.enter(self.scope, self.started_at, CallOutcome::Failed, id, nothing);
+            self.guard.enter(self.scope, self.started, CallOutcome::Failed, id, nothing);
         }
     }
 }

@@ -33,26 +33,46 @@ pub use guard::Surroundings;
 pub use policy::{BreakerPolicy, Policy, RetryPolicy, Timeouts};
 pub use rerank::GuardedReranker;
 
+use crate::models::limits::LimitsOf;
+
 type ByModel = BTreeMap<(String, Operation), Arc<Guard>>;
 
 /// The guards of a process: one for each model and operation, however many chains name it.
 #[derive(Clone, Debug)]
 pub struct Guards {
     around: Surroundings,
+    limits_of: Option<Limits>,
     guards: Arc<Mutex<ByModel>>,
+}
+
+#[derive(Clone)]
+struct Limits(LimitsOf);
+
+impl std::fmt::Debug for Limits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Limits").finish_non_exhaustive()
+    }
 }
 
 impl Guards {
     /// No guards yet.
     #[must_use]
     pub fn new(around: Surroundings) -> Self {
-        Self { around, guards: Arc::default() }
+        Self { around, limits_of: None, guards: Arc::default() }
+    }
+
+    /// The same, with what providers allow a key.
+    #[must_use]
+    pub fn limited_by(mut self, limits_of: LimitsOf) -> Self {
+        self.limits_of = Some(Limits(limits_of));
+        self
     }
 
     fn of(&self, model: &str, operation: Operation) -> Arc<Guard> {
         let mut guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
         let guard = guards.entry((model.to_owned(), operation)).or_insert_with(|| {
-            Arc::new(Guard::new(model.to_owned(), operation, self.around.clone()))
+            let limited = self.limits_of.as_ref().and_then(|limits| limits.0(model));
+            Arc::new(Guard::new(model.to_owned(), operation, self.around.clone(), limited))
         });
         Arc::clone(guard)
     }

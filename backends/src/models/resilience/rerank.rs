@@ -41,11 +41,13 @@ impl Reranker for GuardedReranker {
         passages: &[String],
         scope: &CallScope,
     ) -> Result<Vec<f32>, ModelError> {
-        let sent = self.guard.call(scope, || self.provider.request(query, passages)).await?;
-        let Sent { answer, started_at } = sent;
+        let tokens = estimate(query, passages).input_tokens;
+        let request = || self.provider.request(query, passages);
+        let Sent { answer, started } = self.guard.call(scope, tokens, request).await?;
+        self.guard.told(&answer.limits);
         let usage =
             answer.usage.map_or_else(|| (estimate(query, passages), true), |usage| (usage, false));
-        self.guard.enter(scope, started_at, CallOutcome::Done, answer.request_id, usage);
+        self.guard.enter(scope, started, CallOutcome::Done, answer.request_id, usage);
         Ok(answer.scores)
     }
 }

@@ -34,6 +34,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "hot paths",
         sql: include_str!("../../../../migrations/postgres/0004_hot_paths.sql"),
     },
+    Migration {
+        version: 5,
+        name: "money",
+        sql: include_str!("../../../../migrations/postgres/0005_money.sql"),
+    },
 ];
 
 /// How many months after this one have their partitions ahead of time.

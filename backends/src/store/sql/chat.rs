@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{ChunkId, ConversationId, JobId, MessageId, PrincipalId, WorkspaceId};
-use quaestor_core::model::{Message, Usage};
+use quaestor_core::model::Message;
 use quaestor_core::ports::store::{
     AcceptQuestion, AcceptedQuestion, Advance, Answer, ChatStore, Claim, Grounding, Heartbeat,
     NewFeedback, QuestionContext, RetrievedPassage, StoreError, UnfinishedAnswer,
@@ -15,7 +15,7 @@ use super::dialect::{self, DbConnection, DbStore};
 use super::ending::Ending;
 use super::fault::{Fault, during};
 use super::rows::message_columns;
-use super::{claims, ending, hot, rows, search};
+use super::{claims, ending, hot, money, rows, search};
 
 /// How much of a question a title takes.
 const TITLE_CHARS: usize = 80;
@@ -131,9 +131,7 @@ impl ChatStore for DbStore {
             .bind(usage.map(|call| rows::signed(call.usage.cost_micros)))
             .execute(&mut *tx)
             .await?;
-            if let Some(call) = usage {
-                account(&mut tx, workspace, claim, &call.model, call.usage, now).await?;
-            }
+            money::account(&mut tx, workspace, claim, &end.calls).await?;
             let ending = match end.problem {
                 None => Ending::Cancelled,
                 Some(problem) => {
@@ -260,31 +258,4 @@ pub(super) async fn hold_answer(
         Some(_) => Ok(()),
         None => Err(StoreError::Fenced.into()),
     }
-}
-
-pub(super) async fn account(
-    tx: &mut DbConnection,
-    workspace: WorkspaceId,
-    claim: &Claim,
-    model: &str,
-    usage: Usage,
-    now: Time,
-) -> Result<(), Fault> {
-    sqlx::query(
-        "INSERT INTO model_usage (workspace_id, principal_id, job_id, attempt, model,
-             input_tokens, output_tokens, cost_micros, created_at)
-         SELECT workspace_id, principal_id, id, $3, $4, $5, $6, $7, $8 FROM jobs
-         WHERE workspace_id = $1 AND id = $2",
-    )
-    .bind(workspace.uuid())
-    .bind(claim.job_id.uuid())
-    .bind(i64::from(claim.attempt))
-    .bind(model.to_owned())
-    .bind(rows::signed(usage.input_tokens))
-    .bind(rows::signed(usage.output_tokens))
-    .bind(rows::signed(usage.cost_micros))
-    .bind(rows::micros(now))
-    .execute(tx)
-    .await?;
-    Ok(())
 }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{ChunkId, CollectionId, DocumentId, GenerationId, WorkspaceId};
 use quaestor_core::model::Generation;
+use quaestor_core::ports::model_call::ModelCall;
 use quaestor_core::ports::store::{
     Advance, Claim, EmbedBatch, IngestStore, IngestSubject, NewChunk, NewPage, ParsedSummary,
     StoreError,
@@ -15,7 +16,7 @@ use super::connections::Commit;
 use super::dialect::{DbConnection, DbStore};
 use super::ending::{self, Ending};
 use super::fault::{Fault, during};
-use super::{claims, ingest, rows, search};
+use super::{claims, ingest, money, rows, search};
 
 #[async_trait]
 impl IngestStore for DbStore {
@@ -170,11 +171,13 @@ impl IngestStore for DbStore {
         claim: &Claim,
         generation: GenerationId,
         vectors: Vec<(ChunkId, Vec<f32>)>,
+        calls: &[ModelCall],
     ) -> Result<(), StoreError> {
         let work = async {
             let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
+            money::account(&mut tx, workspace, claim, calls).await?;
             search::save_vectors(&mut tx, workspace, claim.job_id, generation, &vectors).await?;
             tx.commit().await?;
             Ok(())

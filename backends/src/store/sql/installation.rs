@@ -106,6 +106,18 @@ impl Installation for DbStore {
         work.await.map_err(during("list workspaces"))
     }
 
+    async fn workspaces_with_budgets(&self, limit: u32) -> Result<Vec<WorkspaceId>, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(INSTALLATION).await?;
+            let found = sqlx::query("SELECT DISTINCT workspace_id FROM budgets LIMIT $1")
+                .bind(i64::from(limit))
+                .fetch_all(&mut *reader)
+                .await?;
+            found.iter().map(|row| rows::id(row, "workspace_id")).collect::<Result<Vec<_>, Fault>>()
+        };
+        work.await.map_err(during("find who has budgets"))
+    }
+
     async fn standing(&self) -> Result<Standing, StoreError> {
         let work = async {
             let mut reader = self.connections.reader(INSTALLATION).await?;

@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{JobId, PrincipalId, WorkspaceId};
 use quaestor_core::model::{Job, JobState, Page, PageRequest};
+use quaestor_core::ports::model_call::ModelCall;
 use quaestor_core::ports::store::{
     Advance, CancelOutcome, Claim, ClaimOutcome, ClaimRequest, Heartbeat, JobFilter, Jobs,
-    NewAuditEntry, StoreError,
+    NewAuditEntry, PutOff, StoreError, Unclaimed,
 };
 use quaestor_core::problem::Problem;
 
@@ -14,7 +15,7 @@ use super::connections::Commit;
 use super::dialect::{self, DbConnection, DbStore};
 use super::ending::{self, Ending};
 use super::fault::{Fault, during};
-use super::{audit, claims, hot, rows, settle};
+use super::{audit, claims, hot, money, outbox, rows, settle};
 
 macro_rules! job_columns {
     () => {
@@ -116,18 +117,52 @@ impl Jobs for DbStore {
         &self,
         workspace: WorkspaceId,
         claim: &Claim,
-        reason: &str,
+        why: PutOff<'_>,
         next: Advance,
+        calls: &[ModelCall],
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
             let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
-            settle::put_off(&mut tx, workspace, claim, reason, &next, now).await?;
+            settle::put_off(&mut tx, workspace, claim, why, &next, now).await?;
+            money::account(&mut tx, workspace, claim, calls).await?;
             tx.commit().await?;
             Ok(())
         };
         work.await.map_err(during("put a job off"))
+    }
+
+    async fn put_off_unclaimed(
+        &self,
+        workspace: WorkspaceId,
+        step: Unclaimed,
+    ) -> Result<bool, StoreError> {
+        hot::put_off_unclaimed(self, workspace, step)
+            .await
+            .map_err(during("put a step off that nobody has claimed"))
+    }
+
+    async fn bring_forward(
+        &self,
+        workspace: WorkspaceId,
+        jobs: &[JobId],
+        reason: &str,
+        now: Time,
+    ) -> Result<Vec<JobId>, StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut tx = writer.begin().await?;
+            let mut found = Vec::new();
+            for job in jobs {
+                if outbox::bring_forward(&mut tx, workspace, *job, reason, now).await? {
+                    found.push(*job);
+                }
+            }
+            tx.commit().await?;
+            Ok(found)
+        };
+        work.await.map_err(during("bring jobs forward"))
     }
 
     async fn hand_back(
@@ -135,12 +170,14 @@ impl Jobs for DbStore {
         workspace: WorkspaceId,
         claim: &Claim,
         next: Advance,
+        calls: &[ModelCall],
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
             let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             settle::hand_back(&mut tx, workspace, claim, &next, now).await?;
+            money::account(&mut tx, workspace, claim, calls).await?;
             tx.commit().await?;
             Ok(())
         };
@@ -153,6 +190,7 @@ impl Jobs for DbStore {
         claim: &Claim,
         state: JobState,
         problem: Problem,
+        calls: &[ModelCall],
         now: Time,
     ) -> Result<(), StoreError> {
         if !matches!(state, JobState::Failed | JobState::Dead) {
@@ -165,6 +203,7 @@ impl Jobs for DbStore {
             let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
+            money::account(&mut tx, workspace, claim, calls).await?;
             let ending = Ending::Unsuccessful { state, problem };
             ending::end_with_subject(&mut tx, workspace, claim.job_id, &ending, now).await?;
             tx.commit().await?;
@@ -177,12 +216,14 @@ impl Jobs for DbStore {
         &self,
         workspace: WorkspaceId,
         claim: &Claim,
+        calls: &[ModelCall],
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
             let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
+            money::account(&mut tx, workspace, claim, calls).await?;
             ending::end_with_subject(&mut tx, workspace, claim.job_id, &Ending::Cancelled, now)
                 .await?;
             tx.commit().await?;

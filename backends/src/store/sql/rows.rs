@@ -266,6 +266,7 @@ pub(super) fn message(row: &DbRow) -> Result<Message, Fault> {
             input_tokens: unsigned(row, "input_tokens")?,
             output_tokens: unsigned(row, "output_tokens")?,
             cost_micros: unsigned(row, "cost_micros")?,
+            ..Usage::default()
         }),
     };
     Ok(Message {

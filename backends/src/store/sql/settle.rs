@@ -2,7 +2,7 @@
 
 use quaestor_core::clock::Time;
 use quaestor_core::ids::WorkspaceId;
-use quaestor_core::ports::store::{Advance, Claim, StoreError};
+use quaestor_core::ports::store::{Advance, Claim, PutOff, StoreError};
 
 use super::dialect::{DbConnection, of_message};
 use super::fault::Fault;
@@ -13,11 +13,11 @@ pub(super) async fn put_off(
     tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
-    reason: &str,
+    why: PutOff<'_>,
     next: &Advance,
     now: Time,
 ) -> Result<(), Fault> {
-    go_on(tx, workspace, claim, Some(reason), false, next, now).await
+    go_on(tx, workspace, claim, Some(why.reason), !why.is_try, next, now).await
 }
 
 /// Ends the claim and queues the next step.
@@ -48,7 +48,7 @@ async fn go_on(
     workspace: WorkspaceId,
     claim: &Claim,
     reason: Option<&str>,
-    handed_back: bool,
+    untried: bool,
     next: &Advance,
     now: Time,
 ) -> Result<(), Fault> {
@@ -76,7 +76,7 @@ async fn go_on(
     .bind(reason.map(str::to_owned))
     .bind(reason.map(|_| rows::micros(next.due_at)))
     .bind(rows::micros(now))
-    .bind(handed_back)
+    .bind(untried)
     .bind(i64::from(next.kept.is_some()))
     .bind(next.kept.map(|kept| rows::micros(kept.lease_until)))
     .bind(next.kept.map(|kept| kept.worker.uuid()))

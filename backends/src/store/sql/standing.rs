@@ -73,5 +73,10 @@ pub(super) async fn remove_workspace(
         let sql = format!("DELETE FROM {} WHERE {column} = $1", table.name());
         sqlx::query(AssertSqlSafe(sql)).bind(workspace.uuid()).execute(&mut *tx).await?;
     }
+    // Follows from the requests, which are gone.
+    sqlx::query("DELETE FROM spent WHERE workspace_id = $1")
+        .bind(workspace.uuid())
+        .execute(&mut *tx)
+        .await?;
     dialect::workspace_gone(tx, workspace, row.try_get("key")?).await
 }

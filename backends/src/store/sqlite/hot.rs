@@ -6,19 +6,19 @@ use quaestor_core::ids::{ChunkId, CollectionId, MessageId, WorkspaceId};
 use quaestor_core::model::MessageState;
 use quaestor_core::ports::store::{
     AcceptQuestion, AcceptedQuestion, Advance, Answer, Claim, ClaimOutcome, ClaimRequest,
-    Heartbeat, OutboxRow, QuestionContext, RetrievedPassage,
+    Heartbeat, OutboxRow, QuestionContext, RetrievedPassage, Unclaimed,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::connections::Commit;
-use super::dialect::INSTALLATION;
+use super::dialect::{INSTALLATION, of_message};
 use super::ending::{self, Ending};
 use super::fault::Fault;
 use super::rows::message_columns;
 use super::{
-    SqliteStore, audit, chat, claims, conversations, idempotency, outbox, relay, rows, settle,
-    uploads,
+    SqliteStore, audit, chat, claims, conversations, idempotency, money, outbox, relay, rows,
+    settle, uploads,
 };
 
 pub(super) async fn accept_question(
@@ -229,13 +229,13 @@ pub(super) async fn save_answer(
     .bind(content.content)
     .bind(rows::to_json(&content.citations)?)
     .bind(rows::to_json(&content.figures)?)
-    .bind(content.model.clone())
+    .bind(content.model)
     .bind(rows::signed(content.usage.input_tokens))
     .bind(rows::signed(content.usage.output_tokens))
     .bind(rows::signed(content.usage.cost_micros))
     .execute(&mut *tx)
     .await?;
-    chat::account(&mut tx, workspace, claim, &content.model, content.usage, now).await?;
+    money::account(&mut tx, workspace, claim, &content.calls).await?;
     ending::end(&mut tx, workspace, claim.job_id, &Ending::Done, now).await?;
     tx.commit().await?;
     Ok(())
@@ -253,6 +253,46 @@ pub(super) async fn finish_without_subject(
     ending::end(&mut tx, workspace, claim.job_id, &Ending::Done, now).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Puts a step off that nobody has claimed.
+pub(super) async fn put_off_unclaimed(
+    store: &SqliteStore,
+    workspace: WorkspaceId,
+    step: Unclaimed,
+) -> Result<bool, Fault> {
+    let mut writer = store.connections.writer(workspace, Commit::Soon).await?;
+    let mut tx = writer.begin().await?;
+    let put_off = sqlx::query(concat!(
+        "UPDATE jobs SET state = 'waiting', reason = $4, until = $5, updated_at = $6
+         WHERE workspace_id = $1 AND id = $2 AND step = $3 AND state IN ('queued', 'waiting')
+           AND NOT cancel_requested",
+        of_message!("$7")
+    ))
+    .bind(workspace.uuid())
+    .bind(step.job_id.uuid())
+    .bind(step.step.as_str())
+    .bind(step.reason)
+    .bind(rows::micros(step.due_at))
+    .bind(rows::micros(step.now))
+    .bind(step.outbox_id.uuid())
+    .execute(&mut *tx)
+    .await?;
+    if put_off.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query(
+        "UPDATE outbox SET id = $3, due_at = $4, sent_at = NULL
+         WHERE workspace_id = $1 AND job_id = $2",
+    )
+    .bind(workspace.uuid())
+    .bind(step.job_id.uuid())
+    .bind(step.next_outbox_id.uuid())
+    .bind(rows::micros(step.due_at))
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// Takes due messages.

@@ -25,6 +25,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "standing",
         sql: include_str!("../../../../migrations/sqlite/0003_standing.sql"),
     },
+    Migration {
+        version: 4,
+        name: "money",
+        sql: include_str!("../../../../migrations/sqlite/0004_money.sql"),
+    },
 ];
 
 /// Runs what the file lacks, all in one transaction.

@@ -44,6 +44,8 @@ mod installation;
 mod jobs;
 #[path = "../sql/keys.rs"]
 mod keys;
+#[path = "../sql/money.rs"]
+mod money;
 #[path = "../sql/outbox.rs"]
 mod outbox;
 #[path = "../sql/portable/mod.rs"]

@@ -3,7 +3,8 @@
 use quaestor_contracts::store::Fixture;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::jobs::Step;
-use quaestor_core::model::{Role, Usage};
+use quaestor_core::model::{Budget, Role, Usage};
+use quaestor_core::ports::model_call::{CallOutcome, ModelCall, Operation};
 use quaestor_core::ports::store::{Answer, IdempotencyKey, NewFeedback, NewKey};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
@@ -69,12 +70,23 @@ async fn fill(f: &Fixture, workspace: WorkspaceId) {
     let next = f.advance(Step::ChatGenerate, serde_json::json!({}));
     f.store.save_retrieved(workspace, &claim, asked.answer_id, "why?", &[], next).await.unwrap();
     let claim = f.claim(asked.job_id).await.claim;
+    let call = ModelCall {
+        model: "openai:x".to_owned(),
+        operation: Operation::Chat,
+        request_id: None,
+        usage: Usage { cost_micros: 1, ..Usage::default() },
+        estimated: false,
+        outcome: CallOutcome::Done,
+        started_at: f.now(),
+        ended_at: f.now(),
+    };
     let answer = Answer {
         content: "so".to_owned(),
         citations: vec![],
         figures: vec![],
         model: "offline:x".to_owned(),
         usage: Usage::default(),
+        calls: vec![call],
     };
     f.store.save_answer(workspace, &claim, asked.answer_id, answer, f.now()).await.unwrap();
     let feedback = NewFeedback {
@@ -85,6 +97,9 @@ async fn fill(f: &Fixture, workspace: WorkspaceId) {
         created_at: f.now(),
     };
     assert!(f.store.save_feedback(workspace, feedback).await.unwrap());
+    let budget = Budget { day_hard_micros: Some(1), ..Budget::default() };
+    let set = f.store.create_budget(workspace, None, budget, f.audit("budget.set")).await;
+    assert!(set.unwrap());
     f.ask(conversation, "and?").await;
 }
 

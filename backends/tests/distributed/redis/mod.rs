@@ -15,12 +15,14 @@ use futures::stream::BoxStream;
 use quaestor_backends::cache::redis::RedisCache;
 use quaestor_backends::entropy::OsEntropy;
 use quaestor_backends::event_log::redis::{RedisBounds, RedisEventLog};
+use quaestor_backends::limits::provider::redis::RedisProviderLimits;
 use quaestor_backends::limits::redis::RedisLimits;
 use quaestor_backends::noticeboard::redis::RedisNoticeboard;
 use quaestor_backends::redis::{RedisServer, RedisSettings};
 use quaestor_backends::tickets::redis::RedisTickets;
 use quaestor_contracts::{
-    cache_contract, event_log_contract, limits_contract, noticeboard_contract, tickets_contract,
+    cache_contract, event_log_contract, limits_contract, noticeboard_contract,
+    provider_limits_contract, tickets_contract,
 };
 use quaestor_core::clock::{ManualClock, SystemClock};
 use quaestor_core::events::{Event, NumberedEvent};
@@ -55,6 +57,11 @@ async fn event_log() -> RedisEventLog {
 async fn limits() -> (RedisLimits, ManualClock) {
     let clock = ManualClock::at_millis(0);
     (RedisLimits::new(server().await, Arc::new(clock.clone())), clock)
+}
+
+async fn provider_limits() -> (RedisProviderLimits, ManualClock) {
+    let clock = ManualClock::at_millis(0);
+    (RedisProviderLimits::new(server().await, Arc::new(clock.clone())), clock)
 }
 
 async fn tickets() -> (RedisTickets, ManualClock) {
@@ -110,5 +117,6 @@ mod contracts {
     limits_contract!(super::super::limits);
     cache_contract!(super::super::cache);
     noticeboard_contract!(super::super::noticeboard);
+    provider_limits_contract!(super::super::provider_limits);
     tickets_contract!(super::super::tickets);
 }

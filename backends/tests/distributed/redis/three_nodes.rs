@@ -7,12 +7,14 @@ use std::time::Duration;
 use futures::{StreamExt, future};
 use quaestor_backends::cache::redis::RedisCache;
 use quaestor_backends::event_log::redis::RedisEventLog;
+use quaestor_backends::limits::provider::redis::RedisProviderLimits;
 use quaestor_backends::limits::redis::RedisLimits;
 use quaestor_backends::noticeboard::redis::RedisNoticeboard;
 use quaestor_backends::redis::RedisServer;
 use quaestor_backends::tickets::redis::RedisTickets;
 use quaestor_contracts::{
-    cache_contract, event_log_contract, limits_contract, noticeboard_contract, tickets_contract,
+    cache_contract, event_log_contract, limits_contract, noticeboard_contract,
+    provider_limits_contract, tickets_contract,
 };
 use quaestor_core::clock::{Clock, ManualClock, SystemClock};
 use quaestor_core::events::Event;
@@ -107,6 +109,11 @@ async fn limits(cluster: &Cluster) -> (RedisLimits, ManualClock) {
     (RedisLimits::new(server(cluster).await, Arc::new(clock.clone())), clock)
 }
 
+async fn provider_limits(cluster: &Cluster) -> (RedisProviderLimits, ManualClock) {
+    let clock = ManualClock::at_millis(0);
+    (RedisProviderLimits::new(server(cluster).await, Arc::new(clock.clone())), clock)
+}
+
 async fn tickets(cluster: &Cluster) -> (RedisTickets, ManualClock) {
     let clock = ManualClock::at_millis(0);
     (RedisTickets::new(server(cluster).await, Arc::new(clock.clone())), clock)
@@ -129,6 +136,7 @@ mod contracts {
     limits_contract!(in_one Cluster::start, super::super::limits);
     cache_contract!(in_one Cluster::start, super::super::cache);
     noticeboard_contract!(in_one Cluster::start, super::super::noticeboard);
+    provider_limits_contract!(in_one Cluster::start, super::super::provider_limits);
     tickets_contract!(in_one Cluster::start, super::super::tickets);
 }
 

@@ -10,6 +10,7 @@ use crate::ids::{
 };
 use crate::jobs::NewJob;
 use crate::model::{Citation, Figure, Message, MessageState, Passage, Usage};
+use crate::ports::model_call::ModelCall;
 use crate::problem::Problem;
 
 /// A question to be accepted.
@@ -87,11 +88,13 @@ pub struct Answer {
     pub figures: Vec<Figure>,
     /// `provider:model`.
     pub model: String,
-    /// What it cost.
+    /// What it cost, all requests together, as readers are shown it.
     pub usage: Usage,
+    /// The requests that it took, to be accounted.
+    pub calls: Vec<ModelCall>,
 }
 
-/// One call of a model, to be accounted.
+/// Who wrote an unfinished answer, and what it cost, as readers are shown it.
 #[derive(Clone, Debug)]
 pub struct NewUsage {
     /// `provider:model`.
@@ -105,8 +108,10 @@ pub struct NewUsage {
 pub struct UnfinishedAnswer {
     /// What was written so far.
     pub partial: String,
-    /// The model call to account, if there was one.
+    /// Who wrote it and what it cost, where a model was asked.
     pub usage: Option<NewUsage>,
+    /// The requests that were sent, to be accounted.
+    pub calls: Vec<ModelCall>,
     /// Why it failed; none where it was cancelled.
     pub problem: Option<Problem>,
 }
@@ -168,8 +173,8 @@ pub trait ChatStore: Send + Sync {
         answer: MessageId,
     ) -> Result<Option<Grounding>, StoreError>;
 
-    /// Stores the answer: text, citations, figures, usage, message `done`, job `done`,
-    /// in one transaction.
+    /// Stores the answer: text, citations, figures, usage, message `done`, job `done`, and
+    /// the requests that it took, in one transaction.
     async fn save_answer(
         &self,
         workspace: WorkspaceId,
@@ -180,7 +185,7 @@ pub trait ChatStore: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// Ends the answer without success: message `failed` or `cancelled` with what was
-    /// written so far, job likewise, usage where a model was called, in one transaction.
+    /// written so far, job likewise, and the requests that were sent, in one transaction.
     async fn end_answer(
         &self,
         workspace: WorkspaceId,

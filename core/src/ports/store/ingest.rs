@@ -8,6 +8,7 @@ use super::{Advance, Claim, StoreError};
 use crate::clock::Time;
 use crate::ids::{ChunkId, CollectionId, DocumentId, GenerationId, WorkspaceId};
 use crate::model::{DocumentStatus, Generation, StoredObject};
+use crate::ports::model_call::ModelCall;
 use crate::problem::Problem;
 
 /// The version of a document that is to be made searchable.
@@ -159,13 +160,15 @@ pub trait IngestStore: Send + Sync {
         limit: u32,
     ) -> Result<EmbedBatch, StoreError>;
 
-    /// Stores vectors of unit length. A chunk that has one keeps it.
+    /// Stores vectors of unit length, and the requests that made them. A chunk that has a
+    /// vector keeps it.
     async fn save_vectors(
         &self,
         workspace: WorkspaceId,
         claim: &Claim,
         generation: GenerationId,
         vectors: Vec<(ChunkId, Vec<f32>)>,
+        calls: &[ModelCall],
     ) -> Result<(), StoreError>;
 
     /// Every chunk has its vector: document `ready`, job `done`, in one transaction.

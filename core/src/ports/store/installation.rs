@@ -119,6 +119,9 @@ pub trait Installation: Send + Sync {
         limit: u32,
     ) -> Result<Vec<WorkspaceId>, StoreError>;
 
+    /// The workspaces that have budgets of their own, or whose principals do, at most `limit`.
+    async fn workspaces_with_budgets(&self, limit: u32) -> Result<Vec<WorkspaceId>, StoreError>;
+
     /// Whether the installation may be used here.
     async fn standing(&self) -> Result<Standing, StoreError>;
 

@@ -11,6 +11,7 @@ use crate::clock::Time;
 use crate::ids::{JobId, OutboxId, PrincipalId, WorkerId, WorkspaceId};
 use crate::jobs::{JobKind, Step};
 use crate::model::{Job, JobState, Page, PageRequest};
+use crate::ports::model_call::ModelCall;
 use crate::problem::Problem;
 
 /// A held claim: who may write for a job.
@@ -113,6 +114,49 @@ pub struct Kept {
     pub lease_until: Time,
 }
 
+/// Why a claimed step is put off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PutOff<'a> {
+    /// Machine-readable, and shown: `model_unavailable`.
+    pub reason: &'a str,
+    /// Whether the step was tried. One that could not begin, because a provider is left
+    /// alone, counts as one try however often that happens.
+    pub is_try: bool,
+}
+
+impl<'a> PutOff<'a> {
+    /// After a try that failed.
+    #[must_use]
+    pub fn after_try(reason: &'a str) -> Self {
+        Self { reason, is_try: true }
+    }
+
+    /// Before anything was tried.
+    #[must_use]
+    pub fn untried(reason: &'a str) -> Self {
+        Self { reason, is_try: false }
+    }
+}
+
+/// A step that nobody has claimed, and that is put off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unclaimed {
+    /// The job.
+    pub job_id: JobId,
+    /// The step that the message names.
+    pub step: Step,
+    /// The message's outbox row.
+    pub outbox_id: OutboxId,
+    /// The row that takes its place.
+    pub next_outbox_id: OutboxId,
+    /// Why it waits.
+    pub reason: &'static str,
+    /// When it is due.
+    pub due_at: Time,
+    /// The moment it is now.
+    pub now: Time,
+}
+
 /// The answer to a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heartbeat {
@@ -146,7 +190,9 @@ pub struct JobFilter {
     pub kind: Option<JobKind>,
 }
 
-/// Jobs.
+/// Jobs. What ends a claim also takes the requests to models that were sent under it, and
+/// writes them in the same transaction. Where the claim is stale nothing is written: the
+/// requests are then handed to `Money::save_calls`, since they were sent all the same.
 #[async_trait]
 pub trait Jobs: Send + Sync {
     /// The workspace's jobs, newest first.
@@ -186,10 +232,29 @@ pub trait Jobs: Send + Sync {
         &self,
         workspace: WorkspaceId,
         claim: &Claim,
-        reason: &str,
+        why: PutOff<'_>,
         next: Advance,
+        calls: &[ModelCall],
         now: Time,
     ) -> Result<(), StoreError>;
+
+    /// Puts a step off that nobody has claimed: state `waiting` with the reason until it is
+    /// due, under another message. It counts as no try. False where somebody has claimed
+    /// it, or it has ended, or somebody wants it cancelled: a claim says which.
+    async fn put_off_unclaimed(
+        &self,
+        workspace: WorkspaceId,
+        step: Unclaimed,
+    ) -> Result<bool, StoreError>;
+
+    /// Makes those of the jobs due now that wait for this reason. Returns which did.
+    async fn bring_forward(
+        &self,
+        workspace: WorkspaceId,
+        jobs: &[JobId],
+        reason: &str,
+        now: Time,
+    ) -> Result<Vec<JobId>, StoreError>;
 
     /// Hands the step back unharmed, as a draining worker does: queued, due at once. However
     /// often that happens, it counts as one try of the step.
@@ -198,6 +263,7 @@ pub trait Jobs: Send + Sync {
         workspace: WorkspaceId,
         claim: &Claim,
         next: Advance,
+        calls: &[ModelCall],
         now: Time,
     ) -> Result<(), StoreError>;
 
@@ -209,6 +275,7 @@ pub trait Jobs: Send + Sync {
         claim: &Claim,
         state: JobState,
         problem: Problem,
+        calls: &[ModelCall],
         now: Time,
     ) -> Result<(), StoreError>;
 
@@ -217,6 +284,7 @@ pub trait Jobs: Send + Sync {
         &self,
         workspace: WorkspaceId,
         claim: &Claim,
+        calls: &[ModelCall],
         now: Time,
     ) -> Result<(), StoreError>;
 

@@ -21,6 +21,7 @@ mod ingest;
 mod installation;
 mod jobs;
 mod keys;
+mod money;
 mod portable;
 mod portable_columns;
 mod search;
@@ -41,9 +42,10 @@ pub use ingest::{EmbedBatch, IngestStore, IngestSubject, NewChunk, NewPage, Pars
 pub use installation::{Begun, Installation, NewWorkspace, OutboxRow, Standing, Swept};
 pub use jobs::{
     Advance, CancelOutcome, Claim, ClaimOutcome, ClaimRequest, Claimed, Heartbeat, JobFilter, Jobs,
-    Kept,
+    Kept, PutOff, Unclaimed,
 };
 pub use keys::{Keys, NewKey};
+pub use money::{CallsOf, Money, Spending, UsageBy, UsagePart};
 pub use portable::{Column, Cursor, Kind, Most, Portable, Record, RecordPage, Table, Value};
 pub use search::{ScopeFilter, Search, SearchScope, TermStats, TextHit, VectorHit};
 
@@ -60,6 +62,7 @@ pub trait Store:
     + Jobs
     + Idempotency
     + Audit
+    + Money
     + Portable
     + std::fmt::Debug
 {
@@ -77,6 +80,7 @@ impl<T> Store for T where
         + Jobs
         + Idempotency
         + Audit
+        + Money
         + Portable
         + std::fmt::Debug
 {

@@ -42,13 +42,14 @@ pub enum Table {
     Jobs,
     Outbox,
     ModelUsage,
+    Budgets,
     AuditLog,
     IdempotencyKeys,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Workspaces,
         Self::Principals,
         Self::ApiKeys,
@@ -66,6 +67,7 @@ impl Table {
         Self::Jobs,
         Self::Outbox,
         Self::ModelUsage,
+        Self::Budgets,
         Self::AuditLog,
         Self::IdempotencyKeys,
     ];
@@ -91,6 +93,7 @@ impl Table {
             Self::Jobs => "jobs",
             Self::Outbox => "outbox",
             Self::ModelUsage => "model_usage",
+            Self::Budgets => "budgets",
             Self::AuditLog => "audit_log",
             Self::IdempotencyKeys => "idempotency_keys",
         }

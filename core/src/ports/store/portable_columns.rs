@@ -222,13 +222,31 @@ pub(super) fn columns(table: Table) -> &'static [Column] {
             const {
                 &[
                     id("principal_id"),
-                    id("job_id"),
+                    maybe(id("job_id")),
                     number("attempt"),
                     text("model"),
                     number("input_tokens"),
                     number("output_tokens"),
                     number("cost_micros"),
                     number("created_at"),
+                    text("operation"),
+                    maybe(text("request_id")),
+                    text("outcome"),
+                    truth("estimated"),
+                    number("duration_us"),
+                    number("cached_tokens"),
+                ]
+            }
+        }
+        Table::Budgets => {
+            const {
+                &[
+                    id("subject_id"),
+                    maybe(number("day_soft_micros")),
+                    maybe(number("day_hard_micros")),
+                    maybe(number("month_soft_micros")),
+                    maybe(number("month_hard_micros")),
+                    number("updated_at"),
                 ]
             }
         }

@@ -23,7 +23,7 @@ pub(super) fn all() -> Vec<(&'static str, RefOr<Schema>)> {
 }
 
 /// Requests refuse fields that they do not know; answers may grow.
-const REQUESTS: [&str; 8] = [
+const REQUESTS: [&str; 9] = [
     "NewCollection",
     "CollectionChange",
     "SearchRequest",
@@ -32,6 +32,7 @@ const REQUESTS: [&str; 8] = [
     "NewMessage",
     "Feedback",
     "NewKey",
+    "Budget",
 ];
 
 macro_rules! schemas {
@@ -47,6 +48,7 @@ schemas!(
     AcceptedQuestion,
     AcceptedUpload,
     AuditEntry,
+    Budget,
     CheckResult,
     Checks,
     Chunk,
@@ -77,9 +79,12 @@ schemas!(
     SearchAnswer,
     SearchFilters,
     SearchRequest,
+    SetBudget,
+    Spent,
     Ticket,
     Upload,
     Usage,
+    UsagePart,
 );
 
 #[derive(ToSchema)]
@@ -358,6 +363,8 @@ struct Usage {
     input_tokens: u64,
     output_tokens: u64,
     cost_micros: u64,
+    /// Of `input_tokens`, those that the provider had kept; left out where there are none.
+    cached_tokens: Option<u64>,
 }
 
 #[derive(ToSchema)]
@@ -493,6 +500,71 @@ struct ProviderSeen {
     failed_over: u64,
     #[schema(required = true)]
     latency_ms: Option<u64>,
+}
+
+/// In millionths of the currency that prices are configured in; null is no limit.
+#[derive(ToSchema)]
+struct Budget {
+    /// Beyond it on a day (UTC), cheaper models answer.
+    #[schema(minimum = 0)]
+    day_soft_micros: Option<u64>,
+    /// Beyond it on a day, nothing is sent to a model.
+    #[schema(minimum = 0)]
+    day_hard_micros: Option<u64>,
+    /// Beyond it in a month (UTC), cheaper models answer.
+    #[schema(minimum = 0)]
+    month_soft_micros: Option<u64>,
+    /// Beyond it in a month, nothing is sent to a model.
+    #[schema(minimum = 0)]
+    month_hard_micros: Option<u64>,
+}
+
+#[derive(ToSchema)]
+struct SetBudget {
+    /// Null is the whole workspace's.
+    #[schema(required = true)]
+    principal_id: Option<Uuid>,
+    #[schema(required = true)]
+    day_soft_micros: Option<u64>,
+    #[schema(required = true)]
+    day_hard_micros: Option<u64>,
+    #[schema(required = true)]
+    month_soft_micros: Option<u64>,
+    #[schema(required = true)]
+    month_hard_micros: Option<u64>,
+    spent: Spent,
+    updated_at: DateTime<Utc>,
+}
+
+/// Today and in this month, of UTC.
+#[derive(ToSchema)]
+struct Spent {
+    day_micros: u64,
+    month_micros: u64,
+}
+
+/// What was used on a day, of a model, or by a principal.
+#[derive(ToSchema)]
+struct UsagePart {
+    #[schema(required = true)]
+    day: Option<NaiveDate>,
+    /// `provider:model`.
+    #[schema(required = true)]
+    model: Option<String>,
+    /// `chat`, `embed` or `rerank`.
+    #[schema(required = true)]
+    operation: Option<String>,
+    #[schema(required = true)]
+    principal_id: Option<Uuid>,
+    /// Requests that were sent to providers.
+    calls: u64,
+    /// Of these, those that failed or were cut.
+    failed_calls: u64,
+    input_tokens: u64,
+    /// Of `input_tokens`, those that providers had kept.
+    cached_tokens: u64,
+    output_tokens: u64,
+    cost_micros: u64,
 }
 
 #[derive(ToSchema)]

@@ -38,6 +38,7 @@ pub(super) async fn upload(
     params.finish()?;
     // Before the files are taken in: they would be sent for nothing.
     app.admit_work().await?;
+    app.admit_embedding(&caller).await?;
     let request = request.map(pace::paced);
     let multipart = Multipart::from_request(request, &()).await.map_err(|_| {
         ApiError::field(

@@ -9,7 +9,7 @@ use quaestor_core::ids::PrincipalId;
 use quaestor_core::jobs::{JobKind, Step};
 use quaestor_core::model::{DocumentStatus, Job, JobState, MessageState, PageRequest};
 use quaestor_core::ports::store::{
-    CancelOutcome, Claim, ClaimOutcome, Heartbeat, JobFilter, Kept, StoreError,
+    CancelOutcome, Claim, ClaimOutcome, Heartbeat, JobFilter, Kept, PutOff, StoreError,
 };
 use quaestor_core::problem::Problem;
 
@@ -47,7 +47,7 @@ pub async fn a_message_of_a_past_step_is_stale(f: Fixture) {
     let old = f.message_of(job).await.expect("a message");
     let claim = f.claim(job).await.claim;
     let next = f.advance(Step::DocumentsIngest, serde_json::json!({"a": 1}));
-    f.store.hand_back(f.workspace, &claim, next, f.now()).await.expect("handed back");
+    f.store.hand_back(f.workspace, &claim, next, &[], f.now()).await.expect("handed back");
     let stale = f.store.claim(f.workspace, f.wish(&old)).await.expect("answered");
     assert_eq!(stale, ClaimOutcome::Stale);
     let mut wrong_step = f.wish(&f.message_of(job).await.expect("a message"));
@@ -158,7 +158,10 @@ pub async fn a_job_put_off_waits_with_its_reason(f: Fixture) {
     let mut next = f.advance(Step::DocumentsIngest, serde_json::json!({"again": true}));
     next.due_at = f.now() + Duration::from_secs(60);
     let (due, message) = (next.due_at, next.outbox_id);
-    f.store.put_off(f.workspace, &claim, "provider_limit", next, f.now()).await.expect("put off");
+    f.store
+        .put_off(f.workspace, &claim, PutOff::after_try("provider_limit"), next, &[], f.now())
+        .await
+        .expect("put off");
     let waiting = job_of(&f, &claim).await;
     assert_eq!(waiting.state, JobState::Waiting);
     assert_eq!(waiting.reason.as_deref(), Some("provider_limit"));
@@ -179,7 +182,7 @@ pub async fn a_step_handed_back_is_due_at_once(f: Fixture) {
     let job = queued(&f).await;
     let claim = f.claim(job).await.claim;
     let next = f.advance(Step::DocumentsIngest, serde_json::json!({}));
-    f.store.hand_back(f.workspace, &claim, next, f.now()).await.expect("handed back");
+    f.store.hand_back(f.workspace, &claim, next, &[], f.now()).await.expect("handed back");
     assert_eq!(job_of(&f, &claim).await.state, JobState::Queued);
     assert_eq!(f.due(f.now(), 10).await.len(), 1);
 }
@@ -191,7 +194,10 @@ pub async fn a_step_handed_back_often_is_not_given_up(f: Fixture) {
         assert_eq!(claimed.claim.attempt, attempt);
         assert_eq!((claimed.step_attempt, claimed.restarted), (attempt.min(2), attempt > 1));
         let next = f.advance(Step::DocumentsIngest, serde_json::json!({}));
-        f.store.hand_back(f.workspace, &claimed.claim, next, f.now()).await.expect("handed back");
+        f.store
+            .hand_back(f.workspace, &claimed.claim, next, &[], f.now())
+            .await
+            .expect("handed back");
     }
     let lost = f.claim(job).await;
     f.pass(LEASE);
@@ -203,14 +209,14 @@ pub async fn a_settled_claim_is_fenced(f: Fixture) {
     let job = queued(&f).await;
     let claim = f.claim(job).await.claim;
     let next = || f.advance(Step::DocumentsIngest, serde_json::json!({}));
-    f.store.hand_back(f.workspace, &claim, next(), f.now()).await.expect("handed back");
+    f.store.hand_back(f.workspace, &claim, next(), &[], f.now()).await.expect("handed back");
     let problem = Problem::new("x", "X", "x");
     let (store, now) = (&f.store, f.now());
     let refused = [
-        store.put_off(f.workspace, &claim, "busy", next(), now).await,
-        store.hand_back(f.workspace, &claim, next(), now).await,
-        store.fail(f.workspace, &claim, JobState::Failed, problem, now).await,
-        store.cancel(f.workspace, &claim, now).await,
+        store.put_off(f.workspace, &claim, PutOff::after_try("busy"), next(), &[], now).await,
+        store.hand_back(f.workspace, &claim, next(), &[], now).await,
+        store.fail(f.workspace, &claim, JobState::Failed, problem, &[], now).await,
+        store.cancel(f.workspace, &claim, &[], now).await,
         store.finish_without_subject(f.workspace, &claim, now).await,
     ];
     for refusal in refused {
@@ -226,7 +232,7 @@ pub async fn a_failed_job_ends_with_its_document(f: Fixture) {
     f.save(f.workspace, &claim, &subject, &["half"]).await;
     let problem = Problem::new("gave_up", "Gave up", "Too many attempts.");
     f.store
-        .fail(f.workspace, &claim, JobState::Dead, problem.clone(), f.now())
+        .fail(f.workspace, &claim, JobState::Dead, problem.clone(), &[], f.now())
         .await
         .expect("failed");
     let job = job_of(&f, &claim).await;
@@ -241,7 +247,7 @@ pub async fn a_cancelled_job_ends_with_its_answer(f: Fixture) {
     let conversation = f.conversation().await;
     let asked = f.ask(conversation, "why?").await;
     let claim = f.claim(asked.job_id).await.claim;
-    f.store.cancel(f.workspace, &claim, f.now()).await.expect("cancelled");
+    f.store.cancel(f.workspace, &claim, &[], f.now()).await.expect("cancelled");
     let answer = f.store.message(f.workspace, f.principal, asked.answer_id).await;
     assert_eq!(answer.expect("read").expect("there").state, MessageState::Cancelled);
     assert_eq!(job_of(&f, &claim).await.state, JobState::Cancelled);
@@ -289,7 +295,7 @@ pub async fn a_job_that_is_held_is_asked_to_stop(f: Fixture) {
     let lease_until = f.now() + LEASE;
     let beat = f.store.heartbeat(f.workspace, &claim, lease_until).await.expect("answered");
     assert_eq!(beat, Heartbeat::CancelRequested);
-    f.store.cancel(f.workspace, &claim, f.now()).await.expect("the holder may end it");
+    f.store.cancel(f.workspace, &claim, &[], f.now()).await.expect("the holder may end it");
 }
 
 pub async fn a_cancel_wish_is_met_at_the_next_claim(f: Fixture) {

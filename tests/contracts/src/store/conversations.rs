@@ -101,7 +101,7 @@ pub async fn a_deleted_conversation_cancels_its_jobs(f: Fixture) {
         assert_eq!(job.state, JobState::Cancelled);
         assert!(f.message_of(job.id).await.is_none());
     }
-    let late = f.store.cancel(f.workspace, &claim, f.now()).await;
+    let late = f.store.cancel(f.workspace, &claim, &[], f.now()).await;
     assert!(matches!(late, Err(quaestor_core::ports::store::StoreError::Fenced)), "{late:?}");
     let context = f.store.question_context(f.workspace, held.message_id, held.answer_id, 3).await;
     assert!(context.expect("read").is_none());

@@ -4,7 +4,7 @@
 
 use quaestor_core::jobs::Step;
 use quaestor_core::model::{DocumentStatus, JobState, PageRequest};
-use quaestor_core::ports::store::{ClaimOutcome, DocumentFilter, Heartbeat, StoreError};
+use quaestor_core::ports::store::{ClaimOutcome, DocumentFilter, Heartbeat, PutOff, StoreError};
 
 use super::Fixture;
 
@@ -118,7 +118,10 @@ pub async fn a_deletion_cancels_waiting_jobs(f: Fixture) {
     let claim = f.claim(upload.items[0].job_id).await.claim;
     let next = f.advance(Step::DocumentsIngest, serde_json::json!({}));
     let message = next.outbox_id;
-    f.store.put_off(f.workspace, &claim, "busy", next, f.now()).await.expect("put off");
+    f.store
+        .put_off(f.workspace, &claim, PutOff::after_try("busy"), next, &[], f.now())
+        .await
+        .expect("put off");
     let row = f.message_of(claim.job_id).await.expect("a message");
     assert_eq!(row.envelope.outbox_id, message);
     let document = upload.items[0].document_id;

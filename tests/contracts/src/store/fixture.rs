@@ -385,7 +385,7 @@ impl Fixture {
             .map(|(ordinal, vector)| (ChunkId::derive(document, version, ordinal), vector.to_vec()))
             .collect();
         self.store
-            .save_vectors(self.workspace, &claim, generation, vectors)
+            .save_vectors(self.workspace, &claim, generation, vectors, &[])
             .await
             .expect("vectors are stored");
         self.store

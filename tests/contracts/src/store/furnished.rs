@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use quaestor_core::ids::{DocumentId, GenerationId, JobId, WorkspaceId};
 use quaestor_core::jobs::{JobKind, Step};
-use quaestor_core::model::{Citation, Figure, FigureStatus, JobState, Role, Usage};
-use quaestor_core::ports::store::{Answer, IdempotencyKey, NewFeedback, NewKey, RetrievedPassage};
+use quaestor_core::model::{Budget, Citation, Figure, FigureStatus, JobState, Role, Usage};
+use quaestor_core::ports::model_call::CallOutcome;
+use quaestor_core::ports::store::{
+    Answer, CallsOf, IdempotencyKey, NewFeedback, NewKey, PutOff, RetrievedPassage,
+};
 use quaestor_core::problem::Problem;
 
 use super::fixture::Fixture;
@@ -109,12 +112,15 @@ async fn jobs(f: &Fixture, collection: quaestor_core::ids::CollectionId) -> JobI
     let upload = f.upload(collection, "dead.txt", "dead").await;
     let claim = f.claim(upload.items[0].job_id).await.claim;
     let problem = Problem::new("crashed", "Crashed", "It crashed too often.");
-    f.store.fail(f.workspace, &claim, JobState::Dead, problem, f.now()).await.unwrap();
+    f.store.fail(f.workspace, &claim, JobState::Dead, problem, &[], f.now()).await.unwrap();
     let upload = f.upload(collection, "waiting.txt", "waiting").await;
     let claim = f.claim(upload.items[0].job_id).await.claim;
     let mut next = f.advance(Step::DocumentsIngest, serde_json::json!({"again": [1, "\u{0}"]}));
     next.due_at = f.now() + Duration::from_secs(3_600);
-    f.store.put_off(f.workspace, &claim, "provider_limit", next, f.now()).await.unwrap();
+    f.store
+        .put_off(f.workspace, &claim, PutOff::after_try("provider_limit"), next, &[], f.now())
+        .await
+        .unwrap();
     claim.job_id
 }
 
@@ -160,7 +166,8 @@ async fn chats(f: &Fixture, document: DocumentId) {
         }],
         figures: vec![Figure::new("12 %", FigureStatus::Unsupported, None)],
         model: "offline:x".to_owned(),
-        usage: Usage { input_tokens: 3, output_tokens: 5, cost_micros: 7 },
+        usage: Usage { input_tokens: 3, output_tokens: 5, cost_micros: 7, ..Usage::default() },
+        calls: vec![super::money::call(f, CallOutcome::Cut, 7)],
     };
     f.store.save_answer(f.workspace, &claim, asked.answer_id, answer, f.now()).await.unwrap();
     let feedback = NewFeedback {
@@ -171,6 +178,11 @@ async fn chats(f: &Fixture, document: DocumentId) {
         created_at: f.now(),
     };
     assert!(f.store.save_feedback(f.workspace, feedback).await.unwrap());
+    let of = CallsOf { principal_id: f.principal, job: None };
+    let calls = [super::money::call(f, CallOutcome::Failed, 0)];
+    f.store.save_calls(f.workspace, of, &calls).await.unwrap();
+    let budget = Budget { day_hard_micros: Some(9), ..Budget::default() };
+    assert!(f.store.create_budget(f.workspace, None, budget, f.audit("budget.set")).await.unwrap());
     f.ask(conversation, "and now?").await;
     f.conversation_over(Some(vec![])).await;
 }

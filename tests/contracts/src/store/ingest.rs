@@ -165,7 +165,7 @@ pub(super) async fn every_write_is_fenced(
         store.save_parsed(workspace, stale, subject, vec![f.page("late")], vec![chunk]).await,
         store.finish_ingest(workspace, stale, subject, f.summary(1), None, now).await,
         store.fail_ingest(workspace, stale, subject, problem, now).await,
-        store.save_vectors(workspace, stale, generation, vec![vector]).await,
+        store.save_vectors(workspace, stale, generation, vec![vector], &[]).await,
         store.finish_embed(workspace, stale, document, version, now).await,
     ];
     for refusal in refused {
@@ -213,7 +213,7 @@ pub async fn vectors_are_stored_once_and_counted(f: Fixture) {
     };
     let save = async |ordinal, vector| {
         let vectors = vec![(ChunkId::derive(document, 1, ordinal), vector)];
-        f.store.save_vectors(f.workspace, &claim, generation, vectors).await.expect("stored");
+        f.store.save_vectors(f.workspace, &claim, generation, vectors, &[]).await.expect("stored");
     };
     save(0, axis(0)).await;
     save(0, axis(1)).await;
@@ -242,7 +242,7 @@ pub async fn a_vector_of_the_wrong_length_is_refused(f: Fixture) {
     f.finish_upload(f.workspace, &upload, &["alpha"], Some(next)).await;
     let claim = f.claim(upload.items[0].job_id).await.claim;
     let vectors = vec![(ChunkId::derive(upload.items[0].document_id, 1, 0), vec![1.0; 3])];
-    let refused = f.store.save_vectors(f.workspace, &claim, generation, vectors).await;
+    let refused = f.store.save_vectors(f.workspace, &claim, generation, vectors, &[]).await;
     assert!(matches!(refused, Err(StoreError::Failed { .. })), "{refused:?}");
 }
 
@@ -253,7 +253,10 @@ pub async fn a_failed_embedding_keeps_the_words_searchable(f: Fixture) {
     f.finish_upload(f.workspace, &upload, &["alpha"], Some(next)).await;
     let claim = f.claim(upload.items[0].job_id).await.claim;
     let problem = Problem::new("no_model", "No model", "Configure one.");
-    f.store.fail(f.workspace, &claim, JobState::Failed, problem, f.now()).await.expect("failed");
+    f.store
+        .fail(f.workspace, &claim, JobState::Failed, problem, &[], f.now())
+        .await
+        .expect("failed");
     let document = f.store.document(f.workspace, upload.items[0].document_id).await;
     assert_eq!(document.expect("read").expect("there").status, DocumentStatus::Failed);
     assert_eq!(f.found(&f.scope(&[filings]), &["alpha"]).await.len(), 1);

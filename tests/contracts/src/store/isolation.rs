@@ -6,7 +6,7 @@ use quaestor_core::ids::{ChunkId, WorkspaceId};
 use quaestor_core::jobs::Step;
 use quaestor_core::model::{JobState, PageRequest};
 use quaestor_core::ports::store::{
-    Answer, ClaimOutcome, DocumentFilter, Heartbeat, JobFilter, NewFeedback, StoreError,
+    Answer, ClaimOutcome, DocumentFilter, Heartbeat, JobFilter, NewFeedback, PutOff, StoreError,
     UnfinishedAnswer,
 };
 use quaestor_core::problem::Problem;
@@ -118,20 +118,22 @@ pub async fn another_workspaces_claims_write_nothing(f: Fixture) {
         figures: vec![],
         model: "x".to_owned(),
         usage: quaestor_core::model::Usage::default(),
+        calls: vec![],
     };
-    let end = UnfinishedAnswer { partial: "x".to_owned(), usage: None, problem: None };
+    let end =
+        UnfinishedAnswer { partial: "x".to_owned(), usage: None, calls: vec![], problem: None };
     let vector = (ChunkId::derive(subject.document_id, 1, 0), vec![1.0; 8]);
     let refused = [
-        store.put_off(thief, &claim, "x", next(), now).await,
-        store.hand_back(thief, &claim, next(), now).await,
-        store.fail(thief, &claim, JobState::Failed, problem(), now).await,
-        store.cancel(thief, &claim, now).await,
+        store.put_off(thief, &claim, PutOff::after_try("x"), next(), &[], now).await,
+        store.hand_back(thief, &claim, next(), &[], now).await,
+        store.fail(thief, &claim, JobState::Failed, problem(), &[], now).await,
+        store.cancel(thief, &claim, &[], now).await,
         store.finish_without_subject(thief, &claim, now).await,
         store.begin_ingest(thief, &claim, &subject).await,
         store.save_parsed(thief, &claim, &subject, vec![f.page("x")], vec![]).await,
         store.finish_ingest(thief, &claim, &subject, f.summary(0), None, now).await,
         store.fail_ingest(thief, &claim, &subject, problem(), now).await,
-        store.save_vectors(thief, &claim, generation, vec![vector]).await,
+        store.save_vectors(thief, &claim, generation, vec![vector], &[]).await,
         store.finish_embed(thief, &claim, subject.document_id, 1, now).await,
         store.save_retrieved(thief, &chat, asked.answer_id, "x", &[], next()).await.map(drop),
         store.save_answer(thief, &chat, asked.answer_id, answer, now).await,

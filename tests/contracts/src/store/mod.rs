@@ -16,10 +16,12 @@ pub mod fixture;
 pub mod furnished;
 pub mod ingest;
 pub mod isolation;
+pub mod money;
 pub mod portable;
 pub mod questions;
 pub mod search;
 pub mod sweeps;
+pub mod turns;
 pub mod uploads;
 
 pub use fixture::{EmptyStore, Fixture, Leftovers};
@@ -152,6 +154,20 @@ macro_rules! store_contract {
             running_jobs_are_not_overdue,
             old_idempotency_keys_are_forgotten,
             a_call_that_is_dropped_midway_leaves_all_or_nothing,
+        );
+        $crate::store_contract!(@cases $make, money:
+            an_answer_is_stored_with_every_request_it_took,
+            every_way_to_end_a_claim_writes_its_requests,
+            vectors_are_stored_with_the_requests_that_made_them,
+            requests_of_a_stale_claim_or_of_no_job_are_written_alone,
+            what_is_spent_is_added_up_by_days_and_principals,
+            a_budget_is_set_changed_and_removed,
+            usage_is_told_by_day_model_and_principal,
+        );
+        $crate::store_contract!(@cases $make, turns:
+            a_step_that_nobody_has_claimed_is_put_off_and_brought_forward,
+            a_step_put_off_untried_is_not_given_up,
+            what_is_claimed_or_ended_is_not_put_off,
         );
         $crate::store_contract!(@cases $make, portable:
             what_is_read_is_written_back_the_same,

@@ -14,7 +14,7 @@ use quaestor_core::problem::Problem;
 use super::Fixture;
 use super::fixture::LEASE;
 
-const USAGE: Usage = Usage { input_tokens: 10, output_tokens: 5, cost_micros: 7 };
+const USAGE: Usage = Usage { input_tokens: 10, output_tokens: 5, cost_micros: 7, cached_tokens: 0 };
 
 fn answer(content: &str) -> Answer {
     Answer {
@@ -23,6 +23,7 @@ fn answer(content: &str) -> Answer {
         figures: vec![Figure::new("7", FigureStatus::Unsupported, None)],
         model: "offline:extract".to_owned(),
         usage: USAGE,
+        calls: vec![],
     }
 }
 
@@ -254,6 +255,7 @@ pub async fn an_unfinished_answer_keeps_what_was_written(f: Fixture) {
         let end = UnfinishedAnswer {
             partial: "So far".to_owned(),
             usage: Some(usage),
+            calls: vec![],
             problem: problem.clone(),
         };
         let (store, now) = (&f.store, f.now());

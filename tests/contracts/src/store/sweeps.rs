@@ -7,7 +7,7 @@ use std::time::Duration;
 use quaestor_core::jobs::Step;
 use quaestor_core::model::{DocumentStatus, JobState, MessageState, PageRequest};
 use quaestor_core::ports::store::{
-    DocumentFilter, Heartbeat, IdempotencyKey, JobFilter, OutboxRow, StoreError,
+    DocumentFilter, Heartbeat, IdempotencyKey, JobFilter, OutboxRow, PutOff, StoreError,
 };
 
 use super::Fixture;
@@ -107,7 +107,10 @@ pub async fn a_later_message_is_not_due_yet(f: Fixture) {
     let mut next = f.advance(Step::DocumentsIngest, serde_json::json!({}));
     next.due_at = f.now() + Duration::from_secs(5);
     let due_at = next.due_at;
-    f.store.put_off(f.workspace, &claim, "busy", next, f.now()).await.expect("put off");
+    f.store
+        .put_off(f.workspace, &claim, PutOff::after_try("busy"), next, &[], f.now())
+        .await
+        .expect("put off");
     assert!(f.due(f.now(), 9).await.is_empty());
     assert_eq!(f.store.outbox_next_due().await.expect("read"), Some(due_at));
     assert_eq!(f.due(due_at, 9).await.len(), 1);
@@ -126,7 +129,10 @@ pub async fn after_a_restart_every_unfinished_job_is_due(f: Fixture) {
     let waiting = f.claim(jobs[1]).await.claim;
     let mut next = f.advance(Step::DocumentsIngest, serde_json::json!({}));
     next.due_at = f.now() + LEASE;
-    f.store.put_off(f.workspace, &waiting, "busy", next, f.now()).await.expect("put off");
+    f.store
+        .put_off(f.workspace, &waiting, PutOff::after_try("busy"), next, &[], f.now())
+        .await
+        .expect("put off");
     let sent = f.message_of(jobs[2]).await.expect("a message").envelope.outbox_id;
     f.store.outbox_sent(&[sent], f.now()).await.expect("marked");
     let done = f.claim(jobs[3]).await.claim;
@@ -155,7 +161,7 @@ pub async fn an_expired_lease_is_requeued(f: Fixture) {
     assert_eq!(f.store.requeue_expired(f.now(), 9).await.expect("answered"), 0);
     let due = f.due(f.now(), 9).await;
     assert_eq!((due.len(), due[0].attempt), (1, 1));
-    let late = f.store.cancel(f.workspace, &claim, f.now()).await;
+    let late = f.store.cancel(f.workspace, &claim, &[], f.now()).await;
     assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
     assert_eq!(f.claim(job).await.claim.attempt, 2);
 }

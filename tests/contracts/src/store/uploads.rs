@@ -65,7 +65,7 @@ pub async fn the_same_bytes_after_a_failure_are_a_new_version(f: Fixture) {
     let claim = f.claim(first.items[0].job_id).await.claim;
     let problem = Problem::new("broken", "It is broken", "Mend it.");
     f.store
-        .fail(f.workspace, &claim, JobState::Failed, problem.clone(), f.now())
+        .fail(f.workspace, &claim, JobState::Failed, problem.clone(), &[], f.now())
         .await
         .expect("failed");
     let document = first.items[0].document_id;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{MessageId, WorkspaceId};
 use quaestor_core::model::Usage;
+use quaestor_core::ports::model_call::ModelCall;
 use quaestor_core::ports::store::{Answer, Claim};
 use sqlx::postgres::PgConnection;
 
 use super::super::fault::Fault;
 use super::super::groups::Call;
-use super::super::{dialect, rows};
+use super::super::{dialect, money, rows};
 use super::{column, held, workspaces};
 
 /// An answer to be stored.
@@ -24,6 +25,7 @@ pub(super) struct Save {
     figures: Arc<str>,
     model: Arc<str>,
     usage: Usage,
+    calls: Arc<[ModelCall]>,
     now: Time,
 }
 
@@ -44,13 +46,15 @@ impl Save {
             content: dialect::text(content.content).into(),
             model: dialect::text(content.model).into(),
             usage: content.usage,
+            calls: content.calls.into(),
             now,
         })
     }
 }
 
 const ANSWER: &str = "
-SELECT * FROM save_answers($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+SELECT * FROM save_answers_and_calls($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+    $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)";
 
 impl Call for Save {
     type Answer = ();
@@ -59,6 +63,11 @@ impl Call for Save {
         connection: &mut PgConnection,
         calls: Vec<Self>,
     ) -> Result<Vec<Result<(), Fault>>, Fault> {
+        // Each request with the place of its answer, counted from 1.
+        let requests: Vec<(i64, &ModelCall)> = (1..)
+            .zip(&calls)
+            .flat_map(|(place, call)| call.calls.iter().map(move |request| (place, request)))
+            .collect();
         let written = sqlx::query(ANSWER)
             .bind(column(&calls, |call| call.workspace.uuid()))
             .bind(column(&calls, |call| call.claim.job_id.uuid()))
@@ -74,6 +83,18 @@ impl Call for Save {
             .bind(column(&calls, |call| rows::signed(call.usage.cost_micros)))
             .bind(column(&calls, |call| rows::micros(call.now)))
             .bind(column(&calls, |call| call.claim.outbox_id.uuid()))
+            .bind(column(&requests, |(place, _)| *place))
+            .bind(column(&requests, |(_, request)| request.operation.as_str()))
+            .bind(column(&requests, |(_, request)| dialect::text(request.model.clone())))
+            .bind(column(&requests, |(_, request)| request.request_id.clone().map(dialect::text)))
+            .bind(column(&requests, |(_, request)| rows::signed(request.usage.input_tokens)))
+            .bind(column(&requests, |(_, request)| rows::signed(request.usage.output_tokens)))
+            .bind(column(&requests, |(_, request)| rows::signed(request.usage.cost_micros)))
+            .bind(column(&requests, |(_, request)| request.estimated))
+            .bind(column(&requests, |(_, request)| request.outcome.as_str()))
+            .bind(column(&requests, |(_, request)| rows::micros(request.ended_at)))
+            .bind(column(&requests, |(_, request)| money::duration(request)))
+            .bind(column(&requests, |(_, request)| rows::signed(request.usage.cached_tokens)))
             .bind(workspaces(&calls, |call| call.workspace))
             .fetch_all(connection)
             .await?;

@@ -1,5 +1,6 @@
 //! What the system's figures hang on, in one round trip for a whole group of calls: the
-//! functions of `migrations/postgres/0004_hot_paths.sql`, which take the calls as arrays.
+//! functions of `migrations/postgres` (`0004_hot_paths.sql` and later), which take the calls
+//! as arrays.
 
 mod accept;
 mod advance;
@@ -7,6 +8,7 @@ mod answer;
 mod claim;
 mod context;
 mod finish;
+mod put_off;
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use quaestor_core::clock::Time;
 use quaestor_core::ids::{ChunkId, MessageId, WorkspaceId};
 use quaestor_core::ports::store::{
     AcceptQuestion, AcceptedQuestion, Advance, Answer, Claim, ClaimOutcome, ClaimRequest,
-    Heartbeat, OutboxRow, QuestionContext, RetrievedPassage, StoreError,
+    Heartbeat, OutboxRow, QuestionContext, RetrievedPassage, StoreError, Unclaimed,
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -36,6 +38,7 @@ pub(super) struct Groups {
     advances: Group<advance::Retrieved>,
     answers: Group<answer::Save>,
     ends: Group<finish::End>,
+    put_offs: Group<put_off::PutOff>,
 }
 
 impl Groups {
@@ -47,6 +50,7 @@ impl Groups {
             advances: Group::new(connections, tasks),
             answers: Group::new(connections, tasks),
             ends: Group::new(connections, tasks),
+            put_offs: Group::new(connections, tasks),
         }
     }
 
@@ -58,6 +62,7 @@ impl Groups {
         self.advances.let_go();
         self.answers.let_go();
         self.ends.let_go();
+        self.put_offs.let_go();
     }
 }
 
@@ -138,6 +143,14 @@ pub(super) async fn finish_without_subject(
     now: Time,
 ) -> Result<(), Fault> {
     store.groups.ends.write(finish::End { workspace, claim: claim.clone(), now }).await
+}
+
+pub(super) async fn put_off_unclaimed(
+    store: &PgStore,
+    workspace: WorkspaceId,
+    step: Unclaimed,
+) -> Result<bool, Fault> {
+    store.groups.put_offs.write(put_off::PutOff { workspace, step: Arc::new(step) }).await
 }
 
 /// Takes due messages. A look that finds none writes nothing, so it costs no more than

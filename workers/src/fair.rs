@@ -1,0 +1,393 @@
+//! Which questions this process works on, where some workspace has more than its share.
+//!
+//! Everybody is let in while there is room. Then a workspace is let in only while it has
+//! less than its share of what runs here; its further questions wait in the store, each
+//! under a due time, and the queue is free for the others'. Whenever a question ends, the
+//! workspace with the fewest running ones has its next called: its due time is now. So
+//! nothing spins, no slot stands idle while somebody waits, and the due times are only a
+//! net, for the case that this process ends.
+//!
+//! All of it is decided from what this process knows itself, and costs a question that is
+//! let in no round trip. Each process does so for its own slots, and the queue spreads the
+//! messages over them: together they are as fair as each one is.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use quaestor_core::clock::Time;
+use quaestor_core::ids::{JobId, WorkspaceId};
+use quaestor_core::jobs::Step;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::context::{Context, Slots};
+
+/// Why a question waits whose workspace has its share of the slots.
+pub(crate) const WORKSPACE_BUSY: &str = "workspace_busy";
+
+/// One part of so many of the slots is kept for workspaces that have none.
+const KEPT_PART: usize = 8;
+/// Questions of one workspace that are known here to wait. Further ones wait for their due
+/// time alone.
+const MOST_WAITING: usize = 10_000;
+/// When the first of those that wait is due, should nobody call it before.
+const FIRST_DUE: Duration = Duration::from_secs(10);
+/// How much later the next one is due, so that they do not all come at once.
+const NEXT_DUE: Duration = Duration::from_millis(50);
+/// None is due later than this.
+const LAST_DUE: Duration = Duration::from_secs(60);
+/// A question that was called has come by then, or another process has it.
+const COMES_WITHIN: TimeDelta = TimeDelta::seconds(1);
+/// How often those who wait are looked at, beside whenever a question ends.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Lets questions in. Cheap to clone; clones are one.
+#[derive(Clone, Debug)]
+pub(crate) struct Fair(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Questions that run at once before shares count.
+    room: usize,
+    /// The most of one workspace, whatever the room.
+    most: usize,
+    state: Mutex<State>,
+    /// Something has ended, or has begun to wait.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: usize,
+    workspaces: HashMap<WorkspaceId, Share>,
+}
+
+#[derive(Debug, Default)]
+struct Share {
+    running: usize,
+    /// Who waits, in the order in which they were asked, and when each is due.
+    line: BTreeMap<JobId, Time>,
+    /// Who was called and has not come yet, and when.
+    called: BTreeMap<JobId, Time>,
+}
+
+/// A question that runs. Dropped, it has ended.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    fair: Fair,
+    workspace: WorkspaceId,
+}
+
+impl Fair {
+    /// For a process that takes these steps. `most` is what one workspace may have at once
+    /// at the most; none where nobody has said.
+    pub(crate) fn new(steps: &[Step], slots: &Slots, most: Option<u16>) -> Self {
+        let slots = |step| if steps.contains(&step) { usize::from(slots.of(step)) } else { 0 };
+        let (retrieve, generate) = (slots(Step::ChatRetrieve), slots(Step::ChatGenerate));
+        // As many again may follow at once where this process runs both.
+        let all = match (retrieve, generate) {
+            (0, generate) => generate,
+            (retrieve, 0) => retrieve,
+            (_, generate) => 2 * generate,
+        };
+        // Of a few slots none is kept: who has none at work then has the next that is free.
+        let room = all - all / KEPT_PART;
+        Self(Arc::new(Inner {
+            room: room.max(1),
+            most: most.map_or(usize::MAX, |most| usize::from(most.max(1))),
+            state: Mutex::default(),
+            changed: Notify::new(),
+        }))
+    }
+
+    /// Lets a question in, or says when it is due again. One that has `begun`, whose
+    /// passages were found, comes before those that have not.
+    pub(crate) fn enter(
+        &self,
+        workspace: WorkspaceId,
+        job: JobId,
+        begun: bool,
+        now: Time,
+    ) -> Result<Seat, Time> {
+        let mut state = self.state();
+        let total = state.running;
+        let active = state.active(workspace);
+        let share = state.workspaces.entry(workspace).or_default();
+        let waited = share.called.remove(&job).is_some() || share.line.contains_key(&job);
+        // Who comes new does not overtake those who wait.
+        let first = begun || waited || share.line.is_empty();
+        let room = total < self.0.room || share.running < (self.0.room / active).max(1);
+        if first && room && share.running < self.0.most {
+            share.line.remove(&job);
+            drop(state);
+            return Ok(self.seat(workspace));
+        }
+        let place = share.line.range(..job).count();
+        let wait = FIRST_DUE + NEXT_DUE * u32::try_from(place).unwrap_or(u32::MAX).min(10_000);
+        let due = now + wait.min(LAST_DUE);
+        if waited || share.line.len() < MOST_WAITING {
+            share.line.insert(job, due);
+        }
+        Err(due)
+    }
+
+    /// Lets a question in whatever runs: it could not be put off.
+    pub(crate) fn let_in(&self, workspace: WorkspaceId, job: JobId) -> Seat {
+        self.gone(workspace, &[job]);
+        self.seat(workspace)
+    }
+
+    fn seat(&self, workspace: WorkspaceId) -> Seat {
+        let mut state = self.state();
+        state.running += 1;
+        state.workspaces.entry(workspace).or_default().running += 1;
+        Seat { fair: self.clone(), workspace }
+    }
+
+    /// Says that a question waits by now, as the store knows.
+    pub(crate) fn waits(&self) {
+        self.0.changed.notify_one();
+    }
+
+    /// Those who may come now, of each workspace: as many as there is room for, of whom has
+    /// the fewest. Who was due long ago is forgotten: another process has it.
+    fn call(&self, now: Time) -> HashMap<WorkspaceId, Vec<JobId>> {
+        let mut state = self.state();
+        let mut coming = 0;
+        for share in state.workspaces.values_mut() {
+            share.line.retain(|_, due| *due + COMES_WITHIN > now);
+            // Called once more: the store knows whether it still waits.
+            while let Some((job, _)) =
+                share.called.iter().find(|(_, called)| **called + COMES_WITHIN <= now)
+            {
+                let job = *job;
+                share.called.remove(&job);
+                share.line.insert(job, now);
+            }
+            coming += share.called.len();
+        }
+        state.workspaces.retain(|_, share| !share.is_idle());
+        let mut calls: HashMap<WorkspaceId, Vec<JobId>> = HashMap::new();
+        while state.running + coming < self.0.room {
+            let next = state
+                .workspaces
+                .iter_mut()
+                .filter(|(_, share)| share.taken() < self.0.most && !share.line.is_empty())
+                .min_by_key(|(_, share)| share.taken());
+            let Some((workspace, share)) = next else { break };
+            let Some((job, _)) = share.line.pop_first() else { break };
+            share.called.insert(job, now);
+            calls.entry(*workspace).or_default().push(job);
+            coming += 1;
+        }
+        calls
+    }
+
+    /// Everybody who waits.
+    fn everybody(&self) -> HashMap<WorkspaceId, Vec<JobId>> {
+        let mut state = self.state();
+        let lines = state.workspaces.iter_mut().map(|(workspace, share)| {
+            (*workspace, std::mem::take(&mut share.line).into_keys().collect())
+        });
+        lines.filter(|(_, jobs): &(_, Vec<_>)| !jobs.is_empty()).collect()
+    }
+
+    fn somebody_waits(&self) -> bool {
+        self.state().somebody_waits()
+    }
+
+    /// Forgets those whom the store does not know as waiting.
+    fn gone(&self, workspace: WorkspaceId, jobs: &[JobId]) {
+        if let Some(share) = self.state().workspaces.get_mut(&workspace) {
+            for job in jobs {
+                share.called.remove(job);
+                share.line.remove(job);
+            }
+        }
+    }
+
+    /// Calls whoever may come until `stop`. Then everybody, for other processes.
+    pub(crate) async fn tend(&self, context: &Context, stop: &CancellationToken) {
+        loop {
+            let look = async {
+                match self.somebody_waits() {
+                    true => tokio::select! {
+                        () = self.0.changed.notified() => {}
+                        () = context.clock.sleep(LOOK) => {}
+                    },
+                    false => self.0.changed.notified().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = look => {}
+            }
+            for (workspace, jobs) in self.call(context.clock.now()) {
+                self.bring_forward(context, workspace, &jobs).await;
+            }
+        }
+        for (workspace, jobs) in self.everybody() {
+            self.bring_forward(context, workspace, &jobs).await;
+        }
+    }
+
+    async fn bring_forward(&self, context: &Context, workspace: WorkspaceId, jobs: &[JobId]) {
+        let now = context.clock.now();
+        match context.store.bring_forward(workspace, jobs, WORKSPACE_BUSY, now).await {
+            Ok(found) => {
+                let gone: Vec<JobId> =
+                    jobs.iter().filter(|job| !found.contains(job)).copied().collect();
+                self.gone(workspace, &gone);
+                context.wake.notify();
+            }
+            // They come when they are due.
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "could not call who waits");
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// How many workspaces share the room, this one among them.
+    fn active(&self, workspace: WorkspaceId) -> usize {
+        let others = self.workspaces.iter().filter(|(other, _)| **other != workspace);
+        others.filter(|(_, share)| !share.is_idle()).count() + 1
+    }
+
+    fn somebody_waits(&self) -> bool {
+        self.workspaces.values().any(|share| !share.line.is_empty() || !share.called.is_empty())
+    }
+}
+
+impl Share {
+    fn taken(&self) -> usize {
+        self.running + self.called.len()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.running == 0 && self.line.is_empty() && self.called.is_empty()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.fair.state();
+        state.running = state.running.saturating_sub(1);
+        if let Some(share) = state.workspaces.get_mut(&self.workspace) {
+            share.running = share.running.saturating_sub(1);
+            if share.is_idle() {
+                state.workspaces.remove(&self.workspace);
+            }
+        }
+        let waits = state.somebody_waits();
+        drop(state);
+        if waits {
+            self.fair.0.changed.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const SLOTS: Slots =
+        Slots { chat_retrieve: 4, chat_generate: 8, documents_ingest: 1, documents_embed: 1 };
+    const BUSY: WorkspaceId = WorkspaceId(Uuid::from_u128(1));
+    const OTHER: WorkspaceId = WorkspaceId(Uuid::from_u128(2));
+
+    fn fair(most: Option<u16>) -> Fair {
+        Fair::new(&Step::ALL, &SLOTS, most)
+    }
+
+    fn job(number: u128) -> JobId {
+        JobId(Uuid::from_u128(number))
+    }
+
+    fn at(seconds: i64) -> Time {
+        Time::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
+    }
+
+    /// Has questions ask to be let in. Gives the seats of those who were.
+    fn ask(fair: &Fair, workspace: WorkspaceId, jobs: std::ops::Range<u128>) -> Vec<Seat> {
+        jobs.filter_map(|number| fair.enter(workspace, job(number), false, at(0)).ok()).collect()
+    }
+
+    #[test]
+    fn one_workspace_alone_has_all_the_room_but_a_part() {
+        assert_eq!(ask(&fair(None), BUSY, 0..1_000).len(), 14);
+        assert_eq!(ask(&fair(Some(5)), BUSY, 0..1_000).len(), 5);
+        let one = Slots { chat_generate: 1, ..SLOTS };
+        assert_eq!(ask(&Fair::new(&Step::ALL, &one, None), BUSY, 0..9).len(), 2);
+        let retrieval = Fair::new(&[Step::ChatRetrieve], &SLOTS, None);
+        assert_eq!(ask(&retrieval, BUSY, 0..9).len(), 4);
+    }
+
+    #[test]
+    fn another_workspace_is_let_in_at_once_and_shares_come_to_be_equal() {
+        let fair = fair(None);
+        let mut busy = ask(&fair, BUSY, 0..1_000);
+        let mut other = ask(&fair, OTHER, 2_000..3_000);
+        assert_eq!(other.len(), 7, "its share");
+        // Each end calls whoever has fewer.
+        for _ in 0..100 {
+            busy.pop();
+            for (workspace, jobs) in fair.call(at(1)) {
+                let seats =
+                    jobs.into_iter().map(|job| fair.enter(workspace, job, false, at(1)).unwrap());
+                if workspace == BUSY { busy.extend(seats) } else { other.extend(seats) }
+            }
+        }
+        assert_eq!((busy.len(), other.len()), (7, 7));
+    }
+
+    #[test]
+    fn who_was_asked_first_is_called_first_and_not_overtaken() {
+        let fair = fair(None);
+        let mut seats = ask(&fair, BUSY, 0..30);
+        assert_eq!(seats.len(), 14);
+        seats.truncate(12);
+        assert!(fair.enter(BUSY, job(99), false, at(0)).is_err(), "it stands at the end");
+        assert_eq!(fair.call(at(0))[&BUSY], [job(14), job(15)]);
+        assert!(fair.call(at(0)).is_empty(), "they are coming");
+        let due = |number| fair.enter(BUSY, job(number), false, at(0)).unwrap_err();
+        let seat = fair.enter(BUSY, job(14), false, at(0)).unwrap();
+        let other = fair.enter(BUSY, job(15), false, at(0)).unwrap();
+        assert!(due(16) < due(17) && due(17) < due(99));
+        assert!(due(99) <= at(60));
+        drop((seat, other));
+    }
+
+    #[test]
+    fn who_does_not_come_is_called_again_and_forgotten_when_it_is_gone() {
+        let fair = fair(None);
+        let mut seats = ask(&fair, BUSY, 0..15);
+        seats.pop();
+        assert_eq!(fair.call(at(0))[&BUSY], [job(14)]);
+        assert!(fair.call(at(0)).is_empty());
+        assert_eq!(fair.call(at(2))[&BUSY], [job(14)]);
+        fair.gone(BUSY, &[job(14)]);
+        assert!(!fair.somebody_waits());
+        assert!(fair.enter(BUSY, job(50), false, at(2)).is_ok());
+    }
+
+    #[test]
+    fn who_was_due_long_ago_is_forgotten() {
+        let fair = fair(None);
+        let seats = ask(&fair, BUSY, 0..20);
+        assert!(fair.call(at(30)).is_empty());
+        assert!(!fair.somebody_waits());
+        drop(seats);
+        assert!(fair.state().workspaces.is_empty());
+    }
+}
