@@ -24,9 +24,7 @@ use quaestor_core::ports::provider_limits::ProviderLimits;
 use secrecy::SecretString;
 
 use super::providers;
-use crate::config::{
-    self, ChatProvider, Config, EmbedderChoice, Models, RerankSetting, Settings,
-};
+use crate::config::{self, ChatProvider, Config, EmbedderChoice, Models, RerankSetting, Settings};
 
 /// What stands before every provider in this process.
 pub(super) fn guards(
