@@ -129,7 +129,8 @@ async fn a_provider_behind_its_guard_keeps_the_contract_and_every_call_is_writte
     assert_eq!(last.key.as_deref(), Some("co-very-secret"));
     assert_eq!(written.len(), 1);
     assert_eq!(written[0].request_id.as_ref(), Some(&last.request_id));
-    assert_eq!(written[0].usage.input_tokens, last.input_tokens);
+    // It bills by search and tells no tokens: what is written down is our estimate.
+    assert!(written[0].estimated && written[0].usage.input_tokens > 0);
     assert_eq!(written[0].model, "cohere:rerank-v3.5");
 }
 

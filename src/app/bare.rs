@@ -5,9 +5,11 @@ use std::fs::File;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use quaestor_backends::limits::provider::memory::MemoryProviderLimits;
 use quaestor_core::clock::Clock;
 use quaestor_core::ids::{IdSource, WorkspaceId};
 use quaestor_core::ports::embedder::Embedder;
+use quaestor_core::ports::provider_limits::ProviderLimits;
 use quaestor_core::ports::store::Store;
 use quaestor_core::retrieval::Reranking;
 
@@ -38,7 +40,10 @@ impl Bare {
             anyhow::bail!("data.database_url names a server, and one process is all there is");
         };
         let world = World::of_process();
-        let guards = models::guards(config, &world.clock);
+        // One process asks its models: what they allow is kept here.
+        let limits: Arc<dyn ProviderLimits> =
+            Arc::new(MemoryProviderLimits::new(world.clock.clone()));
+        let guards = models::guards(config, &world.clock, &limits);
         let sqlite = Arc::new(open_sqlite(&path).await?);
         let store: Arc<dyn Store> = sqlite.clone();
         first_start::first_key(config, &*store, &world).await?;
