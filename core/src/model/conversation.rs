@@ -280,3 +280,18 @@ pub struct Usage {
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_that_older_versions_stored_are_still_read() {
+        let stored = r#"{"text":"82,959","status":"supported","ordinal":1}"#;
+        let read: Figure = serde_json::from_str(stored).unwrap();
+        assert_eq!(read, Figure::new("82,959", FigureStatus::Supported, Some(1)));
+        assert_eq!(serde_json::to_string(&read).unwrap(), stored);
+        let reason = serde_json::to_string(&FigureReason::OtherPeriod).unwrap();
+        assert_eq!(reason, "\"other_period\"");
+    }
+}

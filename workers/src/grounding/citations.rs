@@ -1,6 +1,7 @@
 //! Makes citations of located quotes: place on the page, cell, boxes.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use quaestor_core::boxes::{self, WordBox};
 use quaestor_core::ids::{ChunkId, DocumentId, WorkspaceId};
@@ -40,11 +41,11 @@ impl CitedPages {
         let mut pages = HashMap::new();
         for Located { passage, .. } in located {
             let place = place_of(passage);
-            if !pages.contains_key(&place) {
+            if let Entry::Vacant(free) = pages.entry(place) {
                 let page = store.document_page(workspace, place.0, place.1, place.2).await?;
                 let page =
                     page.map(|page| Page { words: boxes::decode(&page.boxes), text: page.text });
-                pages.insert(place, page.unwrap_or_default());
+                free.insert(page.unwrap_or_default());
             }
         }
         Ok(Self { pages })

@@ -133,9 +133,13 @@ pub(super) fn sentence_ends(line: &str) -> impl Iterator<Item = usize> {
         let follows = line[next..].trim_start().chars().next()?;
         let before = line[..at].rsplit(' ').next().unwrap_or("");
         // A single letter before the dot is an initial or part of `U.S.`.
-        let abbreviated = before.len() <= 1 || before.contains('.') || is_abbreviation(before);
+        let is_number = before.bytes().any(|b| b.is_ascii_digit());
+        let numbers_a_list = is_number && line[..at].trim_start().len() == before.len();
+        let abbreviated = numbers_a_list
+            || (!is_number
+                && (before.len() <= 1 || before.contains('.') || is_abbreviation(before)));
         (!abbreviated
-            && (follows.is_uppercase() || follows.is_ascii_digit() || "“\"($€£".contains(follows)))
+            && (follows.is_uppercase() || follows.is_ascii_digit() || "“\"($€£[".contains(follows)))
         .then_some(next + 1)
     })
 }

@@ -69,15 +69,16 @@ pub(super) fn says(written: &Number, unit: f64, value: f64) -> bool {
     // What floating point loses, relative to the value.
     let slack = 1e-9 * value.abs().max(shown.abs()).max(1e-9);
     let off = value - shown;
-    if off.abs() <= step / 2.0 + slack {
+    let one_sided = matches!(written.claim, Claim::Over | Claim::Under);
+    if !one_sided && off.abs() <= step / 2.0 + slack {
         return true;
     }
     let coarse = coarse_step(written) * unit;
     match written.claim {
         Claim::Exact => false,
         Claim::About => off.abs() <= step.max((coarse / 2.0).min(shown.abs() * 0.05)) + slack,
-        Claim::Over => off >= 0.0 && off <= step.max(coarse.min(shown.abs() * 0.1)) + slack,
-        Claim::Under => off <= 0.0 && -off <= step.max(coarse.min(shown.abs() * 0.1)) + slack,
+        Claim::Over => off >= -slack && off <= step.max(coarse.min(shown.abs() * 0.1)) + slack,
+        Claim::Under => off <= slack && -off <= step.max(coarse.min(shown.abs() * 0.1)) + slack,
     }
 }
 

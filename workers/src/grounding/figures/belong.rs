@@ -60,7 +60,7 @@ impl<'a, 'p> Belonging<'a, 'p> {
         let fact = &self.evidence.facts[index];
         match fact.place {
             Place::Cell { table, row, column } => self.judge_cell(fact, table, row, column),
-            Place::Sentence(_) => self.judge_sentence(index),
+            Place::Sentence => self.judge_sentence(index),
         }
     }
 
@@ -69,7 +69,7 @@ impl<'a, 'p> Belonging<'a, 'p> {
         let fact = &self.evidence.facts[index];
         match fact.place {
             Place::Cell { table, row, .. } => self.spoken_rows(fact.source, table).scores[row],
-            Place::Sentence(_) => self.sentence_scores()[index],
+            Place::Sentence => self.sentence_scores()[index],
         }
     }
 
@@ -209,7 +209,7 @@ impl<'a, 'p> Belonging<'a, 'p> {
         let scores = &sentences.scores;
         *sentences.best[of].get_or_insert_with(|| {
             let rivals = evidence.facts.iter().zip(scores).filter(|(other, _)| {
-                matches!(other.place, Place::Sentence(_))
+                matches!(other.place, Place::Sentence)
                     && kind(other) == of
                     && fit_any(&context.periods, &other.periods) != Fit::Contradicts
             });

@@ -2,7 +2,6 @@
 
 use quaestor_core::model::{Figure, FigureReason};
 
-use super::MAX_FIGURES;
 use super::agree::{Agreement, Claimed, compare};
 use super::belong::{Belonging, Belongs};
 use super::context::{Asked, Context, Read};
@@ -58,11 +57,10 @@ impl<'a, 'p> Checker<'a, 'p> {
     /// Checks every figure.
     pub(super) fn run(mut self) -> Vec<Figure> {
         for statement in statements(self.answer) {
-            if self.report.len() >= MAX_FIGURES {
-                self.report.not_checked();
+            self.statement(&statement);
+            if self.report.is_more() {
                 break;
             }
-            self.statement(&statement);
         }
         self.report.into_figures()
     }
@@ -75,7 +73,7 @@ impl<'a, 'p> Checker<'a, 'p> {
         let mentions = period::mentions(text);
         let mut numbers = number::numbers(text);
         numbers.extend(number::word_numbers(text).into_iter().filter(|n| n.scale.is_some()));
-        numbers.sort_by_key(|number| number.start);
+        let mut numbers = number::apart(numbers);
         numbers.retain(|number| {
             !mentions.iter().any(|m| m.start < number.end && number.start < m.end)
         });

@@ -46,10 +46,11 @@ pub(super) fn derive(
     {
         return Some(found);
     }
-    if !hints.change && (hints.share || claimed.number.unit == Unit::Times) {
-        if let Some(found) = test.ratio(&operands, false) {
-            return Some(found);
-        }
+    if !hints.change
+        && (hints.share || claimed.number.unit == Unit::Times)
+        && let Some(found) = test.ratio(&operands, false)
+    {
+        return Some(found);
     }
     if hints.sum && !hints.change {
         return test.sum(&operands);

@@ -27,8 +27,8 @@ pub(super) enum Place {
         /// The column.
         column: usize,
     },
-    /// In a sentence, by its place in the source.
-    Sentence(usize),
+    /// In a sentence.
+    Sentence,
 }
 
 /// A figure of a document.

@@ -207,7 +207,11 @@ fn take_before(text: &str, words: &[&str], hints: &mut Hints) {
     let is_told = words.last().is_some_and(|word| matches!(*word, "was" | "were" | "is" | "are"));
     let has =
         |list: &[&str]| words.iter().any(|word| list.contains(word) && !(is_told && is_verb(word)));
-    hints.up |= has(UP);
+    // "Made up 5 %" is a share.
+    let made_up = words
+        .windows(2)
+        .any(|pair| matches!(pair[0], "made" | "make" | "makes" | "making") && pair[1] == "up");
+    hints.up |= has(UP) && !(made_up && words.iter().filter(|word| UP.contains(word)).count() == 1);
     hints.down |= has(DOWN);
     hints.unsigned |=
         words.contains(&"difference") || words.contains(&"gap") || words.contains(&"variance");

@@ -344,7 +344,7 @@ fn month(word: &str) -> Option<u32> {
             || (word.len() == 3 && name.starts_with(word))
             || (word == "sept" && **name == *"september")
     };
-    let at = MONTHS.iter().position(|name| known(&name))?;
+    let at = MONTHS.iter().position(known)?;
     u32::try_from(at + 1).ok()
 }
 

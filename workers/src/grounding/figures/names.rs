@@ -156,7 +156,7 @@ fn follows_naming_word(text: &str, before: &str, end: usize) -> bool {
     if !NAMING.contains(&lower.as_str()) {
         // `Notes 2 and 3`, `Scope 1 and 2`.
         if matches!(lower.as_str(), "and" | "or") || head.ends_with(',') {
-            return joined_to_name(&head[..word_start], text, end);
+            return joined_to_name(&head[..word_start]);
         }
         return false;
     }
@@ -169,7 +169,7 @@ fn follows_naming_word(text: &str, before: &str, end: usize) -> bool {
 }
 
 /// Whether a list of names goes on: a number stands before that follows a naming word.
-fn joined_to_name(head: &str, _text: &str, _end: usize) -> bool {
+fn joined_to_name(head: &str) -> bool {
     let head = head.trim_end();
     let digits = head.len() - head.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     if digits == 0 || digits > 3 {

@@ -52,8 +52,6 @@ pub(super) struct Number {
     pub(super) scale: Option<i32>,
     /// How exact it claims to be.
     pub(super) claim: Claim,
-    /// Whether it is written in words (`three`).
-    pub(super) in_words: bool,
 }
 
 /// The figures of a text, in order. A year that stands alone is among them: who reads
@@ -85,7 +83,21 @@ pub(super) fn numbers(text: &str) -> Vec<Number> {
         at = number.end.max(end);
         found.push(number);
     }
-    found
+    apart(found)
+}
+
+/// Numbers in order, none of which takes what belongs to the one before: in `5€-6` the
+/// sign is the second one's, the currency the first one's.
+pub(super) fn apart(mut numbers: Vec<Number>) -> Vec<Number> {
+    numbers.sort_by_key(|number| (number.start, number.end));
+    let mut floor = 0;
+    numbers.retain_mut(|number| {
+        number.start = number.start.max(floor);
+        let whole = number.start < number.end;
+        floor = floor.max(number.end);
+        whole
+    });
+    numbers
 }
 
 /// `.5` is a half.
@@ -97,7 +109,6 @@ fn shape_of_fraction(text: &str) -> Option<shape::Shape> {
         value: format!("0{}", &text[..=digits]).parse().ok()?,
         step: 10_f64.powi(-i32::try_from(decimals).ok()?),
         decimals,
-        plain: false,
     })
 }
 
@@ -150,7 +161,6 @@ fn dress(text: &str, digits: usize, shape: shape::Shape) -> Number {
         unit,
         scale,
         claim: names::claim(&text[..start]),
-        in_words: false,
     }
 }
 
@@ -199,7 +209,6 @@ pub(super) fn word_numbers(text: &str) -> Vec<Number> {
             unit: after.unit,
             scale: after.scale,
             claim: names::claim(&text[..token.start]),
-            in_words: true,
         });
     }
     found

@@ -208,10 +208,10 @@ fn pairs_of_stated(evidence: &Evidence<'_>, stated: &[usize], found: &mut Operan
             };
             match (order(*left), order(*right)) {
                 (Some(first), Some(second)) if first > second => {
-                    found.changes.push((*left, *right))
+                    found.changes.push((*left, *right));
                 }
                 (Some(first), Some(second)) if first < second => {
-                    found.changes.push((*right, *left))
+                    found.changes.push((*right, *left));
                 }
                 _ => found.changes.extend([(*right, *left), (*left, *right)]),
             }

@@ -152,7 +152,6 @@ fn cell_numbers(text: &str, (start, end): Range) -> Vec<Number> {
             unit: Unit::None,
             scale: None,
             claim: number::Claim::Exact,
-            in_words: false,
         }];
     }
     let times = period::mentions(cell);
@@ -190,11 +189,11 @@ pub(super) fn read_prose(
     for end in ends {
         let piece = &flat[from..end];
         if !piece.trim().is_empty() {
-            let place = Place::Sentence(sentences.len());
+            let place = Place::Sentence;
             let offset = start + from;
             let mut numbers = number::numbers(piece);
             numbers.extend(number::word_numbers(piece));
-            numbers.sort_by_key(|number| number.start);
+            let mut numbers = number::apart(numbers);
             let mentions = period::mentions(piece);
             numbers.retain(|number| {
                 !mentions.iter().any(|m| m.start < number.end && number.start < m.end)

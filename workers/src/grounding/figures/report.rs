@@ -2,6 +2,7 @@
 
 use quaestor_core::model::{Derivation, Figure, FigureReason, FigureSource, FigureStatus};
 
+use super::MAX_FIGURES;
 use super::check::Verdict;
 use super::facts::{Evidence, Place};
 use super::table::Range;
@@ -12,6 +13,8 @@ pub(super) struct Report<'a, 'p> {
     answer: &'a str,
     evidence: &'a Evidence<'p>,
     figures: Vec<Figure>,
+    /// Whether the answer holds more figures than are listed.
+    is_more: bool,
     /// Bytes and characters of the answer that are counted already.
     counted: (usize, u32),
 }
@@ -19,28 +22,35 @@ pub(super) struct Report<'a, 'p> {
 impl<'a, 'p> Report<'a, 'p> {
     /// An empty one.
     pub(super) fn new(answer: &'a str, evidence: &'a Evidence<'p>) -> Self {
-        Self { answer, evidence, figures: Vec::new(), counted: (0, 0) }
+        Self { answer, evidence, figures: Vec::new(), is_more: false, counted: (0, 0) }
     }
 
-    /// How many figures there are.
-    pub(super) fn len(&self) -> usize {
-        self.figures.len()
+    /// Whether there are as many figures as are looked up.
+    pub(super) fn is_full(&self) -> bool {
+        self.figures.len() >= MAX_FIGURES
+    }
+
+    /// Whether there are more figures than are listed.
+    pub(super) fn is_more(&self) -> bool {
+        self.is_more
     }
 
     /// What was written down.
-    pub(super) fn into_figures(self) -> Vec<Figure> {
+    pub(super) fn into_figures(mut self) -> Vec<Figure> {
+        if self.is_more {
+            let mut figure = Figure::new("\u{2026}", FigureStatus::Unsupported, None);
+            figure.reason = Some(FigureReason::NotChecked);
+            self.figures.push(figure);
+        }
         self.figures
-    }
-
-    /// Says that there are more figures than are checked.
-    pub(super) fn not_checked(&mut self) {
-        let mut figure = Figure::new("\u{2026}", FigureStatus::Unsupported, None);
-        figure.reason = Some(FigureReason::NotChecked);
-        self.figures.push(figure);
     }
 
     /// Writes a verdict down. Figures come in the order of the answer.
     pub(super) fn push(&mut self, (start, end): Range, verdict: Verdict, cites: &[u32]) {
+        if self.is_full() {
+            self.is_more = true;
+            return;
+        }
         let char_start = self.chars_to(start);
         let char_end = char_start + count(&self.answer[start..end]);
         let mut figure = Figure::new(&self.answer[start..end], FigureStatus::Supported, None);

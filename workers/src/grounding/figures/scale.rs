@@ -3,20 +3,11 @@
 
 use super::units;
 
-/// A statement of a scale: where it stands and the power of ten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stated {
-    /// The first byte.
-    pub(super) at: usize,
-    /// The power of ten.
-    pub(super) exponent: i32,
-}
-
-/// Every statement of a scale in a text, in order. `5 million` is a figure and states
+/// Every scale that a text states, as a power of ten, in order. `5 million` is a figure and states
 /// nothing about others.
-pub(super) fn stated(text: &str) -> Vec<Stated> {
+fn stated(text: &str) -> Vec<i32> {
     let lower = text.to_ascii_lowercase();
-    let mut found: Vec<Stated> = Vec::new();
+    let mut found: Vec<i32> = Vec::new();
     for token in super::words::tokens(&lower) {
         let word = token.of(&lower);
         let exponent = match word {
@@ -42,7 +33,7 @@ pub(super) fn stated(text: &str) -> Vec<Stated> {
             _ => says_scale(before, after),
         };
         if says {
-            found.push(Stated { at: token.start, exponent });
+            found.push(exponent);
         }
     }
     found
@@ -96,12 +87,12 @@ fn says_scale(before: &str, after: &str) -> bool {
 
 /// The scale that a heading, a caption or a column's name states: its first one.
 pub(super) fn first(text: &str) -> Option<i32> {
-    stated(text).first().map(|stated| stated.exponent)
+    stated(text).first().copied()
 }
 
 /// The scale stated last in a text: what stands nearest above a table.
 pub(super) fn last(text: &str) -> Option<i32> {
-    stated(text).last().map(|stated| stated.exponent)
+    stated(text).last().copied()
 }
 
 /// What a table says of all its figures.

@@ -13,8 +13,6 @@ pub(super) struct Shape {
     pub(super) step: f64,
     /// Digits after the decimal mark.
     pub(super) decimals: u32,
-    /// Whether the digits stand alone, without any separator.
-    pub(super) plain: bool,
 }
 
 /// The longest run that is a number: more digits say nothing to a reader, and `f64`
@@ -69,9 +67,8 @@ pub(super) fn read(text: &str) -> Option<Shape> {
 /// groups of three follow and what is before it is a group too.
 fn run(text: &str) -> usize {
     let mut end = 0;
-    let mut rest = text.char_indices().peekable();
     let mut spaced = false;
-    while let Some((at, character)) = rest.next() {
+    for (at, character) in text.char_indices() {
         if character.is_ascii_digit() {
             end = at + 1;
             continue;
@@ -135,7 +132,6 @@ fn shape(written: &str, decimal: Option<char>, len: usize) -> Option<Shape> {
         value: digits.parse().ok()?,
         step: 10_f64.powi(-i32::try_from(decimals).ok()?),
         decimals,
-        plain: written.bytes().all(|b| b.is_ascii_digit()),
     })
 }
 

@@ -24,9 +24,7 @@ pub(super) struct Cell {
 /// A line of a table.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
-    /// Where it stands in the passage.
-    pub(super) at: Range,
-    /// Which row of the passage it is among lines with cells, from 0.
+    /// Its own words, as they stand.
     pub(super) label: String,
     /// The words of its label.
     pub(super) words: Vec<u64>,
@@ -148,7 +146,7 @@ impl Reader {
         let last = header
             .lines()
             .map(str::trim)
-            .last()
+            .next_back()
             .filter(|line| line.ends_with(':') && !is_row(line));
         let labels = last.filter(|_| !rows.is_empty() && header.trim_start() != last.unwrap_or(""));
         let labels = labels.map(str::to_owned);
@@ -231,11 +229,8 @@ impl Reader {
         }
         let first_figure = figures[0].column;
         // Words of a row stand before its figures, or between them (a holding's name).
-        let label: Vec<&str> = filled
-            .iter()
-            .map(|cell| of(cell))
-            .filter(|text| !is_figure(text) && !is_no_meaning(text))
-            .collect();
+        let label: Vec<&str> =
+            filled.iter().map(of).filter(|text| !is_figure(text) && !is_no_meaning(text)).collect();
         let label = label.join(" ");
         // A year in front is the row's name: `2019 | 11.44 | 9.47`.
         let leading =
@@ -246,7 +241,6 @@ impl Reader {
         let is_sum = label.to_ascii_lowercase().starts_with("total");
         let label = without_footnotes(&label).to_owned();
         self.table.rows.push(Row {
-            at: place,
             words: ids(&label),
             parents: ids(&parent),
             label,

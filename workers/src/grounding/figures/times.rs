@@ -115,8 +115,9 @@ fn belongs_back(sentence: &str, figure_end: usize, mention: &Mention, next_figur
     let compares = ["compared", "versus", " vs", "relative to", "from ", "than ", "over "]
         .iter()
         .any(|word| lower.contains(word));
-    !compares
-        && !(lower.contains(" and ") && has_next && words_to_next < words::tokens(between).len())
+    let nearer_next =
+        lower.contains(" and ") && has_next && words_to_next < words::tokens(between).len();
+    !compares && !nearer_next
 }
 
 /// `between 2018 and 2019`, `from 2018 to 2019`, `2018 and 2019`: both.

@@ -80,13 +80,13 @@ fn as_many_digits_as_are_written_must_agree() {
     refused(
         "Total net sales were $82.9 billion in 2022 [1].",
         "$82.9 billion",
-        FigureReason::OtherScale,
+        FigureReason::NotFound,
     );
     supported("Total net sales were over $82 billion in 2022 [1].", "$82 billion");
     refused(
         "Total net sales were over $83 billion in 2022 [1].",
         "$83 billion",
-        FigureReason::OtherScale,
+        FigureReason::NotFound,
     );
 }
 
