@@ -327,7 +327,8 @@ impl Loading<'_> {
                 bail!("{}: {} texts, {} vectors", embedder.model(), ids.len(), vectors.len());
             }
             let vectors = ids.into_iter().zip(vectors).collect();
-            bare.store.save_vectors(workspace, claim, generation, vectors).await?;
+            let calls = scope.calls.take();
+            bare.store.save_vectors(workspace, claim, generation, vectors, &calls).await?;
         }
         let now = bare.clock.now();
         Ok(bare.store.finish_embed(workspace, claim, document, version, now).await?)

@@ -1,7 +1,8 @@
 //! Providers that have enough of us, or are gone.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use quaestor_core::clock::{Clock, SystemClock, Time};
 use quaestor_model_server::{Hangup, Reply};
 
 use super::desk::{Desk, good, words};
@@ -20,7 +21,7 @@ async fn a_provider_that_asks_for_time_is_left_alone_for_it(backends: Backends) 
     for (as_date, at_least) in [(false, 3.0), (true, 3.0)] {
         // A date has whole seconds.
         let after = match as_date {
-            true => httpdate(SystemTime::now() + Duration::from_secs(4)),
+            true => httpdate(SystemClock.now() + Duration::from_secs(4)),
             false => "3".to_owned(),
         };
         let before = desk.server.calls().len();
@@ -84,6 +85,6 @@ async fn a_provider_that_says_nothing_is_not_waited_for_for_ever(backends: Backe
 }
 
 /// A moment as HTTP writes it.
-fn httpdate(moment: SystemTime) -> String {
-    chrono::DateTime::<chrono::Utc>::from(moment).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+fn httpdate(moment: Time) -> String {
+    moment.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
