@@ -120,7 +120,7 @@ async fn each_way_to_end_an_answer_is_told(backends: Backends) {
     for (answer, problem) in [
         (nothing().finish(Finish::Filter), "content_filtered"),
         (Answer::of(" \n"), "model_said_nothing"),
-        (nothing(), "model_refused"),
+        (nothing(), "model_said_nothing"),
         (nothing().without_choices(), "model_refused"),
     ] {
         let before = desk.server.calls().len();

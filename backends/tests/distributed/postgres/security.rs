@@ -238,5 +238,6 @@ async fn sweeps_see_the_tables_that_they_need_and_no_others() {
         }
         tx.rollback().await.unwrap();
     }
-    assert_eq!(seen, ["api_keys", "idempotency_keys", "jobs", "outbox", "workspaces"]);
+    let needed = ["api_keys", "budgets", "idempotency_keys", "jobs", "outbox", "workspaces"];
+    assert_eq!(seen, needed);
 }
