@@ -15,8 +15,9 @@ use crate::program::{Program, long_report};
 
 /// An installation with one document, whose model is `server`.
 pub(super) struct Desk {
-    pub(super) installation: Installation,
+    /// Ends before what it stands on is removed.
     pub(super) program: Program,
+    pub(super) installation: Installation,
     pub(super) server: ModelServer,
 }
 
@@ -39,7 +40,7 @@ pub(super) struct Charged {
 }
 
 /// Settings by which faults show in seconds.
-const QUICK: [(&str, &str); 7] = [
+const QUICK: [(&str, &str); 9] = [
     ("QUAESTOR_MODELS__RETRY__PAUSE_MS", "20"),
     ("QUAESTOR_MODELS__TIMEOUTS__FIRST_PIECE_S", "2"),
     ("QUAESTOR_MODELS__TIMEOUTS__NEXT_PIECE_S", "2"),
@@ -47,6 +48,8 @@ const QUICK: [(&str, &str); 7] = [
     ("QUAESTOR_MODELS__BREAKER__OPEN_S", "2"),
     ("QUAESTOR_WORKERS__SLOTS__CHAT_GENERATE", "8"),
     ("QUAESTOR_SERVER__QUOTAS__ASKS_BURST", "10000"),
+    ("QUAESTOR_SERVER__QUOTAS__REQUESTS_BURST", "100000"),
+    ("QUAESTOR_SERVER__QUOTAS__REQUESTS_PER_MINUTE", "100000"),
 ];
 
 impl Desk {
@@ -69,7 +72,7 @@ impl Desk {
         let collection = program.make_collection("reports").await;
         let upload = program.upload(&collection, "halden.md", long_report(4)).await.unwrap();
         program.wait_for_job(upload["items"][0]["job_id"].as_str().unwrap()).await;
-        Self { installation, program, server }
+        Self { program, installation, server }
     }
 
     /// Accepts a question and does not wait for its answer: the job and the answer.
@@ -100,6 +103,7 @@ impl Desk {
         let url = format!("{}/api/jobs/{job}/events", self.program.address);
         let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
         let response = client.get(url).bearer_auth(KEY).send().await.unwrap();
+        let response = response.error_for_status().unwrap();
         let (mut bytes, mut text) = (response.bytes_stream(), String::new());
         loop {
             let events: Vec<Value> = text
