@@ -29,7 +29,7 @@ async fn an_answer_is_given_again_until_the_documents_change(backends: Backends)
     let url = server.openai_url();
     let installation = Installation::new(backends).await;
     let mut environment = vec![
-        ("QUAESTOR_CHAT", "openai:scripted"),
+        ("QUAESTOR_CHAT", "openai:scripted,offline"),
         ("OPENAI_BASE_URL", url.as_str()),
         ("OPENAI_API_KEY", "sk-none"),
     ];
@@ -50,12 +50,17 @@ async fn an_answer_is_given_again_until_the_documents_change(backends: Backends)
     }
     environment.push(("QUAESTOR_ANSWERS__KEPT_MINUTES", "10"));
     let program = installation.start(&environment);
+    // What stood in for the model in an outage is not given again after it.
+    server.push(Reply::error(400, "invalid_request_error"));
+    let conversation = program.make_conversation().await;
+    let substitute = ask(&program, &conversation, QUESTION).await;
+    assert_eq!((substitute["model"].as_str(), answers()), (Some("offline:quote"), 3));
     let first = program.make_conversation().await;
     let written = ask(&program, &first, QUESTION).await;
-    assert_eq!((written["model"].as_str(), answers()), (Some("openai:scripted"), 3));
+    assert_eq!((written["model"].as_str(), answers()), (Some("openai:scripted"), 4));
     let conversation = program.make_conversation().await;
     let again = ask(&program, &conversation, "what was  the market value of bond 2 ").await;
-    assert_eq!((again["model"].as_str(), answers()), (Some("cache:openai:scripted"), 3));
+    assert_eq!((again["model"].as_str(), answers()), (Some("cache:openai:scripted"), 4));
     assert_eq!(
         (&again["content"], &again["citations"]),
         (&written["content"], &written["citations"])
@@ -63,13 +68,13 @@ async fn an_answer_is_given_again_until_the_documents_change(backends: Backends)
     assert_eq!(again["usage"]["cost_micros"], 0);
     // A follow-up leans on what was said before, and another question is another one.
     ask(&program, &first, QUESTION).await;
-    assert_eq!(answers(), 4);
+    assert_eq!(answers(), 5);
     let conversation = program.make_conversation().await;
     ask(&program, &conversation, "What was the market value of bond 3?").await;
-    assert_eq!(answers(), 5);
+    assert_eq!(answers(), 6);
     let collection = program.make_collection("more").await;
     upload(&program, &collection, "other.md").await;
     let conversation = program.make_conversation().await;
     let anew = ask(&program, &conversation, QUESTION).await;
-    assert_eq!((anew["model"].as_str(), answers()), (Some("openai:scripted"), 6));
+    assert_eq!((anew["model"].as_str(), answers()), (Some("openai:scripted"), 7));
 }

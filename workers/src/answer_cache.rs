@@ -2,7 +2,8 @@
 //!
 //! Off unless the configuration says for how long. An answer is kept under the workspace,
 //! the collections that the asker may read, what stands in them, the models, the prompt's
-//! version and the question. A follow-up is always answered anew: its answer leans on what
+//! version and the question. What another model wrote in the place of the first of the chain is
+//! not kept. A follow-up is always answered anew: its answer leans on what
 //! was said before.
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 //! call one, it can only put a job into the store.
 
 mod answer_cache;
+mod consume;
 mod context;
 mod decision;
 mod emitter;

@@ -16,18 +16,18 @@ use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::jobs::{Envelope, Step};
 use quaestor_core::model::{Job, JobState};
-use quaestor_core::ports::model_call::{CallScope, Readiness};
-use quaestor_core::ports::queue::{Consumer, Delivery};
+use quaestor_core::ports::model_call::CallScope;
+use quaestor_core::ports::queue::Delivery;
 use quaestor_core::ports::store::{
     ClaimOutcome, ClaimRequest, Claimed, Heartbeat, StoreError, Unclaimed,
 };
 use quaestor_core::problem::Problem;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, info, info_span, warn};
 
+use crate::consume::consume;
 use crate::context::Context;
 use crate::decision::{Decision, Outcome, pause_before_retry};
 use crate::emitter::Emitter;
@@ -40,10 +40,6 @@ use crate::sweep::deadline_passed;
 /// How long a handler whose claim is gone may still say how it ended.
 const LAST_WORD: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// How often it is looked whether a call has shown that a model is back: an answer may go on
-/// for minutes after that.
-const TRIAL_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
-
 /// How the workers are stopped.
 #[derive(Clone, Debug, Default)]
 pub struct Drain {
@@ -53,15 +49,15 @@ pub struct Drain {
 
 /// What the tasks of one process share.
 #[derive(Clone)]
-struct Worker {
-    context: Context,
+pub(crate) struct Worker {
+    pub(crate) context: Context,
     registry: Arc<Registry>,
     following: Following,
     fair: Fair,
-    stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     /// Cancelled when the drain time is over.
     hand_back: CancellationToken,
-    running: TaskTracker,
+    pub(crate) running: TaskTracker,
 }
 
 /// Takes and runs the given steps until drained. Returns when no job is running any more.
@@ -92,83 +88,10 @@ pub async fn run_workers(context: Context, steps: Vec<Step>, drain: Drain) {
     running.wait().await;
 }
 
-async fn consume(worker: Worker, step: Step) {
-    let context = &worker.context;
-    while !worker.stop.is_cancelled() {
-        let readiness = context.readiness(step);
-        let slots = match readiness {
-            Readiness::Ready => context.settings.slots.of(step),
-            Readiness::Trial => 1,
-            Readiness::NotBefore(until) => {
-                warn!(job.step = %step, "{step} is not taken before {until}: its model is left alone");
-                paused(step, true);
-                tokio::select! {
-                    () = worker.stop.cancelled() => {}
-                    () = context.clock.sleep_until(until) => {}
-                }
-                continue;
-            }
-        };
-        paused(step, false);
-        match context.queue.consume(step, slots).await {
-            Ok(consumer) => take(&worker, consumer, step, readiness).await,
-            Err(error) => {
-                error!(job.step = %step, error = &error as &dyn std::error::Error, "could not consume {step}");
-                tokio::select! {
-                    () = worker.stop.cancelled() => {}
-                    () = context.clock.sleep(std::time::Duration::from_secs(1)) => {}
-                }
-            }
-        }
-    }
-}
-
-/// Takes messages of a step for as long as its model is as ready as it was, and the queue
-/// gives any.
-async fn take(worker: &Worker, mut consumer: Box<dyn Consumer>, step: Step, readiness: Readiness) {
-    while worker.context.readiness(step) == readiness {
-        let delivery = tokio::select! {
-            biased;
-            () = worker.stop.cancelled() => return,
-            delivery = consumer.next() => delivery,
-        };
-        let Some(delivery) = delivery else { return };
-        let envelope = &delivery.envelope;
-        let span = info_span!(
-            "job",
-            job.id = %envelope.job_id,
-            job.step = %envelope.step,
-            workspace.id = %envelope.workspace_id,
-        );
-        let task = worker.clone();
-        let running =
-            worker.running.spawn(async move { task.run_delivery(delivery).await }.instrument(span));
-        if readiness == Readiness::Trial {
-            until_decided(worker, step, running).await;
-        }
-    }
-}
-
-/// Returns when one call has shown whether the model is back: nobody else is to try.
-async fn until_decided(worker: &Worker, step: Step, mut trial: JoinHandle<()>) {
-    while worker.context.readiness(step) == Readiness::Trial {
-        tokio::select! {
-            _ = &mut trial => return,
-            () = worker.stop.cancelled() => return,
-            () = worker.context.clock.sleep(TRIAL_LOOK) => {}
-        }
-    }
-}
-
-fn paused(step: Step, paused: bool) {
-    metrics::gauge!("quaestor_queue_paused", "step" => step.as_str())
-        .set(f64::from(u8::from(paused)));
-}
-
 impl Worker {
     /// Deals with one message, and with the steps that follow at once. Wishes to cancel
     /// are listened to all the while.
-    async fn run_delivery(&self, delivery: Delivery) {
+    pub(crate) async fn run_delivery(&self, delivery: Delivery) {
         let envelope = delivery.envelope.clone();
         let Some(_seat) = self.take_turn(&envelope).await else {
             acknowledge(delivery).await;

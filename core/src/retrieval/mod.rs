@@ -8,6 +8,7 @@
 //! (`words`, `documents`, `rank`), a model may read the best again (`rerank`), and repetitions are passed over (`spread`).
 
 pub mod analyse;
+pub mod calendar;
 mod describe;
 mod documents;
 mod follow_up;

@@ -5,6 +5,8 @@
 
 use chrono::{Datelike, NaiveDate};
 
+use super::calendar;
+
 /// The times that a text speaks of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Periods {
@@ -119,28 +121,23 @@ impl Periods {
     fn take(&mut self, words: &[Word]) -> usize {
         let word = &words[0];
         let next = |offset: usize| words.get(offset).map_or("", Word::text);
-        if let Some(month) = month(word.text()) {
+        if let Some(month) = calendar::month(word.text()) {
             return self.take_month(month, words);
         }
-        if let Some(count) = number_word(word.text()) {
+        if let Some(count) = calendar::count(word.text()) {
             let unit = next(1);
             if unit.starts_with("month") {
                 push(&mut self.months, count);
                 return 2;
             }
             if unit.starts_with("week") {
-                let months = match count {
-                    12..=14 => 3,
-                    25..=27 => 6,
-                    38..=40 => 9,
-                    51..=53 => 12,
-                    _ => return 2,
-                };
-                push(&mut self.months, months);
+                if let Some(months) = calendar::months_of_weeks(count) {
+                    push(&mut self.months, months);
+                }
                 return 2;
             }
         }
-        if let Some(quarter) = ordinal(word.text())
+        if let Some(quarter) = calendar::ordinal(word.text())
             && matches!(next(1), "quarter" | "fiscal")
             && (next(1) == "quarter" || next(2) == "quarter")
         {
@@ -322,54 +319,6 @@ fn fiscal_year(word: &str) -> Option<i32> {
         4 => is_year(word),
         _ => None,
     }
-}
-
-fn month(word: &str) -> Option<u32> {
-    const MONTHS: [&str; 12] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
-    if word.len() < 3 {
-        return None;
-    }
-    let known = |name: &&'static str| {
-        *name == word
-            || (word.len() == 3 && name.starts_with(word))
-            || (word == "sept" && *name == "september")
-    };
-    let at = MONTHS.iter().position(known)?;
-    u32::try_from(at + 1).ok()
-}
-
-fn number_word(word: &str) -> Option<u8> {
-    Some(match word {
-        "three" => 3,
-        "six" => 6,
-        "nine" => 9,
-        "twelve" => 12,
-        "thirteen" => 13,
-        _ => return word.parse().ok().filter(|count| (1..=53).contains(count)),
-    })
-}
-
-fn ordinal(word: &str) -> Option<u8> {
-    Some(match word {
-        "first" | "1st" => 1,
-        "second" | "2nd" => 2,
-        "third" | "3rd" => 3,
-        "fourth" | "4th" => 4,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

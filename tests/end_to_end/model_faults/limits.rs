@@ -44,6 +44,23 @@ async fn a_quota_that_is_used_up_is_told_at_once(backends: Backends) {
     desk.server.push(Reply::error(429, "insufficient_quota"));
     let asked = desk.ask().await;
     assert_eq!((asked.state(), asked.problem()), ("failed", "model_quota"), "{asked:#?}");
+    // Administrators see it within seconds, whichever process has seen it.
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let told = desk.program.get("/api/admin/providers").await;
+        let seen = &told["items"][0];
+        if seen["failed"] == 1 {
+            assert_eq!(
+                (&seen["model"], &seen["operation"]),
+                (&"openai:scripted".into(), &"chat".into())
+            );
+            assert_eq!((&seen["last_error"], &seen["calls"]), (&"quota".into(), &1.into()));
+            assert_eq!(seen["processes"].as_array().unwrap().len(), 1);
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "nothing is told: {told}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     assert_eq!(desk.calls().await.len(), 1);
     desk.check_bill().await;
 }

@@ -76,6 +76,11 @@ async fn vectors_that_cannot_be_right_are_refused_and_none_is_kept(backends: Bac
     let (job, _) = upload(&program, &collection, "good.md").await;
     assert_eq!(job["state"], "done", "{job}");
     assert_eq!(searched_by(&program, &collection).await, "words_and_meaning");
+    // While the model is away, search goes by words alone and says so.
+    server.respond(|_| Reply::error(503, "server_error"));
+    assert_eq!(searched_by(&program, &collection).await, "words");
+    let found = program.post("/api/search", json!({"query": "market value of bond 2"})).await;
+    assert!(found["note"].as_str().unwrap().contains("cannot answer now"), "{found}");
 }
 
 /// F31.

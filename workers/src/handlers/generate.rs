@@ -288,10 +288,8 @@ impl Writing<'_> {
             calls: Vec::new(),
         };
         let kept = self.payload.answer_key.as_ref().zip(context.answers.as_ref());
-        // What a cheaper model wrote is not given again in the place of another's.
-        let is_usual = Arc::ptr_eq(self.chat, &context.chat);
         let kept = kept
-            .filter(|_| self.whole && is_usual)
+            .filter(|_| self.whole && is_first_choice(context, &answer.model))
             .map(|(key, answers)| (key, answers, answer.clone()));
         save_answer(context, self.job, self.payload, answer).await?;
         if let Some((key, answers, answer)) = kept {
@@ -328,6 +326,12 @@ impl Writing<'_> {
         .await?;
         Ok(())
     }
+}
+
+/// Whether the model that is to answer has answered. What one wrote that stood in for it, in
+/// an outage or beyond a soft budget, is not given again when that is over.
+fn is_first_choice(context: &Context, model: &str) -> bool {
+    context.chat.name().split(',').next() == Some(model)
 }
 
 /// Stores an answer with the requests that it took.

@@ -1,5 +1,7 @@
 //! Reads the times that a text names, each with its place.
 
+use quaestor_core::retrieval::calendar;
+
 use super::period::Period;
 use super::words::{Token, tokens};
 
@@ -87,29 +89,24 @@ fn take(text: &str, tokens: &[Token]) -> Option<(usize, Mention)> {
         Some((count, Mention { start, end, period, written: written.then_some((start, end)) }))
     };
     let first = word(0);
-    if let Some(month) = month(first) {
+    if let Some(month) = calendar::month(first) {
         return take_month(month, &word, &gap, &mention);
     }
     if let Some(read) = take_digits(text, tokens, &word, &gap, &mention) {
         return Some(read);
     }
-    if let Some(count) = count_word(first) {
+    if let Some(count) = calendar::count(first) {
         let months = match word(1) {
             "month" | "months" => Some(count),
-            "weeks" => match count {
-                12..=14 => Some(3),
-                25..=27 => Some(6),
-                38..=40 => Some(9),
-                51..=53 => Some(12),
-                _ => None,
-            },
+            "weeks" => calendar::months_of_weeks(count),
             _ => None,
-        };
+        }
+        .map(u32::from);
         if months.is_some() && matches!(word(2), "ended" | "ending" | "period" | "to") {
             return mention(2, false, Period { months, ..Period::default() });
         }
     }
-    if let Some(quarter) = ordinal(first)
+    if let Some(quarter) = calendar::ordinal(first).map(u32::from)
         && (word(1) == "quarter" || (word(1) == "fiscal" && word(2) == "quarter"))
     {
         let count = if word(1) == "quarter" { 2 } else { 3 };
@@ -245,7 +242,7 @@ fn take_digits<'a>(
         return mention(1, true, Period { years: vec![first], ..Period::default() });
     }
     let leading = number(0).filter(|_| word(0).len() <= 2)?;
-    if let Some(month) = month(word(1))
+    if let Some(month) = calendar::month(word(1))
         && gap(0) == " "
         && (1..=31).contains(&leading)
     {
@@ -319,52 +316,4 @@ fn day(word: &str) -> Option<u32> {
         return None;
     }
     digits.parse().ok().filter(|day| (1..=31).contains(day))
-}
-
-fn month(word: &str) -> Option<u32> {
-    const MONTHS: [&str; 12] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
-    if word.len() < 3 {
-        return None;
-    }
-    let known = |name: &&str| {
-        **name == *word
-            || (word.len() == 3 && name.starts_with(word))
-            || (word == "sept" && **name == *"september")
-    };
-    let at = MONTHS.iter().position(known)?;
-    u32::try_from(at + 1).ok()
-}
-
-fn count_word(word: &str) -> Option<u32> {
-    Some(match word {
-        "three" => 3,
-        "six" => 6,
-        "nine" => 9,
-        "twelve" => 12,
-        "thirteen" => 13,
-        _ => return word.parse().ok().filter(|count| (1..=53).contains(count)),
-    })
-}
-
-fn ordinal(word: &str) -> Option<u32> {
-    Some(match word {
-        "first" | "1st" => 1,
-        "second" | "2nd" => 2,
-        "third" | "3rd" => 3,
-        "fourth" | "4th" => 4,
-        _ => return None,
-    })
 }
