@@ -42,7 +42,7 @@ only() {
         esac
     done
 }
-only sqlx quaestor-backends
+only sqlx quaestor-backends quaestor-faults
 only async-openai quaestor-backends
 only candle-core quaestor-bert
 only axum quaestor-front

@@ -45,6 +45,30 @@ fn methods(text: &str) -> Vec<String> {
     methods
 }
 
+/// A point that no bench visits, or a name that is no point, would go unnoticed.
+#[test]
+fn every_fail_point_is_in_the_list() {
+    let mut used: Vec<String> = Vec::new();
+    for (path, text) in all_sources() {
+        if path.ends_with("core/src/failpoint.rs") || path.ends_with("tests/tidy.rs") {
+            continue;
+        }
+        for call in ["failpoint::hit(\"", "failpoint::error(\""] {
+            used.extend(
+                text.split(call)
+                    .skip(1)
+                    .filter_map(|rest| rest.split('"').next())
+                    .map(str::to_owned),
+            );
+        }
+    }
+    used.sort();
+    used.dedup();
+    let mut listed = quaestor_core::failpoint::NAMES.map(str::to_owned).to_vec();
+    listed.sort();
+    assert_eq!(used, listed);
+}
+
 #[test]
 fn every_store_method_takes_the_workspace() {
     let folder = root().join("core/src/ports/store");

@@ -29,6 +29,7 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
         lease: config.workers.lease(),
         heartbeat: config.workers.heartbeat(),
         drain: config.workers.drain(),
+        max_step_attempts: config.jobs.max_attempts,
         idempotency_keys_kept: config.jobs.idempotency(),
         passage_tokens: config.models.prompt.passage_tokens,
         history_tokens: config.models.prompt.history_tokens,

@@ -12,13 +12,20 @@ pub struct Jobs {
     pub chat_deadline_s: u64,
     /// A file that is not searchable after this many seconds fails.
     pub ingest_deadline_s: u64,
+    /// A step that has begun so often and never ended makes its job a dead letter.
+    pub max_attempts: u32,
     /// How long a repeated `Idempotency-Key` gets the first answer again, in hours.
     pub idempotency_hours: u64,
 }
 
 impl Default for Jobs {
     fn default() -> Self {
-        Self { chat_deadline_s: 300, ingest_deadline_s: 86_400, idempotency_hours: 24 }
+        Self {
+            chat_deadline_s: 300,
+            ingest_deadline_s: 86_400,
+            max_attempts: 5,
+            idempotency_hours: 24,
+        }
     }
 }
 

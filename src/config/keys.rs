@@ -227,6 +227,7 @@ pub const KEYS: &[Key] = &[
     number("workers.slots.documents_embed", COUNT),
     number("jobs.chat_deadline_s", SECONDS),
     number("jobs.ingest_deadline_s", SECONDS),
+    number("jobs.max_attempts", COUNT),
     number("jobs.idempotency_hours", "a whole number of hours, at least 1"),
     text("log.format", "`text` or `json`"),
     text("log.filter", "levels by target, such as `info,quaestor_workers=debug`"),

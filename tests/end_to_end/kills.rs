@@ -32,8 +32,9 @@ struct Left {
 async fn run(backends: Backends, point: Option<&str>, environment: &[(&str, &str)]) -> Left {
     let installation = Installation::new(backends).await;
     let mut first_environment = environment.to_vec();
-    if let Some(point) = point {
-        first_environment.push(("QUAESTOR_KILL_AT", point));
+    let plan = point.map(|point| format!("{point}=kill"));
+    if let Some(point) = &plan {
+        first_environment.push(("QUAESTOR_FAIL_AT", point));
     }
     let mut program = installation.start(&first_environment);
     let collection = program.make_collection("reports").await;

@@ -157,7 +157,10 @@ async fn a_move_that_is_killed_anywhere_is_never_in_two_places_and_ends_when_run
     let filled = filled(&installation, &[]).await;
     let whole = rows(installation.folder());
     let killed = |at: &str| {
-        installation.refusal(&["move", "--to", "distributed"], &[("QUAESTOR_KILL_AT", at)]);
+        installation.refusal(
+            &["move", "--to", "distributed"],
+            &[("QUAESTOR_FAIL_AT", &format!("{at}=kill"))],
+        );
     };
     for point in ["move.after_page:3", "move.after_table:9", "move.after_object:2"] {
         killed(point);

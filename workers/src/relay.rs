@@ -176,6 +176,7 @@ impl<'a> Relay<'a> {
             self.look_at = due_at.map_or(poll_at, |due| due.clamp(now + delta(LOCKED), poll_at));
             return Ok(Progress::Idle);
         }
+        failpoint::hit("relay.after_take");
         // There may be more.
         self.look_at = now;
         self.publish(rows).await
@@ -230,6 +231,7 @@ impl<'a> Relay<'a> {
     /// longer held, and claimed once.
     async fn mark(&mut self) {
         let sent = std::mem::take(&mut self.sent);
+        failpoint::hit("relay.before_mark");
         if let Err(error) = self.context.store.outbox_sent(&sent, self.context.clock.now()).await {
             warn!(error = &error as &dyn std::error::Error, "could not mark messages as sent");
         }

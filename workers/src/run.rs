@@ -8,9 +8,11 @@
 //! and running jobs go on. When they have not ended within the drain time, they are
 //! handed back: queued again, without harm, for the next worker.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use futures::FutureExt;
 use quaestor_core::clock::Time;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
@@ -162,6 +164,7 @@ impl Worker {
     ) -> Option<(Claimed, Next)> {
         let context = &self.context;
         let mut next = None;
+        failpoint::hit("worker.before_claim");
         let settled = match claim(context, envelope).await {
             Ok(ClaimOutcome::Claimed(claimed)) => {
                 failpoint::hit("worker.after_claim");
@@ -253,7 +256,7 @@ impl Worker {
             tokio::select! {
                 // The result first: work that is done is not thrown away.
                 biased;
-                result = handler(context, &job, claimed.payload.clone()) => Some(result),
+                result = caught(handler(context, &job, claimed.payload.clone())) => Some(result),
                 () = watch_over(context, &job, wish) => Some(Err(Decision::Fenced)),
                 () = self.hand_back.cancelled() => {
                     give_step_back(context, &job, &claimed).await;
@@ -281,6 +284,28 @@ impl Worker {
         next.map(|next| (next.claimed(&claimed), next))
     }
 }
+
+/// Runs a handler. One that panics is a try that failed: the process lives, its other jobs go
+/// on, and the job is tried again as often as any.
+async fn caught(
+    handler: impl Future<Output = Result<Outcome, Decision>>,
+) -> Result<Outcome, Decision> {
+    match AssertUnwindSafe(handler).catch_unwind().await {
+        Ok(result) => result,
+        Err(panic) => {
+            let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+            let said = said.unwrap_or_else(|| "it said nothing".to_owned());
+            metrics::counter!("quaestor_handler_panics_total").increment(1);
+            Err(Decision::retry("handler_panicked", Panicked(said)))
+        }
+    }
+}
+
+/// A handler panicked, which is an error of the program.
+#[derive(Debug, thiserror::Error)]
+#[error("the step panicked, which is an error of this program: {0}")]
+struct Panicked(String);
 
 async fn acknowledge(delivery: Delivery) {
     if let Err(error) = delivery.ack().await {

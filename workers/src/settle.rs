@@ -169,6 +169,7 @@ async fn try_settle(
             let pause = after.unwrap_or_else(|| pause_before_retry(claimed.step_attempt));
             let until = now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::minutes(1));
             let next = same_step(context, job, claimed, until);
+            failpoint::hit("worker.put_off");
             let why = PutOff { reason, is_try: is_try(reason) };
             with_calls(job, |calls| async move {
                 context.store.put_off(job.workspace, &job.claim, why, next, &calls, now).await

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use quaestor_core::events::Event;
+use quaestor_core::failpoint;
 use quaestor_core::jobs::Step;
 use quaestor_core::ports::queue::{Depth, Durability};
 use quaestor_core::problem::Problem;
@@ -70,9 +71,11 @@ async fn lost_messages(context: &Context) {
 }
 
 async fn expired_leases(context: &Context) {
+    failpoint::hit("sweep.before_requeue");
     match context.store.requeue_expired(context.clock.now(), AT_MOST).await {
         Ok(0) => {}
         Ok(jobs) => {
+            failpoint::hit("sweep.after_requeue");
             info!(jobs, "{jobs} jobs lost their worker and were queued again");
             context.wake.notify();
         }

@@ -1,6 +1,7 @@
 //! A question is accepted: checked, stored with its job in one transaction, and left to
 //! the workers. Nothing slower happens here.
 
+use quaestor_core::failpoint;
 use quaestor_core::ids::{ConversationId, JobId, MessageId};
 use quaestor_core::jobs::{ChatPayload, JobKind, NewJob, Step};
 use quaestor_core::model::Caller;
@@ -71,8 +72,10 @@ pub(crate) async fn accept_question(
         idempotency: key.clone(),
         audit: app.audit(caller, "question.ask", message_id),
     };
+    failpoint::hit("front.before_accept");
     match front.store.accept_question(caller.workspace_id, question).await {
         Ok(Some(answer)) => {
+            failpoint::hit("front.after_accept");
             // The relay tells `queued` and publishes.
             match promise {
                 Some(promise) => promise.keep(row),

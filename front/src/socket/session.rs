@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use quaestor_core::clock::Time;
+use quaestor_core::failpoint;
 use quaestor_core::ids::{ConversationId, JobId};
 use quaestor_core::ports::event_log::Rung;
 use serde_json::Value;
@@ -137,6 +138,7 @@ impl Session {
                                 self.told.pop_front();
                             }
                         }
+                        failpoint::hit("socket.before_event");
                         frames::event(job_id, event)
                     }
                 };

@@ -59,7 +59,7 @@ async fn a_quota_that_is_used_up_is_told_at_once(backends: Backends) {
             break;
         }
         assert!(std::time::Instant::now() < until, "nothing is told: {told}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
     assert_eq!(desk.calls().await.len(), 1);
     desk.check_bill().await;

@@ -171,6 +171,7 @@ impl Writing<'_> {
             max_output_tokens: self.context.settings.max_output_tokens,
         };
         let cancel = self.job.cancel.clone();
+        failpoint::hit("generate.before_call");
         let opened = tokio::select! {
             biased;
             () = cancel.cancelled() => return Ok(Ended::Cancelled),
@@ -291,6 +292,7 @@ impl Writing<'_> {
         let kept = kept
             .filter(|_| self.whole && is_first_choice(context, &answer.model))
             .map(|(key, answers)| (key, answers, answer.clone()));
+        failpoint::hit("generate.before_save");
         save_answer(context, self.job, self.payload, answer).await?;
         if let Some((key, answers, answer)) = kept {
             answers.keep(key, &answer).await;

@@ -273,7 +273,9 @@ async fn finish(
     let now = context.clock.now();
     let next = next_step(context, job, payload, &summary).await?;
     let advanced = next.is_some();
+    failpoint::hit("ingest.before_switch");
     context.store.finish_ingest(job.workspace, &job.claim, subject, summary, next, now).await?;
+    failpoint::hit("ingest.after_switch");
     Ok(if advanced { Outcome::Advanced } else { Outcome::Ended(vec![Event::Done { usage: None }]) })
 }
 

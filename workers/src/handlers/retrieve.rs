@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use quaestor_core::events::Event;
+use quaestor_core::failpoint;
 use quaestor_core::ids::OutboxId;
 use quaestor_core::jobs::{ChatPayload, Step};
 use quaestor_core::model::MessageState;
@@ -99,6 +100,7 @@ impl Handler for Retrieve {
         };
         let outbox_id = next.outbox_id;
         let count = u32::try_from(passages.len()).unwrap_or(u32::MAX);
+        failpoint::hit("retrieve.before_save");
         let saved = context
             .store
             .save_retrieved(
@@ -122,6 +124,7 @@ impl Handler for Retrieve {
             }
             Err(error) => return Err(error.into()),
         }
+        failpoint::hit("retrieve.after_save");
         let retrieved = Event::Retrieved { passages: count };
         let Some(slot) = slot else {
             job.emitter.emit(retrieved).await;

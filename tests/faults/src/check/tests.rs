@@ -1,0 +1,151 @@
+//! A check that cannot fail checks nothing: a clean run passes, and each planted fault is found.
+
+use super::*;
+use crate::evidence::{Billed, StoredAnswer, StoredCall, StoredVersion};
+use crate::ledger::Uploaded;
+
+const JOB: &str = "018f0000-0000-7000-8000-000000000001";
+const ANSWER: &str = "018f0000-0000-7000-8000-000000000002";
+
+fn seen(attempt: u32, seq: u64, kind: &str, text: &str) -> Seen {
+    Seen { attempt, seq, kind: kind.to_owned(), text: text.to_owned() }
+}
+
+/// A question whose first attempt died, and a file.
+fn clean() -> (Book, Evidence) {
+    let asked = Asked {
+        key: "0-0".to_owned(),
+        job: JOB.to_owned(),
+        answer: ANSWER.to_owned(),
+        events: vec![
+            seen(0, 1, "queued", ""),
+            seen(1, 1, "started", ""),
+            seen(1, 2, "token", "It w"),
+            seen(2, 1, "restarted", ""),
+            seen(2, 2, "token", "It is"),
+            seen(2, 3, "token", " so."),
+            seen(2, 4, "done", ""),
+        ],
+        ..Asked::default()
+    };
+    let uploaded =
+        Uploaded { workspace: 0, job: "b".to_owned(), document: "d".to_owned(), sections: 2 };
+    let job = |kind: &str| StoredJob {
+        kind: kind.to_owned(),
+        state: "done".to_owned(),
+        ..StoredJob::default()
+    };
+    let mut evidence = Evidence::default();
+    evidence.jobs.insert(plain(JOB), job("chat"));
+    evidence.jobs.insert("b".to_owned(), job("documents"));
+    let content = "It is so.".to_owned();
+    evidence.answers.insert(plain(ANSWER), StoredAnswer { state: "done".to_owned(), content });
+    evidence.versions.push(StoredVersion {
+        document: "d".to_owned(),
+        status: "ready".to_owned(),
+        chunks: 3,
+        chunk_rows: (3, 3),
+        vectors: 3,
+    });
+    for number in 1..=2 {
+        let id = format!("req-{number}");
+        evidence.calls.push(StoredCall { request_id: Some(id.clone()), ..StoredCall::default() });
+        evidence.billed.push(Billed {
+            request_id: id,
+            is_chat: true,
+            canaries: vec!["canary".to_owned()],
+            ..Billed::default()
+        });
+    }
+    evidence.audit.insert("question.ask".to_owned(), 1);
+    evidence.audit.insert("document.upload".to_owned(), 1);
+    evidence.referenced.insert("o".to_owned());
+    evidence.objects.insert("o".to_owned());
+    evidence.objects_seen = true;
+    (Book { asked: vec![asked], uploaded: vec![uploaded], ..Book::default() }, evidence)
+}
+
+/// The rules that a planted fault breaks.
+fn found(plant: impl FnOnce(&mut Book, &mut Evidence)) -> Vec<&'static str> {
+    let (mut book, mut evidence) = clean();
+    plant(&mut book, &mut evidence);
+    check(&book, &evidence, &Allowed::default()).iter().map(|breach| breach.rule).collect()
+}
+
+#[test]
+fn a_clean_run_passes() {
+    assert_eq!(found(|_, _| {}), Vec::<&str>::new());
+}
+
+#[test]
+fn what_is_lost_is_found() {
+    assert_eq!(found(|_, evidence| drop(evidence.jobs.remove(&plain(JOB)))), ["lost", "audit"]);
+    let waiting = |_: &mut Book, evidence: &mut Evidence| {
+        evidence.jobs.entry(plain(JOB)).or_default().state = "waiting".to_owned();
+    };
+    assert_eq!(found(waiting), ["unfinished", "end"]);
+    assert_eq!(found(|book, _| drop(book.asked[0].events.pop())), ["untold"]);
+    assert_eq!(found(|_, evidence| evidence.outbox = 1), ["outbox"]);
+    assert_eq!(found(|_, evidence| evidence.versions[0].vectors = 2), ["document"]);
+    assert_eq!(found(|_, evidence| evidence.objects.clear()), ["object"]);
+    assert_eq!(found(|_, evidence| drop(evidence.calls.pop())), ["bill"]);
+    assert_eq!(found(|_, evidence| evidence.audit.clear()), ["audit", "audit"]);
+}
+
+#[test]
+fn what_happens_twice_is_found() {
+    let again = |book: &mut Book, _: &mut Evidence| {
+        let repeated = book.asked[0].events[4].clone();
+        book.asked[0].events.insert(5, repeated);
+    };
+    assert_eq!(found(again), ["repeat", "text"]);
+    let end = |book: &mut Book, _: &mut Evidence| {
+        book.asked[0].events.push(seen(2, 5, "done", ""));
+    };
+    assert_eq!(found(end), ["ends"]);
+    let second = |_: &mut Book, evidence: &mut Evidence| {
+        let job = evidence.jobs[&plain(JOB)].clone();
+        evidence.jobs.insert("c".to_owned(), job);
+    };
+    assert_eq!(found(second), ["phantom", "audit"]);
+    let charged = |_: &mut Book, evidence: &mut Evidence| {
+        let call = evidence.calls[0].clone();
+        evidence.calls.push(call);
+    };
+    assert_eq!(found(charged), ["bill"]);
+    assert_eq!(found(|_, evidence| evidence.versions[0].chunk_rows = (4, 3)), ["document"]);
+}
+
+#[test]
+fn a_gap_is_found_unless_it_was_told() {
+    let gap = |book: &mut Book, _: &mut Evidence| drop(book.asked[0].events.remove(4));
+    assert_eq!(found(gap), ["gap", "text"]);
+    let told = |book: &mut Book, _: &mut Evidence| {
+        book.asked[0].events.remove(4);
+        book.asked[0].gaps = 1;
+    };
+    assert_eq!(found(told), Vec::<&str>::new());
+}
+
+#[test]
+fn a_leak_is_found() {
+    let seen = |book: &mut Book, _: &mut Evidence| book.leaks.push("a canary".to_owned());
+    assert_eq!(found(seen), ["leak"]);
+    let asked = |_: &mut Book, evidence: &mut Evidence| {
+        evidence.billed[0].canaries.push("another's".to_owned());
+    };
+    assert_eq!(found(asked), ["leak"]);
+}
+
+#[test]
+fn an_end_that_is_not_the_stored_one_is_found() {
+    let failed = |_: &mut Book, evidence: &mut Evidence| {
+        evidence.jobs.entry(plain(JOB)).or_default().state = "failed".to_owned();
+    };
+    assert_eq!(found(failed), ["ended", "end"]);
+    let (book, mut evidence) = clean();
+    evidence.jobs.entry(plain(JOB)).or_default().state = "dead".to_owned();
+    let allowed = Allowed { dead: 1, ..Allowed::default() };
+    let rules: Vec<_> = check(&book, &evidence, &allowed).iter().map(|b| b.rule).collect();
+    assert_eq!(rules, ["end"]);
+}

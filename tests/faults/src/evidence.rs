@@ -1,0 +1,283 @@
+//! What an installation and its provider hold after a run: the other side of the conservation
+//! check. It is read past the program, so that no error of the program hides one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use quaestor_model_server::{Call, Ended, ModelServer, Operation};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
+
+use crate::place::{Kind, Place};
+use crate::workload::canaries_in;
+
+/// A job as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredJob {
+    /// Its workspace.
+    pub workspace: String,
+    /// `chat` or `documents`.
+    pub kind: String,
+    /// Where it stands.
+    pub state: String,
+    /// What it works on.
+    pub subject: String,
+    /// Why it waits, or failed.
+    pub why: String,
+}
+
+/// An answer as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// Where it stands.
+    pub state: String,
+    /// Its text.
+    pub content: String,
+}
+
+/// A version of a document as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredVersion {
+    /// The document.
+    pub document: String,
+    /// Where it stands.
+    pub status: String,
+    /// How many passages it says it has.
+    pub chunks: u64,
+    /// How many rows of passages there are, and how many different ordinals.
+    pub chunk_rows: (u64, u64),
+    /// How many vectors.
+    pub vectors: u64,
+}
+
+/// A request to a provider as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredCall {
+    /// The provider's id of it, where it told one.
+    pub request_id: Option<String>,
+    /// The program's own.
+    pub call_id: Option<String>,
+    /// How it ended.
+    pub outcome: String,
+}
+
+/// A request as the provider knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Billed {
+    /// The provider's id.
+    pub request_id: String,
+    /// The program's own id, as it came.
+    pub call_id: Option<String>,
+    /// Whether it was for an answer.
+    pub is_chat: bool,
+    /// Whether nothing came of it that is paid for: it was refused.
+    pub refused: bool,
+    /// The canaries of the prompt: more than one workspace's is a leak.
+    pub canaries: Vec<String>,
+}
+
+/// Everything that is held.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// By id.
+    pub jobs: BTreeMap<String, StoredJob>,
+    /// By id.
+    pub answers: BTreeMap<String, StoredAnswer>,
+    /// In no order.
+    pub versions: Vec<StoredVersion>,
+    /// Messages that are due or sent, of jobs that have not ended.
+    pub outbox: u64,
+    /// In no order.
+    pub calls: Vec<StoredCall>,
+    /// The provider's log.
+    pub billed: Vec<Billed>,
+    /// Requests that were begun and not settled.
+    pub open_calls: u64,
+    /// Audit entries by action.
+    pub audit: BTreeMap<String, u64>,
+    /// Objects that rows name.
+    pub referenced: BTreeSet<String>,
+    /// Objects that stand in the object store.
+    pub objects: BTreeSet<String>,
+    /// Whether the object store was looked at.
+    pub objects_seen: bool,
+}
+
+/// Rows of text, whichever database they come from.
+type Rows = Vec<Vec<Option<String>>>;
+
+/// A connection past the program.
+enum Reader {
+    Sqlite(sqlx::SqliteConnection),
+    Postgres(PgConnection),
+}
+
+macro_rules! texts {
+    ($rows:expr) => {
+        $rows
+            .iter()
+            .map(|row| (0..row.len()).map(|column| row.try_get(column)).collect())
+            .collect::<Result<Rows, sqlx::Error>>()
+    };
+}
+
+impl Reader {
+    async fn open(place: &Place) -> anyhow::Result<Self> {
+        let url = place.database_url()?;
+        Ok(match place.kind {
+            Kind::Embedded => {
+                let file = url.strip_prefix("sqlite:").context("a file")?;
+                let options = SqliteConnectOptions::new().filename(file).read_only(true);
+                Self::Sqlite(options.busy_timeout(Duration::from_secs(20)).connect().await?)
+            }
+            Kind::Services => Self::Postgres(PgConnection::connect(&url).await?),
+        })
+    }
+
+    /// What a statement gives. `{id:x}` stands for the column `x` as an id without dashes.
+    async fn rows(&mut self, sql: &str) -> anyhow::Result<Rows> {
+        let mut parts = sql.split("{id:");
+        let mut written = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (column, rest) = part.split_once('}').context("an id ends with a brace")?;
+            written += &match self {
+                Self::Sqlite(_) => format!("lower(hex({column}))"),
+                Self::Postgres(_) => format!("replace({column}::text, '-', '')"),
+            };
+            written += rest;
+        }
+        Ok(match self {
+            Self::Sqlite(connection) => {
+                texts!(sqlx::query(AssertSqlSafe(written)).fetch_all(connection).await?)?
+            }
+            Self::Postgres(connection) => {
+                texts!(sqlx::query(AssertSqlSafe(written)).fetch_all(connection).await?)?
+            }
+        })
+    }
+}
+
+fn text(row: &[Option<String>], column: usize) -> String {
+    row.get(column).cloned().flatten().unwrap_or_default()
+}
+
+fn number(row: &[Option<String>], column: usize) -> anyhow::Result<u64> {
+    text(row, column).parse().context("a number")
+}
+
+/// Waits until no job is unfinished and no message due, or for `settle`. The check says what
+/// is left then.
+///
+/// # Errors
+/// The database cannot be read.
+pub async fn settled(place: &Place, settle: Duration) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    loop {
+        let mut reader = Reader::open(place).await?;
+        let open = reader
+            .rows(
+                "SELECT CAST(count(*) AS TEXT) FROM jobs
+                 WHERE state IN ('queued', 'running', 'waiting')",
+            )
+            .await?;
+        let open = open.first().map_or(Ok(0), |row| number(row, 0))?;
+        if open == 0 || begun.elapsed() > settle {
+            return Ok(begun.elapsed());
+        }
+        drop(reader);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+impl Evidence {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// The database or the provider cannot be read.
+    pub async fn gather(place: &Place, model: &ModelServer) -> anyhow::Result<Self> {
+        let mut reader = Reader::open(place).await?;
+        let mut evidence = Self::default();
+        for row in reader
+            .rows(
+                "SELECT {id:id}, {id:workspace_id}, kind, state, {id:subject_id},
+                     coalesce(problem, reason, '') FROM jobs",
+            )
+            .await?
+        {
+            let job = StoredJob {
+                workspace: text(&row, 1),
+                kind: text(&row, 2),
+                state: text(&row, 3),
+                subject: text(&row, 4),
+                why: text(&row, 5),
+            };
+            evidence.jobs.insert(text(&row, 0), job);
+        }
+        for row in reader
+            .rows("SELECT {id:id}, state, content FROM messages WHERE role = 'assistant'")
+            .await?
+        {
+            let answer = StoredAnswer { state: text(&row, 1), content: text(&row, 2) };
+            evidence.answers.insert(text(&row, 0), answer);
+        }
+        for row in reader
+            .rows(
+                "SELECT {id:v.document_id}, v.status, CAST(v.chunks AS TEXT),
+                     CAST((SELECT count(*) FROM chunks c WHERE c.version_key = v.key) AS TEXT),
+                     CAST((SELECT count(DISTINCT ordinal) FROM chunks c
+                         WHERE c.version_key = v.key) AS TEXT),
+                     CAST((SELECT count(*) FROM vectors x JOIN chunks c ON c.key = x.chunk_key
+                         WHERE c.version_key = v.key) AS TEXT),
+                     v.object_key
+                 FROM versions v",
+            )
+            .await?
+        {
+            evidence.versions.push(StoredVersion {
+                document: text(&row, 0),
+                status: text(&row, 1),
+                chunks: number(&row, 2)?,
+                chunk_rows: (number(&row, 3)?, number(&row, 4)?),
+                vectors: number(&row, 5)?,
+            });
+            evidence.referenced.insert(text(&row, 6));
+        }
+        let outbox = reader.rows("SELECT CAST(count(*) AS TEXT) FROM outbox").await?;
+        evidence.outbox = outbox.first().map_or(Ok(0), |row| number(row, 0))?;
+        for row in reader.rows("SELECT request_id, outcome FROM model_usage").await? {
+            evidence.calls.push(StoredCall {
+                request_id: row.first().cloned().flatten(),
+                call_id: None,
+                outcome: text(&row, 1),
+            });
+        }
+        for row in reader
+            .rows("SELECT action, CAST(count(*) AS TEXT) FROM audit_log GROUP BY action")
+            .await?
+        {
+            evidence.audit.insert(text(&row, 0), number(&row, 1)?);
+        }
+        evidence.billed = model.calls().iter().filter(|call| is_paid(call)).map(billed).collect();
+        Ok(evidence)
+    }
+}
+
+/// What a provider writes a bill for.
+fn is_paid(call: &Call) -> bool {
+    [Operation::Chat, Operation::Embed, Operation::Rerank].contains(&call.operation)
+}
+
+fn billed(call: &Call) -> Billed {
+    let header = |name: &str| {
+        let mut headers = call.request.headers.iter();
+        headers.find(|(each, _)| each == name).map(|(_, value)| value.clone())
+    };
+    Billed {
+        request_id: call.request_id.clone(),
+        call_id: header("x-client-request-id"),
+        is_chat: call.operation == Operation::Chat,
+        refused: call.status >= 400 || (call.status == 0 && call.ended != Ended::Running),
+        canaries: canaries_in(&call.request.body.to_string()),
+    }
+}
