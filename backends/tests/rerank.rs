@@ -19,9 +19,10 @@ use quaestor_backends::models::resilience::{GuardedReranker, Guards, Policy, Sur
 use quaestor_contracts::reranker::{
     each_passage_gets_a_score_in_the_order_of_the_passages, odd_texts_are_scored_too,
 };
-use quaestor_contracts::{call_scope, reranker_contract};
+use quaestor_contracts::{call_id, call_scope, reranker_contract};
 use quaestor_core::clock::{Clock, ManualClock, SystemClock};
 use quaestor_core::entropy::SeededEntropy;
+use quaestor_core::ids::IdSource;
 use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use quaestor_core::ports::reranker::Reranker;
@@ -99,7 +100,7 @@ fn passages() -> Vec<String> {
 async fn asked(shape: Shape, body: Value) -> (Result<ProviderScores, ModelError>, Call) {
     let server = ModelServer::start().await;
     server.push(Reply::json(body));
-    let answered = client(&server, shape).request("which?", &passages()).await;
+    let answered = client(&server, shape).request("which?", &passages(), call_id()).await;
     let calls = server.settled().await;
     assert_eq!(calls.len(), 1, "one request, once");
     (answered, calls.into_iter().next().unwrap())
@@ -117,6 +118,8 @@ async fn a_provider_behind_its_guard_keeps_the_contract_and_every_call_is_writte
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SeededEntropy::new(1)),
         cost_of: Arc::new(|_, _, _| 0),
+        ids: IdSource::new(Arc::new(SystemClock), Arc::new(SeededEntropy::new(2))),
+        ledger: None,
     });
     let guarded = GuardedReranker::new(Arc::new(client(&server, Shape::Cohere)), &guards);
     each_passage_gets_a_score_in_the_order_of_the_passages(&guarded).await;
@@ -212,7 +215,8 @@ async fn a_refusal_tells_its_class_and_no_secret() {
         let body = r#"{"message": "the key co-very-secret may not ask which?"}"#;
         let reply = Reply::status(status, "application/json", body);
         server.push(reply.header("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"));
-        let refused = client(&server, Shape::Cohere).request("which?", &passages()).await;
+        let refused =
+            client(&server, Shape::Cohere).request("which?", &passages(), call_id()).await;
         let error = refused.unwrap_err();
         assert_eq!(error.class, class, "{status}");
         let wait = class.is_transient().then_some(Duration::from_secs(10));
@@ -228,7 +232,7 @@ async fn a_server_that_is_not_there_is_unavailable() {
     let server = ModelServer::start().await;
     let client = client(&server, Shape::Cohere);
     drop(server);
-    let error = client.request("which?", &passages()).await.unwrap_err();
+    let error = client.request("which?", &passages(), call_id()).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Unavailable);
     assert!(!format!("{error:?}").contains("/v2/rerank"));
 }

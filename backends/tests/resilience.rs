@@ -19,6 +19,7 @@ use quaestor_contracts::call_scope;
 use quaestor_contracts::chat_model::request;
 use quaestor_core::clock::{Clock, ManualClock};
 use quaestor_core::entropy::SeededEntropy;
+use quaestor_core::ids::{CallId, IdSource};
 use quaestor_core::model::Usage;
 use quaestor_core::ports::chat_model::{
     ChatDelta, ChatModel, ChatRequest, ChatStream, FinishReason,
@@ -79,7 +80,7 @@ impl ChatProvider for Scripted {
         self.name
     }
 
-    async fn stream(&self, _: &ChatRequest) -> Result<ProviderStream, ModelError> {
+    async fn stream(&self, _: &ChatRequest, _: CallId) -> Result<ProviderStream, ModelError> {
         let error = |class| ModelError::new(self.name, class);
         let usage =
             Usage { input_tokens: 100, output_tokens: 20, cost_micros: 0, ..Usage::default() };
@@ -121,6 +122,8 @@ impl World {
             clock: Arc::new(clock.clone()),
             entropy: Arc::new(SeededEntropy::new(7)),
             cost_of: Arc::new(|_, _, usage| usage.input_tokens + 10 * usage.output_tokens),
+            ids: IdSource::new(Arc::new(clock.clone()), Arc::new(SeededEntropy::new(8))),
+            ledger: None,
         });
         Self { clock, guards }
     }

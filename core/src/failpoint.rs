@@ -151,7 +151,11 @@ mod chosen {
                 continue;
             }
             match plan.action {
-                Action::Kill => kill(),
+                Action::Kill => {
+                    // The bench reads by it where a process died.
+                    note(&format!("fail-point {name} kills"));
+                    kill();
+                }
                 Action::Panic => panic!("the fail-point {name}"),
                 Action::Sleep(time) => std::thread::sleep(time),
                 Action::Error => fails = true,

@@ -80,6 +80,8 @@ id!(/// The files of one upload.
     BatchId);
 id!(/// One process that claims jobs, for as long as it lives.
     WorkerId);
+id!(/// One request to a provider of models; it is sent with it.
+    CallId);
 id!(/// One entry of the audit log.
     AuditId);
 

@@ -43,7 +43,7 @@ impl Bare {
         // One process asks its models: what they allow is kept here.
         let limits: Arc<dyn ProviderLimits> =
             Arc::new(MemoryProviderLimits::new(world.clock.clone()));
-        let guards = models::guards(config, &world.clock, &limits);
+        let guards = models::guards(config, &world, &limits, None);
         let sqlite = Arc::new(open_sqlite(&path).await?);
         let store: Arc<dyn Store> = sqlite.clone();
         first_start::first_key(config, &*store, &world).await?;

@@ -127,7 +127,8 @@ pub async fn start(
     let backends = Backends::open(config, &world).await?;
     let first_key = first_start::prepare(config, &role, &*backends.store, &world, address).await?;
 
-    let guards = models::guards(config, &world.clock, &backends.provider_limits);
+    let guards =
+        models::guards(config, &world, &backends.provider_limits, Some(backends.store.clone()));
     let embedder = models::open_embedder(settings, &world.clock, &guards)?;
     let reranking = models::open_reranking(config, &world.clock, &guards)?;
     let searcher =

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use quaestor_backends::entropy::OsEntropy;
 use quaestor_backends::models::cohere::{CohereReranker, RerankEndpoint, Shape};
 use quaestor_backends::models::cross_encoder::LocalReranker;
 use quaestor_backends::models::in_time::InTime;
@@ -18,26 +17,30 @@ use quaestor_core::clock::Clock;
 use quaestor_core::ports::chat_model::ChatModel;
 use quaestor_core::ports::embedder::Embedder;
 use quaestor_core::ports::reranker::Reranker;
+use quaestor_core::ports::store::Money;
 use quaestor_core::retrieval::Reranking;
 
 use quaestor_core::ports::provider_limits::ProviderLimits;
 use secrecy::SecretString;
 
-use super::providers;
+use super::{World, providers};
 use crate::config::{self, ChatProvider, Config, EmbedderChoice, Models, RerankSetting, Settings};
 
 /// What stands before every provider in this process.
 pub(super) fn guards(
     config: &Config,
-    clock: &Arc<dyn Clock>,
+    world: &World,
     limits: &Arc<dyn ProviderLimits>,
+    ledger: Option<Arc<dyn Money>>,
 ) -> Guards {
     let prices = config.models.prices.reckoned();
     let guards = Guards::new(Surroundings {
         policy: config.models.policy(),
-        clock: clock.clone(),
-        entropy: Arc::new(OsEntropy),
+        clock: world.clock.clone(),
+        entropy: world.entropy.clone(),
         cost_of: Arc::new(move |model, _, usage| prices.cost(model, usage)),
+        ids: world.ids.clone(),
+        ledger,
     });
     let (models, limits) = (config.models.clone(), limits.clone());
     guards.limited_by(Arc::new(move |model| {

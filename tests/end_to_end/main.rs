@@ -7,6 +7,8 @@ mod answers;
 mod doctor;
 mod eval;
 mod fairness;
+#[cfg(feature = "failpoints")]
+mod faults;
 mod first_starts;
 mod following;
 mod given_again;

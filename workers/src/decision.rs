@@ -103,6 +103,7 @@ impl From<ModelError> for Decision {
             ErrorClass::Malformed => return Self::wait("model_malformed", error),
             ErrorClass::BreakerOpen => return Self::wait("model_breaker_open", error),
             ErrorClass::LimitReached => return Self::wait("model_limit_reached", error),
+            ErrorClass::NotSent => return Self::wait("store_unavailable", error),
             ErrorClass::Unusable => (
                 "model_unusable",
                 "The model does not give what it is configured for",

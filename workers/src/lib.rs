@@ -14,6 +14,7 @@ mod following;
 mod frame;
 pub mod grounding;
 mod handlers;
+mod lost_calls;
 mod parse_process;
 mod prompt;
 mod registry;

@@ -216,8 +216,11 @@ impl Worker {
         let started_at = context.clock.now();
         let claim = claimed.claim.clone();
         // The slot is held until the step has ended.
-        let mut scope = CallScope::of(envelope.workspace_id, Some(claimed.principal_id))
-            .for_job(claim.job_id, claimed.deadline);
+        let mut scope = CallScope::of(envelope.workspace_id, Some(claimed.principal_id)).for_job(
+            claim.job_id,
+            claim.attempt,
+            claimed.deadline,
+        );
         let (_slot, cancel, carried, last_word) = match follows {
             Some(Next { slot, cancel, carried, last_word, calls, .. }) => {
                 scope.calls = calls;

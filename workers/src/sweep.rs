@@ -33,6 +33,7 @@ pub async fn run_sweeps(context: Context, stop: CancellationToken) {
         overdue_jobs(&context).await;
         lost_messages(&context).await;
         old_idempotency_keys(&context).await;
+        crate::lost_calls::settle(&context).await;
     }
 }
 

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use quaestor_core::clock::Clock;
+use quaestor_core::ids::CallId;
 use quaestor_core::model::Usage;
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use secrecy::{ExposeSecret, SecretString};
@@ -152,9 +153,10 @@ impl RerankProvider for CohereReranker {
         &self,
         query: &str,
         passages: &[String],
+        call: CallId,
     ) -> Result<ProviderScores, ModelError> {
         let body = self.body(query, passages);
-        let mut opened = self.remote.post(&self.url, self.headers.clone(), &body).await?;
+        let mut opened = self.remote.post(&self.url, self.headers.clone(), &body, call).await?;
         let answer: Answer = opened.json().await?;
         let malformed = |reason: &str| opened.error(ErrorClass::Malformed).because(reason);
         let (results, usage, id) = match answer {

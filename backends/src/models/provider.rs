@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use quaestor_core::ids::CallId;
 use quaestor_core::model::Usage;
 use quaestor_core::ports::chat_model::{ChatDelta, ChatRequest};
 use quaestor_core::ports::embedder::EmbedKind;
@@ -42,7 +43,8 @@ impl std::fmt::Debug for ProviderStream {
     }
 }
 
-/// A chat model at a provider.
+/// A chat model at a provider. Requests are sent under our own name for them, by which one is
+/// found whose answer never came.
 #[async_trait]
 pub trait ChatProvider: Send + Sync + std::fmt::Debug {
     /// `provider:model`.
@@ -50,7 +52,11 @@ pub trait ChatProvider: Send + Sync + std::fmt::Debug {
 
     /// Sends the request. Comes back when the answer's head is there; how long that and
     /// each piece may take is watched by the caller.
-    async fn stream(&self, request: &ChatRequest) -> Result<ProviderStream, ModelError>;
+    async fn stream(
+        &self,
+        request: &ChatRequest,
+        call: CallId,
+    ) -> Result<ProviderStream, ModelError>;
 }
 
 /// Vectors as a provider sent them, checked and of unit length.
@@ -83,6 +89,7 @@ pub trait EmbedProvider: Send + Sync + std::fmt::Debug {
         &self,
         kind: EmbedKind,
         texts: &[String],
+        call: CallId,
     ) -> Result<ProviderVectors, ModelError>;
 }
 
@@ -106,6 +113,10 @@ pub trait RerankProvider: Send + Sync + std::fmt::Debug {
     fn model(&self) -> &str;
 
     /// Sends one request.
-    async fn request(&self, query: &str, passages: &[String])
-    -> Result<ProviderScores, ModelError>;
+    async fn request(
+        &self,
+        query: &str,
+        passages: &[String],
+        call: CallId,
+    ) -> Result<ProviderScores, ModelError>;
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use quaestor_backends::models::openai::{Endpoint, OpenAiEmbedder};
 use quaestor_backends::models::provider::EmbedProvider as _;
+use quaestor_contracts::call_id;
 use quaestor_core::clock::SystemClock;
 use quaestor_core::ports::chat_model::FinishReason;
 use quaestor_core::ports::embedder::EmbedKind;
@@ -76,7 +77,7 @@ async fn answers_and_vectors_of_a_foreign_server_are_understood() {
     };
     let model = OpenAiEmbedder::new(&endpoint, 2, Arc::new(SystemClock)).unwrap();
     let texts = ["a passage".to_owned(), "another passage".to_owned()];
-    let told = model.request(EmbedKind::Passage, &texts).await.unwrap();
+    let told = model.request(EmbedKind::Passage, &texts, call_id()).await.unwrap();
     assert_eq!(told.vectors, [[0.6, 0.8], [0.6, 0.8]]);
     assert!(told.request_id.is_some());
 }

@@ -9,6 +9,7 @@ use quaestor_backends::models::resilience::{
 use quaestor_contracts::{chat_model_contract, embedder_contract};
 use quaestor_core::clock::SystemClock;
 use quaestor_core::entropy::SeededEntropy;
+use quaestor_core::ids::IdSource;
 use quaestor_core::ports::chat_model::{ChatModel, ChatRequest, ChatStream};
 use quaestor_core::ports::embedder::{EmbedKind, Embedder};
 use quaestor_core::ports::model_call::CallScope;
@@ -27,6 +28,8 @@ fn guards() -> Guards {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SeededEntropy::new(1)),
         cost_of: Arc::new(|_, _, _| 0),
+        ids: IdSource::new(Arc::new(SystemClock), Arc::new(SeededEntropy::new(2))),
+        ledger: None,
     })
 }
 

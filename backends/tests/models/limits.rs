@@ -1,5 +1,6 @@
 //! What has no end is ended here, and never held in memory (F26, F27).
 
+use quaestor_contracts::call_id;
 use quaestor_core::ports::chat_model::FinishReason;
 use quaestor_core::ports::model_error::ErrorClass;
 use quaestor_model_server::{Answer, ModelServer, Reply, Step};
@@ -110,7 +111,7 @@ async fn a_body_that_does_not_end_is_no_list_of_vectors() {
         server.push(Reply::stream(steps).header("content-type", "application/json"));
         let model = kind.embedder(&server, 2);
         let texts = ["a".to_owned()];
-        let error = model.request(EmbedKind::Passage, &texts).await.unwrap_err();
+        let error = model.request(EmbedKind::Passage, &texts, call_id()).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Malformed, "{error:?}");
     }
 }

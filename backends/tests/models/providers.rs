@@ -8,6 +8,7 @@ use quaestor_backends::models::anthropic::{AnthropicChat, AnthropicEndpoint};
 use quaestor_backends::models::azure::{self, Credential, Deployment};
 use quaestor_backends::models::openai::{Endpoint, OpenAiChat, OpenAiEmbedder};
 use quaestor_backends::models::provider::{ChatProvider, EmbedProvider, ProviderStream};
+use quaestor_contracts::call_id;
 use quaestor_contracts::chat_model::request;
 use quaestor_core::clock::{Clock, ManualClock};
 use quaestor_core::ports::chat_model::{ChatDelta, FinishReason};
@@ -105,7 +106,7 @@ pub(crate) struct Told {
 
 /// Asks once, and reads to the end.
 pub(crate) async fn ask(model: &dyn ChatProvider) -> Told {
-    match model.stream(&request()).await {
+    match model.stream(&request(), call_id()).await {
         Ok(stream) => read(stream).await,
         Err(error) => Told { text: String::new(), pieces: 0, end: Err(error) },
     }

@@ -1,5 +1,6 @@
 //! What is sent: once, in the provider's shape, with the key where it belongs.
 
+use quaestor_contracts::call_id;
 use quaestor_core::ports::chat_model::FinishReason;
 use quaestor_model_server::{ModelServer, Reply};
 use std::time::Duration;
@@ -62,7 +63,8 @@ async fn the_head_of_an_answer_tells_its_id_and_what_is_left() {
             .header("anthropic-ratelimit-tokens-remaining", "1000");
         server.push(reply);
         let model = kind.chat(&server);
-        let stream = model.stream(&quaestor_contracts::chat_model::request()).await.unwrap();
+        let stream =
+            model.stream(&quaestor_contracts::chat_model::request(), call_id()).await.unwrap();
         assert_eq!(stream.request_id, Some(server.calls()[0].request_id.clone()));
         assert_eq!(stream.limits.requests_left, Some(59));
         assert_eq!(stream.limits.tokens_left, Some(1_000));

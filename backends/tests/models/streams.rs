@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use quaestor_contracts::call_id;
 use quaestor_contracts::chat_model::request;
 use quaestor_core::ports::chat_model::{ChatDelta, FinishReason};
 use quaestor_core::ports::model_error::ErrorClass;
@@ -199,7 +200,7 @@ async fn dropping_the_answer_ends_the_request_upstream() {
             let server = ModelServer::start().await;
             server.push(Reply::answer(answer));
             let model = kind.chat(&server);
-            let mut stream = model.stream(&request()).await.unwrap();
+            let mut stream = model.stream(&request(), call_id()).await.unwrap();
             let first = stream.deltas.next().await;
             assert!(matches!(first, Some(Ok(ChatDelta::Text(_)))), "{first:?}");
             let dropped_at = Instant::now();
@@ -214,7 +215,7 @@ async fn dropping_the_answer_ends_the_request_upstream() {
         server.push(Reply::text(TEXT).after(Duration::from_secs(600)));
         let model = kind.chat(&server);
         let request = request();
-        let asked = model.stream(&request);
+        let asked = model.stream(&request, call_id());
         let begun = server.wait_for(|calls| !calls.is_empty());
         tokio::select! {
             answered = asked => panic!("{answered:?}"),

@@ -1,6 +1,7 @@
 //! Vectors, and what is no vector of the model (F28).
 
 use quaestor_backends::models::provider::ProviderVectors;
+use quaestor_contracts::call_id;
 use quaestor_core::ports::embedder::EmbedKind;
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use quaestor_model_server::{ModelServer, Reply, Vectors};
@@ -13,7 +14,8 @@ async fn embed(kind: Kind, reply: Reply, length: u32) -> Result<ProviderVectors,
     let server = ModelServer::start().await;
     server.push(reply);
     let texts = ["revenue grew".to_owned(), "costs fell".to_owned()];
-    let vectors = kind.embedder(&server, length).request(EmbedKind::Passage, &texts).await;
+    let vectors =
+        kind.embedder(&server, length).request(EmbedKind::Passage, &texts, call_id()).await;
     let calls = server.settled().await;
     assert_eq!(calls.len(), 1, "{kind:?}: it is asked once");
     if let Ok(vectors) = &vectors {
@@ -92,7 +94,7 @@ async fn texts_are_sent_as_the_interface_takes_them() {
     assert_eq!(model.fits(&vec!["x".repeat(100_000); 9]), 2);
     assert_eq!(model.fits(&["x".repeat(10_000_000)]), 1);
     let odd = [String::new(), "word ".repeat(20_000)];
-    model.request(EmbedKind::Passage, &odd).await.unwrap();
+    model.request(EmbedKind::Passage, &odd, call_id()).await.unwrap();
     let sent = server.calls()[0].request.texts();
     assert_eq!(sent[0], " ", "an empty text is refused by the interface");
     assert!(sent[1].len() > 10_000 && sent[1].len() < 40_000, "{}", sent[1].len());
@@ -102,8 +104,13 @@ async fn texts_are_sent_as_the_interface_takes_them() {
     endpoint.model = "text-embedding-3-small".to_owned();
     let model =
         quaestor_backends::models::openai::OpenAiEmbedder::new(&endpoint, 256, clock()).unwrap();
-    quaestor_backends::models::provider::EmbedProvider::request(&model, EmbedKind::Query, &odd)
-        .await
-        .unwrap();
+    quaestor_backends::models::provider::EmbedProvider::request(
+        &model,
+        EmbedKind::Query,
+        &odd,
+        call_id(),
+    )
+    .await
+    .unwrap();
     assert_eq!(server.calls()[1].request.body["dimensions"], 256);
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::Time;
-use crate::ids::{JobId, PrincipalId, WorkspaceId};
+use crate::ids::{CallId, JobId, PrincipalId, WorkspaceId};
 use crate::model::Usage;
 
 /// What a model is called for.
@@ -41,6 +41,8 @@ pub enum CallOutcome {
     Cut,
     /// It was not answered.
     Failed,
+    /// Nobody knows: the process that sent it is gone.
+    Lost,
 }
 
 impl CallOutcome {
@@ -51,6 +53,7 @@ impl CallOutcome {
             Self::Done => "done",
             Self::Cut => "cut",
             Self::Failed => "failed",
+            Self::Lost => "lost",
         }
     }
 }
@@ -82,6 +85,8 @@ impl Readiness {
 /// model in this process, is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelCall {
+    /// Our own name for it, which it was sent with.
+    pub id: CallId,
     /// `provider:model`.
     pub model: String,
     /// What for.
@@ -98,6 +103,22 @@ pub struct ModelCall {
     pub started_at: Time,
     /// When it had ended.
     pub ended_at: Time,
+}
+
+/// A request that is about to be sent. It is written down before, so that one whose process
+/// dies is accounted all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BegunCall {
+    /// Our own name for it.
+    pub id: CallId,
+    /// `provider:model`.
+    pub model: String,
+    /// What for.
+    pub operation: Operation,
+    /// What it is taken to cost, should nobody tell.
+    pub usage: Usage,
+    /// When it is sent.
+    pub started_at: Time,
 }
 
 /// Where the calls for one piece of work are written down, until they are stored with it.
@@ -126,8 +147,8 @@ pub struct CallScope {
     pub workspace: WorkspaceId,
     /// Who asked; none for work that nobody asked for.
     pub principal: Option<PrincipalId>,
-    /// The job it is for; none for a search over HTTP.
-    pub job: Option<JobId>,
+    /// The job it is for, and its attempt; none for a search over HTTP.
+    pub job: Option<(JobId, u32)>,
     /// After this the result is no longer wanted.
     pub deadline: Option<Time>,
     /// Where the calls are written down.
@@ -143,8 +164,8 @@ impl CallScope {
 
     /// The same scope, for a job.
     #[must_use]
-    pub fn for_job(mut self, job: JobId, deadline: Option<Time>) -> Self {
-        self.job = Some(job);
+    pub fn for_job(mut self, job: JobId, attempt: u32, deadline: Option<Time>) -> Self {
+        self.job = Some((job, attempt));
         self.deadline = deadline;
         self
     }

@@ -33,6 +33,8 @@ pub enum ErrorClass {
     LimitReached,
     /// It was not asked: the budget is spent.
     OverBudget,
+    /// It was not asked: the request could not be written down before.
+    NotSent,
 }
 
 impl ErrorClass {
@@ -45,7 +47,8 @@ impl ErrorClass {
             | Self::TooSlow
             | Self::Malformed
             | Self::BreakerOpen
-            | Self::LimitReached => true,
+            | Self::LimitReached
+            | Self::NotSent => true,
             Self::Unusable
             | Self::Quota
             | Self::Credentials
@@ -59,7 +62,7 @@ impl ErrorClass {
     /// Whether a request was sent at all.
     #[must_use]
     pub fn was_sent(self) -> bool {
-        !matches!(self, Self::BreakerOpen | Self::LimitReached | Self::OverBudget)
+        !matches!(self, Self::BreakerOpen | Self::LimitReached | Self::OverBudget | Self::NotSent)
     }
 
     /// The name in logs, metrics and problems.
@@ -79,6 +82,7 @@ impl ErrorClass {
             Self::BreakerOpen => "breaker_open",
             Self::LimitReached => "limit_reached",
             Self::OverBudget => "over_budget",
+            Self::NotSent => "not_sent",
         }
     }
 }
@@ -99,6 +103,7 @@ impl fmt::Display for ErrorClass {
             Self::BreakerOpen => "is not asked, because it failed too often just now",
             Self::LimitReached => "is not asked, because its limit a minute is reached",
             Self::OverBudget => "is not asked, because the budget is spent",
+            Self::NotSent => "is not asked, because what it costs could not be written down",
         })
     }
 }

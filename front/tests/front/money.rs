@@ -11,6 +11,7 @@ use crate::world::{Actor, World, generous, request};
 async fn spend(world: &World, who: &Actor, cost_micros: u64) {
     let now = world.front.clock.now();
     let call = ModelCall {
+        id: world.front.ids.next(),
         model: "openai:m".to_owned(),
         operation: Operation::Chat,
         request_id: None,

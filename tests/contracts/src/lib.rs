@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, though not compiled as such")]
 
-use quaestor_core::ids::WorkspaceId;
+use quaestor_core::ids::{CallId, WorkspaceId};
 use quaestor_core::ports::model_call::CallScope;
 use uuid::Uuid;
 
@@ -26,6 +26,12 @@ pub mod tickets;
 #[must_use]
 pub fn call_scope() -> CallScope {
     CallScope::of(WorkspaceId(Uuid::from_u128(1)), None)
+}
+
+/// A name for a request that nobody looks for.
+#[must_use]
+pub fn call_id() -> CallId {
+    CallId(Uuid::from_u128(2))
 }
 
 /// Makes a test of each case of a suite, in a module of the suite's name. Where what a

@@ -166,7 +166,7 @@ fn number(row: &[Option<String>], column: usize) -> anyhow::Result<u64> {
     text(row, column).parse().context("a number")
 }
 
-/// Waits until no job is unfinished and no message due, or for `settle`. The check says what
+/// Waits until no job is unfinished and no request to a model unaccounted, or for `settle`. The check says what
 /// is left then.
 ///
 /// # Errors
@@ -177,7 +177,7 @@ pub async fn settled(place: &Place, settle: Duration) -> anyhow::Result<Duration
         let mut reader = Reader::open(place).await?;
         let open = reader
             .rows(
-                "SELECT CAST(count(*) AS TEXT) FROM jobs
+                "SELECT CAST((SELECT count(*) FROM open_calls) + count(*) AS TEXT) FROM jobs
                  WHERE state IN ('queued', 'running', 'waiting')",
             )
             .await?;
@@ -245,13 +245,15 @@ impl Evidence {
         }
         let outbox = reader.rows("SELECT CAST(count(*) AS TEXT) FROM outbox").await?;
         evidence.outbox = outbox.first().map_or(Ok(0), |row| number(row, 0))?;
-        for row in reader.rows("SELECT request_id, outcome FROM model_usage").await? {
+        for row in reader.rows("SELECT request_id, outcome, {id:call_id} FROM model_usage").await? {
             evidence.calls.push(StoredCall {
                 request_id: row.first().cloned().flatten(),
-                call_id: None,
+                call_id: row.get(2).cloned().flatten(),
                 outcome: text(&row, 1),
             });
         }
+        let open = reader.rows("SELECT CAST(count(*) AS TEXT) FROM open_calls").await?;
+        evidence.open_calls = open.first().map_or(Ok(0), |row| number(row, 0))?;
         for row in reader
             .rows("SELECT action, CAST(count(*) AS TEXT) FROM audit_log GROUP BY action")
             .await?
@@ -275,7 +277,7 @@ fn billed(call: &Call) -> Billed {
     };
     Billed {
         request_id: call.request_id.clone(),
-        call_id: header("x-client-request-id"),
+        call_id: header("x-client-request-id").map(|id| id.replace('-', "")),
         is_chat: call.operation == Operation::Chat,
         refused: call.status >= 400 || (call.status == 0 && call.ended != Ended::Running),
         canaries: canaries_in(&call.request.body.to_string()),

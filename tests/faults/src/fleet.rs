@@ -31,7 +31,8 @@ pub struct Seat {
     process: RwLock<Option<Arc<Process>>>,
     /// Where fronts are, for good: clients come back to it.
     address: Mutex<Option<String>>,
-    log: PathBuf,
+    /// What its processes log, one after another.
+    pub log: PathBuf,
     starts: AtomicU64,
     /// Whether somebody holds it empty.
     vacant: AtomicBool,

@@ -23,6 +23,7 @@ pub struct Process {
     /// What it logs is in this file.
     pub log: PathBuf,
     child: Mutex<Child>,
+    started_at: Instant,
     /// Where it listens: `http://127.0.0.1:…`.
     pub address: String,
 }
@@ -66,7 +67,8 @@ impl Process {
         let until = Instant::now() + START;
         loop {
             if let Some(address) = address_in(&log, begin)? {
-                return Ok(Self { role, log, child: Mutex::new(child), address });
+                let (child, started_at) = (Mutex::new(child), Instant::now());
+                return Ok(Self { role, log, child, started_at, address });
             }
             if let Some(status) = child.try_wait()? {
                 bail!("`quaestor {role}` ended before it served ({status}): {}", tail(&log));
@@ -81,6 +83,12 @@ impl Process {
 
     fn child(&self) -> std::sync::MutexGuard<'_, Child> {
         self.child.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// How long it has run.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.started_at.elapsed()
     }
 
     /// Its pid.

@@ -107,10 +107,10 @@ async fn carry(
         // What is carried is small and wanted at once; where this is refused it comes later.
         let _ = stream.set_nodelay(true);
     }
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    let up = pump(&from_client, to_server, network.clone(), false);
-    let down = pump(&from_server, to_client, network, true);
+    let (from_client, mut to_client) = client.into_split();
+    let (from_server, mut to_server) = server.into_split();
+    let up = pump(&from_client, &mut to_server, network.clone(), false);
+    let down = pump(&from_server, &mut to_client, network, true);
     let ended = tokio::select! {
         // Either side may close its half and still read the other's.
         ended = async { tokio::join!(up, down) } => ended.0 && ended.1,
@@ -119,13 +119,16 @@ async fn carry(
     if !ended {
         resets(from_client.as_ref());
         resets(from_server.as_ref());
+        // Dropped, they would end in order first.
+        to_client.forget();
+        to_server.forget();
     }
 }
 
 /// Carries one direction to its end. False where the connection is to be reset.
 async fn pump(
     from: &OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    to: &mut OwnedWriteHalf,
     mut network: watch::Receiver<Network>,
     to_client: bool,
 ) -> bool {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use quaestor_core::clock::Clock;
+use quaestor_core::ids::CallId;
 use quaestor_core::ports::chat_model::ChatRequest;
 use quaestor_core::ports::model_error::ModelError;
 use secrecy::{ExposeSecret, SecretString};
@@ -77,9 +78,13 @@ impl ChatProvider for AnthropicChat {
         &self.remote.name
     }
 
-    async fn stream(&self, request: &ChatRequest) -> Result<ProviderStream, ModelError> {
+    async fn stream(
+        &self,
+        request: &ChatRequest,
+        call: CallId,
+    ) -> Result<ProviderStream, ModelError> {
         let body = prompt::body(&self.model, request);
-        let opened = self.remote.post(&self.url, self.headers.clone(), &body).await?;
+        let opened = self.remote.post(&self.url, self.headers.clone(), &body, call).await?;
         Ok(ProviderStream {
             request_id: opened.told.request_id.clone(),
             limits: opened.told.limits,

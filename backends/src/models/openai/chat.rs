@@ -9,6 +9,7 @@ use async_openai::types::chat::{
 };
 use async_trait::async_trait;
 use quaestor_core::clock::Clock;
+use quaestor_core::ids::CallId;
 use quaestor_core::ports::chat_model::{ChatRequest, PromptMessage, PromptRole};
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 
@@ -69,9 +70,13 @@ impl ChatProvider for OpenAiChat {
         &self.connection.remote.name
     }
 
-    async fn stream(&self, request: &ChatRequest) -> Result<ProviderStream, ModelError> {
+    async fn stream(
+        &self,
+        request: &ChatRequest,
+        call: CallId,
+    ) -> Result<ProviderStream, ModelError> {
         let (url, headers) = self.connection.access.to("/chat/completions").await?;
-        let opened = self.connection.remote.post(&url, headers, &self.body(request)).await;
+        let opened = self.connection.remote.post(&url, headers, &self.body(request), call).await;
         if matches!(&opened, Err(error) if error.class == ErrorClass::Credentials) {
             self.connection.access.refused().await;
         }

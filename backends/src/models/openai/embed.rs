@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_openai::types::embeddings::{CreateEmbeddingRequest, EmbeddingInput, EncodingFormat};
 use async_trait::async_trait;
 use quaestor_core::clock::Clock;
+use quaestor_core::ids::CallId;
 use quaestor_core::model::Usage;
 use quaestor_core::ports::embedder::EmbedKind;
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
@@ -133,9 +134,14 @@ impl EmbedProvider for OpenAiEmbedder {
         fits.count().max(1)
     }
 
-    async fn request(&self, _: EmbedKind, texts: &[String]) -> Result<ProviderVectors, ModelError> {
+    async fn request(
+        &self,
+        _: EmbedKind,
+        texts: &[String],
+        call: CallId,
+    ) -> Result<ProviderVectors, ModelError> {
         let (url, headers) = self.connection.access.to("/embeddings").await?;
-        let opened = self.connection.remote.post(&url, headers, &self.body(texts)).await;
+        let opened = self.connection.remote.post(&url, headers, &self.body(texts), call).await;
         if matches!(&opened, Err(error) if error.class == ErrorClass::Credentials) {
             self.connection.access.refused().await;
         }

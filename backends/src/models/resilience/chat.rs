@@ -172,10 +172,14 @@ async fn begin(
     let total = clock.now().checked_add_signed(total).unwrap_or(Time::MAX_UTC);
     let ends_at = scope.deadline.map_or(total, |deadline| deadline.min(total));
     // What it may write is reserved too: a provider counts it when it is asked.
-    let tokens = request.input_tokens + u64::from(request.max_output_tokens);
+    let expected = Usage {
+        input_tokens: request.input_tokens,
+        output_tokens: u64::from(request.max_output_tokens),
+        ..Usage::default()
+    };
     let Sent { answer: Begun { first, stream }, started } = guard
-        .call(scope, tokens, || async {
-            let mut stream = provider.stream(request).await?;
+        .call(scope, expected, |call| async move {
+            let mut stream = provider.stream(request, call).await?;
             loop {
                 match stream.deltas.next().await {
                     Some(Ok(ChatDelta::Text(text))) if text.is_empty() => {}

@@ -53,9 +53,9 @@ impl Embedder for GuardedEmbedder {
         let mut rest = texts;
         while !rest.is_empty() {
             let (portion, later) = rest.split_at(self.provider.fits(rest).clamp(1, rest.len()));
-            let tokens = estimate(portion).input_tokens;
-            let request = || self.provider.request(kind, portion);
-            let Sent { answer, started } = self.guard.call(scope, tokens, request).await?;
+            let request = |call| self.provider.request(kind, portion, call);
+            let expected = estimate(portion);
+            let Sent { answer, started } = self.guard.call(scope, expected, request).await?;
             self.guard.told(&answer.limits);
             let usage =
                 answer.usage.map_or_else(|| (estimate(portion), true), |usage| (usage, false));

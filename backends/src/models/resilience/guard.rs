@@ -8,9 +8,13 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use quaestor_core::clock::{Clock, Time};
 use quaestor_core::entropy::Entropy;
+use quaestor_core::ids::{CallId, IdSource};
 use quaestor_core::model::{ProviderStatus, Usage};
-use quaestor_core::ports::model_call::{CallOutcome, CallScope, ModelCall, Operation, Readiness};
+use quaestor_core::ports::model_call::{
+    BegunCall, CallOutcome, CallScope, ModelCall, Operation, Readiness,
+};
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
+use quaestor_core::ports::store::{CallsOf, Money};
 use tracing::warn;
 
 use super::account::{self, CostOf};
@@ -36,6 +40,10 @@ pub struct Surroundings {
     pub entropy: Arc<dyn Entropy>,
     /// Prices.
     pub cost_of: CostOf,
+    /// Where requests are named.
+    pub ids: IdSource,
+    /// Where a request is written down before it is sent; none where nobody is charged.
+    pub ledger: Option<Arc<dyn Money>>,
 }
 
 impl std::fmt::Debug for Surroundings {
@@ -69,9 +77,10 @@ pub(crate) struct Guard {
     limited: Option<Limited>,
 }
 
-/// When a request was sent, and what it had reserved of the provider's limits.
+/// A request's name, when it was sent, and what it had reserved of the provider's limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Started {
+    pub(crate) call: CallId,
     pub(crate) at: Time,
     pub(crate) reserved: u64,
 }
@@ -116,12 +125,12 @@ impl Guard {
     /// Sends a request until it is answered, fails for good, or is given up. Each attempt
     /// passes the breaker, may take as long as the first piece may, and is written down
     /// where it fails; where it succeeds the caller does that, who knows what it cost.
-    /// It is taken to cost so many tokens until then.
+    /// It is taken to cost so much until then.
     pub(crate) async fn call<T, F>(
         &self,
         scope: &CallScope,
-        tokens: u64,
-        mut attempt: impl FnMut() -> F,
+        expected: Usage,
+        mut attempt: impl FnMut(CallId) -> F,
     ) -> Result<Sent<T>, ModelError>
     where
         F: Future<Output = Result<T, ModelError>>,
@@ -139,8 +148,9 @@ impl Guard {
         };
         let tried = retries.run(
             || {
-                let request = attempt();
-                async move { self.once(scope, tokens, request).await }
+                let call: CallId = self.around.ids.next();
+                let request = attempt(call);
+                async move { self.once(scope, call, expected, request).await }
             },
             again,
         );
@@ -157,13 +167,16 @@ impl Guard {
     async fn once<T>(
         &self,
         scope: &CallScope,
-        tokens: u64,
+        call: CallId,
+        expected: Usage,
         request: impl Future<Output = Result<T, ModelError>>,
     ) -> Result<Sent<T>, ModelError> {
         let permit = self.breaker.permit().map_err(|rejected| self.rejected(rejected))?;
         // After the breaker: what is not let through has reserved nothing.
+        let tokens = expected.input_tokens + expected.output_tokens;
         self.reserve(tokens).await?;
-        let started = Started { at: self.around.clock.now(), reserved: tokens };
+        let started = Started { call, at: self.around.clock.now(), reserved: tokens };
+        self.begin(scope, started, expected.input_tokens).await?;
         self.counts.calls.fetch_add(1, Ordering::Relaxed);
         let mut unanswered =
             Unanswered { guard: self, scope, started, request_id: None, told: false };
@@ -194,6 +207,35 @@ impl Guard {
                 Err(error)
             }
         }
+    }
+
+    /// Writes a request down before it is sent: should this process die, it is accounted all
+    /// the same. Where that cannot be done it is not sent, as its answer could not be kept
+    /// either; the provider is not to blame for that.
+    async fn begin(
+        &self,
+        scope: &CallScope,
+        started: Started,
+        input_tokens: u64,
+    ) -> Result<(), ModelError> {
+        let (Some(ledger), Some(principal_id)) = (&self.around.ledger, scope.principal) else {
+            return Ok(());
+        };
+        let mut usage = Usage { input_tokens, ..Usage::default() };
+        usage.cost_micros = (self.around.cost_of)(&self.model, self.operation, &usage);
+        let call = BegunCall {
+            id: started.call,
+            model: self.model.clone(),
+            operation: self.operation,
+            usage,
+            started_at: started.at,
+        };
+        let of = CallsOf { principal_id, job: scope.job };
+        ledger.begin_call(scope.workspace, of, call).await.map_err(|error| {
+            self.error(ErrorClass::NotSent)
+                .because("it could not be written down before it was sent")
+                .caused_by(error)
+        })
     }
 
     /// Takes room for a request from what the provider allows the key.
@@ -243,7 +285,7 @@ impl Guard {
     ) -> Usage {
         match outcome {
             CallOutcome::Done => self.breaker.note_success(),
-            CallOutcome::Cut | CallOutcome::Failed => {
+            CallOutcome::Cut | CallOutcome::Failed | CallOutcome::Lost => {
                 self.counts.failed.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -252,6 +294,7 @@ impl Guard {
             limited.settle(started.reserved, usage.0.input_tokens + usage.0.output_tokens);
         }
         let call = ModelCall {
+            id: started.call,
             model: self.model.clone(),
             operation: self.operation,
             request_id,

@@ -41,9 +41,9 @@ impl Reranker for GuardedReranker {
         passages: &[String],
         scope: &CallScope,
     ) -> Result<Vec<f32>, ModelError> {
-        let tokens = estimate(query, passages).input_tokens;
-        let request = || self.provider.request(query, passages);
-        let Sent { answer, started } = self.guard.call(scope, tokens, request).await?;
+        let request = |call| self.provider.request(query, passages, call);
+        let expected = estimate(query, passages);
+        let Sent { answer, started } = self.guard.call(scope, expected, request).await?;
         self.guard.told(&answer.limits);
         let usage =
             answer.usage.map_or_else(|| (estimate(query, passages), true), |usage| (usage, false));

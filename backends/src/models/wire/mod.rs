@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use quaestor_core::clock::Clock;
+use quaestor_core::ids::CallId;
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use reqwest::Response;
 use serde::Serialize;
@@ -24,6 +25,10 @@ pub(super) use failure::Words;
 pub(super) use sse::Event;
 use sse::Parser;
 pub(super) use told::Told;
+
+/// The header with our own name for a request. It is OpenAI's, whose support finds a request
+/// by it; others take no notice.
+const OUR_NAME: &str = "x-client-request-id";
 
 /// A response may be this long. An event of a stream is some 300 bytes for one token, so
 /// that this is more than fifty thousand tokens.
@@ -88,14 +93,17 @@ impl Remote {
         &*self.clock
     }
 
-    /// Sends JSON, once, and waits for the head of the response.
+    /// Sends JSON under our own name for the request, once, and waits for the head of the
+    /// response.
     pub(super) async fn post(
         &self,
         url: &str,
         headers: HeaderMap,
         body: &(impl Serialize + Sync),
+        call: CallId,
     ) -> Result<Opened, ModelError> {
-        self.send(self.http.post(url).headers(headers).json(body)).await
+        let request = self.http.post(url).headers(headers).header(OUR_NAME, call.to_string());
+        self.send(request.json(body)).await
     }
 
     /// Sends a form, once, and waits for the head of the response.

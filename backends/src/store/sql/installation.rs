@@ -16,7 +16,7 @@ use super::connections::Commit;
 use super::dialect::{self, DbConnection, DbStore, INSTALLATION, skip_locked};
 use super::ending::{self, Ending};
 use super::fault::{Fault, corrupt, during, unique};
-use super::{audit, hot, keys, outbox, relay, rows, search, standing};
+use super::{audit, hot, keys, money, outbox, relay, rows, search, standing};
 
 async fn insert_workspace(tx: &mut DbConnection, workspace: NewWorkspace) -> Result<(), Fault> {
     let made = sqlx::query(
@@ -344,6 +344,17 @@ impl Installation for DbStore {
             Ok(swept)
         };
         work.await.map_err(during("end jobs that are past their deadline"))
+    }
+
+    async fn settle_lost_calls(
+        &self,
+        ended_before: Time,
+        sent_before: Time,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        money::settle_lost(self, ended_before, sent_before, limit)
+            .await
+            .map_err(during("account requests that were lost"))
     }
 
     async fn forget_idempotency_keys(&self, before: Time, limit: u32) -> Result<u64, StoreError> {

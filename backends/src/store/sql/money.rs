@@ -7,7 +7,7 @@ use chrono::{NaiveDate, TimeDelta};
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{PrincipalId, WorkspaceId};
 use quaestor_core::model::{Budget, Days, SetBudget, Spent};
-use quaestor_core::ports::model_call::ModelCall;
+use quaestor_core::ports::model_call::{BegunCall, CallOutcome, ModelCall};
 use quaestor_core::ports::store::{
     CallsOf, Claim, Money, NewAuditEntry, Spending, StoreError, UsageBy, UsagePart,
 };
@@ -15,9 +15,9 @@ use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use super::connections::Commit;
-use super::dialect::{self, DbConnection, DbRow, DbStore};
+use super::dialect::{self, DbConnection, DbRow, DbStore, INSTALLATION};
 use super::fault::{Fault, during};
-use super::{audit, rows};
+use super::{audit, hot, rows};
 
 /// Parts of a report, and budgets of a list, at most.
 const MOST: i64 = 1_000;
@@ -26,7 +26,15 @@ const MOST: i64 = 1_000;
 macro_rules! call_columns {
     () => {
         "operation, model, request_id, input_tokens, output_tokens, cost_micros, estimated, \
-         outcome, created_at, duration_us, cached_tokens"
+         outcome, created_at, duration_us, cached_tokens, call_id"
+    };
+}
+
+/// A request has one row, however often it is written: a commit whose answer was lost is
+/// followed by another try.
+macro_rules! once {
+    () => {
+        " ON CONFLICT (created_at, call_id) DO NOTHING"
     };
 }
 
@@ -42,8 +50,9 @@ pub(super) async fn account(
             "INSERT INTO model_usage (workspace_id, principal_id, job_id, attempt, ",
             call_columns!(),
             ") SELECT workspace_id, principal_id, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-                 $14
-               FROM jobs WHERE workspace_id = $1 AND id = $2"
+                 $14, $15
+               FROM jobs WHERE workspace_id = $1 AND id = $2",
+            once!()
         ))
         .bind(workspace.uuid())
         .bind(claim.job_id.uuid())
@@ -63,9 +72,11 @@ fn bind<'q>(query: dialect::DbQuery<'q>, call: &ModelCall) -> dialect::DbQuery<'
         .bind(rows::signed(call.usage.cost_micros))
         .bind(call.estimated)
         .bind(call.outcome.as_str())
-        .bind(rows::micros(call.ended_at))
+        // When it was sent, and not when it ended: whoever writes it again writes the same.
+        .bind(rows::micros(call.started_at))
         .bind(duration(call))
         .bind(rows::signed(call.usage.cached_tokens))
+        .bind(call.id.uuid())
 }
 
 /// How long a request took, in microseconds.
@@ -73,8 +84,76 @@ pub(super) fn duration(call: &ModelCall) -> i64 {
     (call.ended_at - call.started_at).num_microseconds().unwrap_or(i64::MAX).max(0)
 }
 
+/// Accounts requests that nobody will tell of any more. See
+/// [`quaestor_core::ports::store::Installation::settle_lost_calls`].
+pub(super) async fn settle_lost(
+    store: &DbStore,
+    ended_before: Time,
+    sent_before: Time,
+    limit: u32,
+) -> Result<u64, Fault> {
+    let mut reader = store.connections.reader(INSTALLATION).await?;
+    let found = sqlx::query(
+        "SELECT n.workspace_id, n.id FROM open_calls n LEFT JOIN jobs j ON j.id = n.job_id
+         WHERE n.started_at < $1
+             AND CASE WHEN j.id IS NULL THEN n.started_at < $2 ELSE j.finished_at < $1 END
+         ORDER BY n.started_at LIMIT $3",
+    )
+    .bind(rows::micros(ended_before))
+    .bind(rows::micros(sent_before))
+    .bind(i64::from(limit))
+    .fetch_all(&mut *reader)
+    .await?;
+    drop(reader);
+    let mut lost: HashMap<WorkspaceId, Vec<Uuid>> = HashMap::new();
+    for row in &found {
+        lost.entry(rows::id(row, "workspace_id")?).or_default().push(row.try_get("id")?);
+    }
+    let mut settled = 0;
+    for (workspace, calls) in lost {
+        let mut writer = store.connections.writer(workspace, Commit::Soon).await?;
+        let mut tx = writer.begin().await?;
+        for call in calls {
+            // The row of usage takes the open one away.
+            let written = sqlx::query(concat!(
+                "INSERT INTO model_usage (workspace_id, principal_id, job_id, attempt, ",
+                call_columns!(),
+                ") SELECT workspace_id, principal_id, job_id, attempt, operation, model, NULL,
+                     input_tokens, 0, cost_micros, TRUE, $3, started_at, 0, 0, id
+                   FROM open_calls WHERE workspace_id = $1 AND id = $2",
+                once!()
+            ))
+            .bind(workspace.uuid())
+            .bind(call)
+            .bind(CallOutcome::Lost.as_str())
+            .execute(&mut *tx)
+            .await?;
+            // One that was written meanwhile is open no longer, or was left so by a crash.
+            sqlx::query("DELETE FROM open_calls WHERE workspace_id = $1 AND id = $2")
+                .bind(workspace.uuid())
+                .bind(call)
+                .execute(&mut *tx)
+                .await?;
+            settled += written.rows_affected();
+        }
+        tx.commit().await?;
+    }
+    Ok(settled)
+}
+
 #[async_trait]
 impl Money for DbStore {
+    async fn begin_call(
+        &self,
+        workspace: WorkspaceId,
+        of: CallsOf,
+        call: BegunCall,
+    ) -> Result<(), StoreError> {
+        hot::begin_call(self, workspace, of, call)
+            .await
+            .map_err(during("write down what a model is asked"))
+    }
+
     async fn save_calls(
         &self,
         workspace: WorkspaceId,
@@ -91,7 +170,9 @@ impl Money for DbStore {
                 let query = sqlx::query(concat!(
                     "INSERT INTO model_usage (workspace_id, principal_id, job_id, attempt, ",
                     call_columns!(),
-                    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+                    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+                         $16)",
+                    once!()
                 ))
                 .bind(workspace.uuid())
                 .bind(of.principal_id.uuid())

@@ -4,8 +4,9 @@
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{ChunkId, CollectionId, MessageId, WorkspaceId};
 use quaestor_core::model::MessageState;
+use quaestor_core::ports::model_call::BegunCall;
 use quaestor_core::ports::store::{
-    AcceptQuestion, AcceptedQuestion, Advance, Answer, Claim, ClaimOutcome, ClaimRequest,
+    AcceptQuestion, AcceptedQuestion, Advance, Answer, CallsOf, Claim, ClaimOutcome, ClaimRequest,
     Heartbeat, OutboxRow, QuestionContext, RetrievedPassage, Unclaimed,
 };
 use sqlx::Row;
@@ -256,6 +257,35 @@ pub(super) async fn finish_without_subject(
 }
 
 /// Puts a step off that nobody has claimed.
+pub(super) async fn begin_call(
+    store: &SqliteStore,
+    workspace: WorkspaceId,
+    of: CallsOf,
+    call: BegunCall,
+) -> Result<(), Fault> {
+    let mut writer = store.connections.writer(workspace, Commit::Soon).await?;
+    let mut tx = writer.begin().await?;
+    sqlx::query(
+        "INSERT INTO open_calls (workspace_id, id, principal_id, job_id, attempt, operation,
+             model, input_tokens, cost_micros, started_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(workspace.uuid())
+    .bind(call.id.uuid())
+    .bind(of.principal_id.uuid())
+    .bind(of.job.map(|(job, _)| job.uuid()))
+    .bind(of.job.map_or(0, |(_, attempt)| i64::from(attempt)))
+    .bind(call.operation.as_str())
+    .bind(call.model)
+    .bind(rows::signed(call.usage.input_tokens))
+    .bind(rows::signed(call.usage.cost_micros))
+    .bind(rows::micros(call.started_at))
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 pub(super) async fn put_off_unclaimed(
     store: &SqliteStore,
     workspace: WorkspaceId,

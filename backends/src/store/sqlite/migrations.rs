@@ -30,6 +30,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "money",
         sql: include_str!("../../../../migrations/sqlite/0004_money.sql"),
     },
+    Migration {
+        version: 8,
+        name: "open calls",
+        sql: include_str!("../../../../migrations/sqlite/0008_open_calls.sql"),
+    },
 ];
 
 /// Runs what the file lacks, all in one transaction.

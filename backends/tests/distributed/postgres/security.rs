@@ -71,6 +71,7 @@ async fn fill(f: &Fixture, workspace: WorkspaceId) {
     f.store.save_retrieved(workspace, &claim, asked.answer_id, "why?", &[], next).await.unwrap();
     let claim = f.claim(asked.job_id).await.claim;
     let call = ModelCall {
+        id: f.id(),
         model: "openai:x".to_owned(),
         operation: Operation::Chat,
         request_id: None,

@@ -181,6 +181,16 @@ pub trait Installation: Send + Sync {
     /// with the code `deadline_passed`. Their answers and documents fail with them.
     async fn fail_overdue(&self, now: Time, limit: u32) -> Result<Vec<Swept>, StoreError>;
 
+    /// Accounts up to `limit` requests to models that nobody will tell of any more, as `lost`
+    /// and at what they were taken to cost: those of jobs that ended before `ended_before`,
+    /// and those of no job that were sent before `sent_before`. Returns how many.
+    async fn settle_lost_calls(
+        &self,
+        ended_before: Time,
+        sent_before: Time,
+        limit: u32,
+    ) -> Result<u64, StoreError>;
+
     /// Removes up to `limit` idempotency keys made before `before`.
     async fn forget_idempotency_keys(&self, before: Time, limit: u32) -> Result<u64, StoreError>;
 

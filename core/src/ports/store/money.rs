@@ -11,7 +11,7 @@ use super::{NewAuditEntry, StoreError};
 use crate::clock::Time;
 use crate::ids::{JobId, PrincipalId, WorkspaceId};
 use crate::model::{Budget, Days, SetBudget, Spent};
-use crate::ports::model_call::ModelCall;
+use crate::ports::model_call::{BegunCall, ModelCall};
 
 /// What requests were made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,15 @@ pub struct UsagePart {
 /// Requests to providers, what was spent, and budgets.
 #[async_trait]
 pub trait Money: Send + Sync {
+    /// Writes a request down that is about to be sent. Whoever writes what came of it takes it
+    /// away again; of what nobody writes, [`super::Installation::settle_lost_calls`] does.
+    async fn begin_call(
+        &self,
+        workspace: WorkspaceId,
+        of: CallsOf,
+        call: BegunCall,
+    ) -> Result<(), StoreError>;
+
     /// Writes requests that no job's end is written with: what a search's question was
     /// embedded by, and those of a claim that is stale by now.
     async fn save_calls(

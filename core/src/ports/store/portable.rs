@@ -42,6 +42,7 @@ pub enum Table {
     Jobs,
     Outbox,
     ModelUsage,
+    OpenCalls,
     Budgets,
     AuditLog,
     IdempotencyKeys,
@@ -49,7 +50,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Workspaces,
         Self::Principals,
         Self::ApiKeys,
@@ -67,6 +68,7 @@ impl Table {
         Self::Jobs,
         Self::Outbox,
         Self::ModelUsage,
+        Self::OpenCalls,
         Self::Budgets,
         Self::AuditLog,
         Self::IdempotencyKeys,
@@ -93,6 +95,7 @@ impl Table {
             Self::Jobs => "jobs",
             Self::Outbox => "outbox",
             Self::ModelUsage => "model_usage",
+            Self::OpenCalls => "open_calls",
             Self::Budgets => "budgets",
             Self::AuditLog => "audit_log",
             Self::IdempotencyKeys => "idempotency_keys",

@@ -235,6 +235,22 @@ pub(super) fn columns(table: Table) -> &'static [Column] {
                     truth("estimated"),
                     number("duration_us"),
                     number("cached_tokens"),
+                    maybe(id("call_id")),
+                ]
+            }
+        }
+        Table::OpenCalls => {
+            const {
+                &[
+                    id("id"),
+                    id("principal_id"),
+                    maybe(id("job_id")),
+                    number("attempt"),
+                    text("operation"),
+                    text("model"),
+                    number("input_tokens"),
+                    number("cost_micros"),
+                    number("started_at"),
                 ]
             }
         }

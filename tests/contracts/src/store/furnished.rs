@@ -181,6 +181,8 @@ async fn chats(f: &Fixture, document: DocumentId) {
     let of = CallsOf { principal_id: f.principal, job: None };
     let calls = [super::money::call(f, CallOutcome::Failed, 0)];
     f.store.save_calls(f.workspace, of, &calls).await.unwrap();
+    let open = super::money::begun(&super::money::call(f, CallOutcome::Done, 0));
+    f.store.begin_call(f.workspace, of, open).await.unwrap();
     let budget = Budget { day_hard_micros: Some(9), ..Budget::default() };
     assert!(f.store.create_budget(f.workspace, None, budget, f.audit("budget.set")).await.unwrap());
     f.ask(conversation, "and now?").await;

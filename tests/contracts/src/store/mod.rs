@@ -160,6 +160,7 @@ macro_rules! store_contract {
             every_way_to_end_a_claim_writes_its_requests,
             vectors_are_stored_with_the_requests_that_made_them,
             requests_of_a_stale_claim_or_of_no_job_are_written_alone,
+            a_request_whose_process_died_is_accounted_once,
             what_is_spent_is_added_up_by_days_and_principals,
             a_budget_is_set_changed_and_removed,
             usage_is_told_by_day_model_and_principal,

@@ -8,7 +8,7 @@ use quaestor_core::clock::Time;
 use quaestor_core::ids::PrincipalId;
 use quaestor_core::jobs::Step;
 use quaestor_core::model::{Budget, Days, JobState, PageRequest, Role, Spent, Usage};
-use quaestor_core::ports::model_call::{CallOutcome, ModelCall, Operation};
+use quaestor_core::ports::model_call::{BegunCall, CallOutcome, ModelCall, Operation};
 use quaestor_core::ports::store::{
     Answer, CallsOf, Most, NewKey, NewUsage, PutOff, StoreError, Table, UnfinishedAnswer, UsageBy,
     UsagePart, Value,
@@ -21,20 +21,21 @@ use super::portable::records;
 /// A request that took two seconds.
 pub(super) fn call(f: &Fixture, outcome: CallOutcome, cost_micros: u64) -> ModelCall {
     let usage = match outcome {
-        CallOutcome::Failed => Usage::default(),
+        CallOutcome::Failed | CallOutcome::Lost => Usage::default(),
         CallOutcome::Done | CallOutcome::Cut => {
             Usage { input_tokens: 100, output_tokens: 20, cost_micros, cached_tokens: 64 }
         }
     };
     ModelCall {
+        id: f.id(),
         model: "openai:m".to_owned(),
         operation: Operation::Chat,
         request_id: (outcome != CallOutcome::Failed).then(|| "req-\0-1".to_owned()),
         usage,
         estimated: outcome == CallOutcome::Cut,
         outcome,
-        started_at: f.now() - Duration::from_secs(2),
-        ended_at: f.now(),
+        started_at: f.now(),
+        ended_at: f.now() + Duration::from_secs(2),
     }
 }
 
@@ -125,8 +126,8 @@ pub async fn an_answer_is_stored_with_every_request_it_took(f: Fixture) {
 pub async fn every_way_to_end_a_claim_writes_its_requests(f: Fixture) {
     let conversation = f.conversation().await;
     let problem = Problem::new("model_down", "The model is down", "Ask again.");
-    let calls = [call(&f, CallOutcome::Failed, 0), call(&f, CallOutcome::Done, 7)];
     for way in 0..6 {
+        let calls = [call(&f, CallOutcome::Failed, 0), call(&f, CallOutcome::Done, 7)];
         let asked = f.ask(conversation, "why?").await;
         let claim = f.claim(asked.job_id).await.claim;
         let next = f.advance(Step::ChatRetrieve, serde_json::json!({}));
@@ -211,7 +212,10 @@ pub async fn requests_of_a_stale_claim_or_of_no_job_are_written_alone(f: Fixture
     assert!(rows(&f).await.is_empty());
     let of = CallsOf { principal_id: f.principal, job: Some((asked.job_id, stale.attempt)) };
     f.store.save_calls(f.workspace, of, &calls).await.expect("written");
+    // An answer that was lost: it is written again, and is one request all the same.
+    f.store.save_calls(f.workspace, of, &calls).await.expect("written");
     let of = CallsOf { job: None, ..of };
+    let calls = [call(&f, CallOutcome::Done, 7)];
     f.store.save_calls(f.workspace, of, &calls).await.expect("written");
     f.store.save_calls(f.workspace, of, &[]).await.expect("nothing to write");
     let found = rows(&f).await;
@@ -334,4 +338,74 @@ pub async fn usage_is_told_by_day_model_and_principal(f: Fixture) {
     assert_eq!(usage(UsageBy::Day, f.now()).await.len(), 1, "from a moment on");
     let elsewhere = f.store.usage(f.id(), UsageBy::Day, begin, until).await;
     assert!(elsewhere.expect("read").is_empty(), "another workspace's");
+}
+
+/// A request that is about to be sent, under the name of one that was.
+pub(super) fn begun(call: &ModelCall) -> BegunCall {
+    BegunCall {
+        id: call.id,
+        model: call.model.clone(),
+        operation: call.operation,
+        usage: Usage { input_tokens: 90, cost_micros: 4, ..Usage::default() },
+        started_at: call.started_at,
+    }
+}
+
+pub async fn a_request_whose_process_died_is_accounted_once(f: Fixture) {
+    let conversation = f.conversation().await;
+    let asked = f.ask(conversation, "why?").await;
+    let lost = f.claim(asked.job_id).await.claim;
+    let of = |attempt| CallsOf { principal_id: f.principal, job: Some((asked.job_id, attempt)) };
+    let (dead, told, search) = (
+        call(&f, CallOutcome::Done, 7),
+        call(&f, CallOutcome::Done, 9),
+        call(&f, CallOutcome::Done, 5),
+    );
+    f.store.begin_call(f.workspace, of(lost.attempt), begun(&dead)).await.expect("written");
+    // Written down twice is written down once: the answer may have been lost.
+    f.store.begin_call(f.workspace, of(lost.attempt), begun(&dead)).await.expect("written");
+    let no_job = CallsOf { principal_id: f.principal, job: None };
+    f.store.begin_call(f.workspace, no_job, begun(&search)).await.expect("written");
+
+    let settle = async |after: Duration| {
+        let (ended, sent) = (f.now(), f.now() - after);
+        f.store.settle_lost_calls(ended, sent, 10).await.expect("settled")
+    };
+    let hour = Duration::from_secs(3_600);
+    assert_eq!(settle(hour).await, 0, "the job has not ended");
+    f.pass(super::fixture::LEASE);
+    let claim = f.claim(asked.job_id).await.claim;
+    f.store.begin_call(f.workspace, of(claim.attempt), begun(&told)).await.expect("written");
+    let saved = answer(vec![told.clone()]);
+    f.store.save_answer(f.workspace, &claim, asked.answer_id, saved, f.now()).await.expect("saved");
+    assert_eq!(settle(hour).await, 0, "its worker may still tell");
+    f.pass(Duration::from_secs(60));
+    assert_eq!(settle(hour).await, 1);
+    assert_eq!(settle(hour).await, 0, "only once");
+    f.pass(hour);
+    assert_eq!(settle(Duration::from_secs(1_800)).await, 1, "that of the search");
+
+    let most = Most { records: 1_000, bytes: 1 << 20 };
+    let rows = records(&*f.store, f.workspace, Table::ModelUsage, most).await.concat();
+    let mut rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let lost = row.text("outcome") == Some("lost");
+            (row.id("call_id"), row.integer("cost_micros"), row.integer("attempt"), lost)
+        })
+        .collect();
+    rows.sort_by_key(|row| row.1);
+    let row = |call: &ModelCall, cost, attempt, lost| {
+        (Some(call.id.uuid()), Some(cost), Some(attempt), lost)
+    };
+    let mut expected = [row(&dead, 4, 1, true), row(&search, 4, 0, true), row(&told, 9, 2, false)];
+    expected[..2].sort();
+    rows[..2].sort();
+    assert_eq!(rows, expected);
+    assert_eq!(spent(&f, f.principal).await.0.month_micros, 4 + 4 + 9);
+    // A worker that was only stopped comes back: what it tells is known already.
+    f.store.save_calls(f.workspace, of(lost.attempt), &[dead]).await.expect("no harm");
+    assert_eq!(spent(&f, f.principal).await.0.month_micros, 4 + 4 + 9);
+    let left = records(&*f.store, f.workspace, Table::OpenCalls, most).await;
+    assert!(left.concat().is_empty(), "{left:?}");
 }

@@ -1,11 +1,13 @@
 //! Processes that die, stand still, panic, or are told to stop.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use quaestor_core::failpoint;
+use quaestor_model_server::Reply;
 use rustix::process::Signal;
 
 use super::{BOTH, SERVICES};
@@ -13,7 +15,8 @@ use crate::bench::{Bench, Fault};
 use crate::dice::Dice;
 use crate::fleet::Plan;
 use crate::place::Settings;
-use crate::workload::Shape;
+use crate::report::say;
+use crate::workload::{Shape, answer_well, reply_well};
 
 /// Nothing happens: what the check says of a good day.
 pub(super) const NONE: Fault = Fault {
@@ -145,67 +148,74 @@ fn fail_at(plan: String) -> Settings {
     vec![("QUAESTOR_FAIL_AT".to_owned(), plan)]
 }
 
-/// A turn through a role's points, so that each comes before any comes again.
-#[derive(Debug, Default)]
-struct Round {
-    left: Vec<&'static str>,
-    planned: Vec<&'static str>,
-}
-
 async fn kills(bench: &mut Bench) -> anyhow::Result<()> {
     let wanted = bench.times(60);
     let dice = Arc::new(Mutex::new(bench.dice.part(1)));
-    let rounds: Arc<Mutex<std::collections::HashMap<&'static str, Round>>> = Arc::default();
-    let plan: Plan = {
-        let (dice, rounds) = (Arc::clone(&dice), Arc::clone(&rounds));
-        Arc::new(move |role, _| {
-            let mut dice = dice.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut rounds = rounds.lock().unwrap_or_else(PoisonError::into_inner);
-            let round = rounds.entry(role).or_default();
-            if round.left.is_empty() {
-                round.left = points_of(role);
-            }
-            let at = dice.between(0, round.left.len() as u64);
-            let point = round.left.swap_remove(usize::try_from(at).unwrap_or(0));
-            round.planned.push(point);
-            // Frequent points are met at once; a few of them are let pass.
-            let time = if point.contains("mid_stream") {
-                dice.between(1, 200)
-            } else {
-                dice.between(1, 4)
-            };
-            fail_at(format!("{point}:{time}=kill"))
-        })
-    };
+    let rounds: Arc<Mutex<HashMap<&'static str, Vec<&'static str>>>> = Arc::default();
+    let plan: Plan = Arc::new(move |role, _| {
+        let mut dice = dice.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rounds = rounds.lock().unwrap_or_else(PoisonError::into_inner);
+        // Each point comes before any comes again.
+        let left = rounds.entry(role).or_default();
+        if left.is_empty() {
+            *left = points_of(role);
+        }
+        let at = dice.between(0, left.len() as u64);
+        let point = left.swap_remove(usize::try_from(at).unwrap_or(0));
+        // What is met all the time is let pass a few times.
+        let most = if point == "generate.mid_stream" { 200 } else { 3 };
+        fail_at(format!("{point}:{}=kill", dice.between(1, most)))
+    });
     bench.fleet.set_plan(plan).await;
+    // Some requests fail, so that steps are put off as well.
+    let (shape, number) = (bench.shape, AtomicU64::new(0));
+    bench.model.respond(move |request| match number.fetch_add(1, Ordering::Relaxed) % 12 {
+        7 => Reply::error(500, "server_error"),
+        _ => reply_well(request, shape),
+    });
+    let every: BTreeSet<&str> =
+        bench.fleet.all().iter().flat_map(|seat| points_of(seat.role)).collect();
+    let mut met: BTreeSet<&str> = BTreeSet::new();
     let begun = Instant::now();
+    let limit = Duration::from_secs(240) + Duration::from_secs(3) * u32::try_from(wanted)?;
     let mut dice = bench.dice.part(2);
-    let mut outside = 0;
-    while bench.fleet.restarts() < wanted {
-        // Who does not come to its point is killed wherever it is.
-        tokio::time::sleep(Duration::from_millis(dice.between(300, 900))).await;
+    let mut anywhere = 0;
+    while bench.fleet.restarts() < wanted || met.len() < every.len() {
+        // Who does not come to its point for long is killed wherever it is.
+        tokio::time::sleep(Duration::from_millis(dice.between(300, 1_500))).await;
         if let Some(seat) = dice.pick(bench.fleet.all())
             && let Some(process) = seat.process().await
-            && !process.has_ended()
+            && process.age() > Duration::from_secs(3)
         {
             process.signal(Signal::KILL);
-            outside += 1;
+            anywhere += 1;
+        }
+        for seat in bench.fleet.all() {
+            let log = std::fs::read_to_string(&seat.log).unwrap_or_default();
+            met.extend(
+                every
+                    .iter()
+                    .copied()
+                    .filter(|point| log.contains(&format!("fail-point {point} kills"))),
+            );
         }
         if let Some(broken) = bench.fleet.broken().await {
             anyhow::bail!("a process cannot be started again: {broken}");
         }
-        let limit = Duration::from_secs(60) + Duration::from_secs(5) * u32::try_from(wanted)?;
-        anyhow::ensure!(begun.elapsed() < limit, "only {} kills", bench.fleet.restarts());
+        if begun.elapsed() > limit {
+            break;
+        }
     }
     let kills = bench.fleet.restarts();
+    answer_well(&bench.model, bench.shape);
     bench.fleet.start_anew().await?;
-    bench.figure("kills", kills as f64);
-    bench.figure("of these anywhere", f64::from(outside));
-    let planned: usize = {
-        let rounds = rounds.lock().unwrap_or_else(PoisonError::into_inner);
-        rounds.values().map(|round| round.planned.len()).sum()
-    };
-    bench.figure("plans with a fail-point", planned as f64);
+    bench.at_least("kills", kills as f64, wanted as f64);
+    bench.figure("of these anywhere", f64::from(anywhere));
+    let missed: Vec<&&str> = every.iter().filter(|point| !met.contains(*point)).collect();
+    if !missed.is_empty() {
+        say(&format!("     nobody died at {missed:?}"));
+    }
+    bench.at_least("fail-points died at", met.len() as f64, every.len() as f64);
     Ok(())
 }
 

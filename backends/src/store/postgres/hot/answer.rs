@@ -53,8 +53,8 @@ impl Save {
 }
 
 const ANSWER: &str = "
-SELECT * FROM save_answers_and_calls($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-    $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)";
+SELECT * FROM save_answers_with_calls($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+    $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
 
 impl Call for Save {
     type Answer = ();
@@ -92,9 +92,10 @@ impl Call for Save {
             .bind(column(&requests, |(_, request)| rows::signed(request.usage.cost_micros)))
             .bind(column(&requests, |(_, request)| request.estimated))
             .bind(column(&requests, |(_, request)| request.outcome.as_str()))
-            .bind(column(&requests, |(_, request)| rows::micros(request.ended_at)))
+            .bind(column(&requests, |(_, request)| rows::micros(request.started_at)))
             .bind(column(&requests, |(_, request)| money::duration(request)))
             .bind(column(&requests, |(_, request)| rows::signed(request.usage.cached_tokens)))
+            .bind(column(&requests, |(_, request)| request.id.uuid()))
             .bind(workspaces(&calls, |call| call.workspace))
             .fetch_all(connection)
             .await?;

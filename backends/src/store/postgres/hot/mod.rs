@@ -5,6 +5,7 @@
 mod accept;
 mod advance;
 mod answer;
+mod begin_call;
 mod claim;
 mod context;
 mod finish;
@@ -14,8 +15,9 @@ use std::sync::Arc;
 
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{ChunkId, MessageId, WorkspaceId};
+use quaestor_core::ports::model_call::BegunCall;
 use quaestor_core::ports::store::{
-    AcceptQuestion, AcceptedQuestion, Advance, Answer, Claim, ClaimOutcome, ClaimRequest,
+    AcceptQuestion, AcceptedQuestion, Advance, Answer, CallsOf, Claim, ClaimOutcome, ClaimRequest,
     Heartbeat, OutboxRow, QuestionContext, RetrievedPassage, StoreError, Unclaimed,
 };
 use sqlx::Row;
@@ -39,6 +41,7 @@ pub(super) struct Groups {
     answers: Group<answer::Save>,
     ends: Group<finish::End>,
     put_offs: Group<put_off::PutOff>,
+    begun_calls: Group<begin_call::Begin>,
 }
 
 impl Groups {
@@ -51,6 +54,7 @@ impl Groups {
             answers: Group::new(connections, tasks),
             ends: Group::new(connections, tasks),
             put_offs: Group::new(connections, tasks),
+            begun_calls: Group::new(connections, tasks),
         }
     }
 
@@ -63,6 +67,7 @@ impl Groups {
         self.answers.let_go();
         self.ends.let_go();
         self.put_offs.let_go();
+        self.begun_calls.let_go();
     }
 }
 
@@ -151,6 +156,16 @@ pub(super) async fn put_off_unclaimed(
     step: Unclaimed,
 ) -> Result<bool, Fault> {
     store.groups.put_offs.write(put_off::PutOff { workspace, step: Arc::new(step) }).await
+}
+
+pub(super) async fn begin_call(
+    store: &PgStore,
+    workspace: WorkspaceId,
+    of: CallsOf,
+    call: BegunCall,
+) -> Result<(), Fault> {
+    let call = begin_call::Begin { workspace, of, call: Arc::new(call) };
+    store.groups.begun_calls.write(call).await
 }
 
 /// Takes due messages. A look that finds none writes nothing, so it costs no more than

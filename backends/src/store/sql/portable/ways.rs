@@ -131,6 +131,7 @@ pub(super) fn way(table: Table) -> Way {
             "u.workspace_id = $1",
             &[("u.created_at", Kind::Integer), ("u.key", Kind::Integer)],
         ),
+        Table::OpenCalls => by_id("open_calls n", "n.workspace_id = $1", &[("n.id", Kind::Id)]),
         Table::Budgets => by_id("budgets b", "b.workspace_id = $1", &[("b.subject_id", Kind::Id)]),
         Table::AuditLog => by_id("audit_log a", "a.workspace_id = $1", &[("a.id", Kind::Id)]),
         Table::IdempotencyKeys => by_id(
@@ -165,6 +166,7 @@ pub(super) fn expression(table: Table, column: &str) -> String {
         (Table::Jobs, _) => "j",
         (Table::Outbox, _) => "o",
         (Table::ModelUsage, _) => "u",
+        (Table::OpenCalls, _) => "n",
         (Table::Budgets, _) => "b",
         (Table::AuditLog, _) => "a",
         (Table::IdempotencyKeys, _) => "i",
