@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +22,7 @@ use tower::ServiceExt;
 use crate::Front;
 use crate::app::App;
 use crate::auth::Peer;
+use crate::polite::Polite;
 
 /// Room for a request's headers; what is beyond is answered 431.
 const HEADER_BYTES: usize = 64 << 10;
@@ -28,15 +30,20 @@ const MAX_HEADERS: usize = 100;
 /// After a failed accept (too many open files), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How a listener is stopped: in two phases, so that whoever balances the load can take
-/// this process out of its list before it refuses connections.
+/// How a listener is stopped: in phases, so that whoever balances the load can take this
+/// process out of its list before it refuses connections, and whoever sends something large
+/// can come to its end or is told that it cannot.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
-    /// Cancelled first: `/ready` says no, and all else goes on.
+    /// Cancelled first: `/ready` says no, every answer asks its client to connect anew for
+    /// the next request, and all else goes on.
     pub leave: CancellationToken,
     /// Cancelled then: no more connections are taken, running requests end, and sockets
     /// are closed with a hint to resume.
     pub close: CancellationToken,
+    /// Cancelled last: requests that are still being sent are answered 503, and nothing of
+    /// them is kept.
+    pub cut: CancellationToken,
 }
 
 /// Which routes a listener has.
@@ -61,7 +68,7 @@ pub async fn serve(
     let header_timeout = front.settings.header_timeout;
     let clock = front.clock.clone();
     let shutdown = stop.close.clone();
-    let router = crate::http::router(App::new(front, stop, tracker.clone()), offer);
+    let router = crate::http::router(App::new(front, stop.clone(), tracker.clone()), offer);
     loop {
         let place = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
@@ -73,8 +80,13 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
+                // Tokens are small and wanted at once.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(error = %error, "a connection stays with delayed sending");
+                }
+                let stream = Polite::new(stream, clock.clone());
                 let connection =
-                    connection(stream, peer, router.clone(), header_timeout, shutdown.clone());
+                    connection(stream, peer, router.clone(), header_timeout, stop.clone());
                 tracker.spawn(async move {
                     connection.await;
                     drop(place);
@@ -89,21 +101,26 @@ pub async fn serve(
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: Polite,
     peer: SocketAddr,
     router: Router,
     header_timeout: Duration,
-    shutdown: CancellationToken,
+    stop: Stop,
 ) {
-    // Tokens are small and wanted at once.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(error = %error, "a connection stays with delayed sending");
-    }
+    let Stop { leave, close: shutdown, .. } = stop;
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(Peer(Some(peer.ip())));
-        let router = router.clone();
-        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|e| match e {})) }
+        let (router, leave) = (router.clone(), leave.clone());
+        async move {
+            let mut response = router.oneshot(request).await.unwrap_or_else(|e| match e {});
+            // Its next request goes to another process, and does not meet the end of this one.
+            if leave.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

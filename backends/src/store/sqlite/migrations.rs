@@ -30,6 +30,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "money",
         sql: include_str!("../../../../migrations/sqlite/0004_money.sql"),
     },
+    Migration {
+        version: 6,
+        name: "flow",
+        sql: include_str!("../../../../migrations/sqlite/0006_flow.sql"),
+    },
 ];
 
 /// Runs what the file lacks, all in one transaction.

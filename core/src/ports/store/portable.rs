@@ -44,12 +44,14 @@ pub enum Table {
     ModelUsage,
     Budgets,
     AuditLog,
+    AuditSeals,
+    AuditHeads,
     IdempotencyKeys,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Workspaces,
         Self::Principals,
         Self::ApiKeys,
@@ -69,6 +71,8 @@ impl Table {
         Self::ModelUsage,
         Self::Budgets,
         Self::AuditLog,
+        Self::AuditSeals,
+        Self::AuditHeads,
         Self::IdempotencyKeys,
     ];
 
@@ -95,6 +99,8 @@ impl Table {
             Self::ModelUsage => "model_usage",
             Self::Budgets => "budgets",
             Self::AuditLog => "audit_log",
+            Self::AuditSeals => "audit_seals",
+            Self::AuditHeads => "audit_heads",
             Self::IdempotencyKeys => "idempotency_keys",
         }
     }
