@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by it")]
 
 mod answers;
+mod audit;
 mod doctor;
+mod drain;
 mod eval;
 mod fairness;
 mod first_starts;
@@ -18,6 +20,7 @@ mod model;
 mod model_faults;
 mod money;
 mod moving;
+mod overload;
 mod program;
 mod providers;
 mod restarts;
