@@ -9,12 +9,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
+use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -69,35 +70,43 @@ pub async fn serve(
     let clock = front.clock.clone();
     let shutdown = stop.close.clone();
     let router = crate::http::router(App::new(front, stop.clone(), tracker.clone()), offer);
+    let take = |(stream, peer): (TcpStream, SocketAddr), place: OwnedSemaphorePermit| {
+        // Tokens are small and wanted at once.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = %error, "a connection stays with delayed sending");
+        }
+        let stream = Polite::new(stream, clock.clone());
+        let connection = connection(stream, peer, router.clone(), header_timeout, stop.clone());
+        tracker.spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    };
     loop {
         let place = tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
+            () = shutdown.cancelled() => break,
             place = places.clone().acquire_owned() => place.map_err(io::Error::other)?,
         };
         let accepted = tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
+            () = shutdown.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                // Tokens are small and wanted at once.
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(error = %error, "a connection stays with delayed sending");
-                }
-                let stream = Polite::new(stream, clock.clone());
-                let connection =
-                    connection(stream, peer, router.clone(), header_timeout, stop.clone());
-                tracker.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
-            }
+            Ok(accepted) => take(accepted, place),
             Err(error) => {
                 tracing::warn!(error = %error, "a connection could not be accepted");
                 clock.sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+    // Those that have connected already would be reset together with the listener. Each of
+    // them gets its one answer.
+    while let Ok(place) = places.clone().try_acquire_owned()
+        && let Some(Ok(accepted)) = listener.accept().now_or_never()
+    {
+        take(accepted, place);
+    }
+    Ok(())
 }
 
 async fn connection(

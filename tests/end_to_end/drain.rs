@@ -197,6 +197,51 @@ async fn two_hundred_streams_move_to_another_front_when_theirs_leaves() {
     assert_eq!(model.answers(), QUESTIONS);
 }
 
+/// Sends a request over a connection of its own. None where nobody listens any more.
+async fn one_request(address: &str) -> Option<std::io::Result<String>> {
+    let mut connection = TcpStream::connect(address).await.ok()?;
+    let request = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let mut answer = String::new();
+    let whole = async {
+        connection.write_all(request).await?;
+        connection.read_to_string(&mut answer).await?;
+        Ok(answer)
+    };
+    Some(whole.await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_connects_to_a_front_that_leaves_gets_a_whole_answer() {
+    let installation = Installation::new(Backends::Distributed).await;
+    let mut leaving = installation.process("front", &[]);
+    let address = leaving.address.trim_start_matches("http://").to_owned();
+    let tasks = TaskTracker::new();
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let address = address.clone();
+            tasks.spawn(async move {
+                let mut answers = Vec::new();
+                while let Some(answer) = one_request(&address).await {
+                    answers.push(answer);
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                answers
+            })
+        })
+        .collect();
+    leaving.terminate();
+    assert_eq!(leaving.ended().await, Some(0));
+    let mut answered = 0;
+    for client in clients {
+        for answer in client.await.unwrap() {
+            let answer = answer.expect("no connection is reset");
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            answered += 1;
+        }
+    }
+    assert!(answered > 100, "{answered}");
+}
+
 /// An upload over a connection of its own, the body of which is sent piece by piece.
 struct Upload {
     connection: TcpStream,
