@@ -15,6 +15,7 @@ use crate::model::Model;
 use crate::program::{Process, Program, long_report};
 use crate::restarts::accepted;
 use crate::resume::Watching;
+use crate::servers::Servers;
 
 /// Nothing takes longer, on a machine with other work.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -366,6 +367,32 @@ async fn what_one_process_cannot_end_in_time_it_takes_up_when_it_starts_again() 
         assert_eq!(program.answer(conversation, answer).await["content"], model.text());
     }
     assert_eq!(model.answers(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_say_nothing_do_not_hold_up_the_end() {
+    let model = Model::start(600, Duration::from_millis(10)).await;
+    let servers = Servers::own();
+    let installation = Installation::on(servers.clone()).await;
+    let mut environment = model.environment().to_vec();
+    environment.push(("QUAESTOR_WORKERS__DRAIN_S", "2"));
+    filled(&installation, &environment).await;
+    let mut front = installation.process("front", &environment);
+    let mut worker = installation.process("worker", &environment);
+    ask(&front.address, "only").await;
+    model.wait_for(1, 20).await;
+    let all = ["postgres", "rabbitmq", "redis"];
+    servers.pause(&all);
+    let told_at = Instant::now();
+    for process in [&front, &worker] {
+        process.terminate();
+    }
+    for process in [&mut front, &mut worker] {
+        assert_eq!(process.ended().await, Some(0));
+    }
+    let took = told_at.elapsed();
+    servers.resume(&all);
+    assert!(took < Duration::from_secs(2) + LAST, "it took {took:?}");
 }
 
 async fn a_parse_child_ends_with_its_process(backends: Backends) {
