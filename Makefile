@@ -47,7 +47,9 @@ lint: ## check format, lints, licences and what may depend on what
 
 bench: ## measure, as BENCHMARKS.md tells
 	$(CARGO) build --release
+	$(CARGO) build --release -p quaestor-model-server
 	$(CARGO) build --release -p quaestor-pdf --example pdf_text
 	$(PYTHON) benches/run.py
 	$(PYTHON) benches/grounding/run.py
-	scripts/services.sh with sh -c '$(PYTHON) benches/run.py sockets both && $(PYTHON) benches/peers/run.py'
+	$(PYTHON) benches/overload.py
+	scripts/services.sh with sh -c '$(PYTHON) benches/run.py sockets both && $(PYTHON) benches/overload.py --distributed && $(PYTHON) benches/peers/run.py'

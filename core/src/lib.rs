@@ -4,6 +4,7 @@
 //! front use it, and neither knows the other: that is the point of this package.
 
 pub mod api_key;
+pub mod audit;
 pub mod boxes;
 pub mod budgets;
 pub mod clock;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use quaestor_core::parsed::{PageState, ParsedPage};
 use quaestor_core::problem::Problem;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::Chunker;
@@ -22,6 +22,9 @@ use crate::wire::{Frame, write_frame};
 
 /// Parsers that recurse get a deep stack: 64 MB, only touched when used.
 const STACK_BYTES: usize = 64 << 20;
+
+/// How far the process stands back when processors are short: a tenth of what others get.
+const NICE: i32 = 10;
 
 /// Warnings past this are dropped.
 const MAX_WARNINGS: usize = 20;
@@ -65,6 +68,8 @@ pub fn run_child(input: impl BufRead, output: impl Write + Send) -> i32 {
     if limit_process(&task.limits).is_err() {
         return 1;
     }
+    stand_back();
+    end_with_parent();
     // A panic's message may hold a piece of the document: it is not printed.
     std::panic::set_hook(Box::new(|_| {}));
     run_task(&task, output)
@@ -140,6 +145,19 @@ fn limit_process(limits: &Limits) -> io::Result<()> {
         mapped_bytes()?.saturating_add(limits.memory_bytes).saturating_add(STACK_BYTES as u64);
     setrlimit(Resource::As, both(limit))?;
     Ok(())
+}
+
+/// Has the system prefer whatever else runs on this machine: somebody waits for an answer,
+/// and nobody for one of many files. Where that is refused the file is read all the same.
+fn stand_back() {
+    let _ = nice(NICE);
+}
+
+/// Has the system end this process together with the one that started it. A worker that was
+/// killed cannot end its children, and this one would go on for as long as its limits allow.
+fn end_with_parent() {
+    // Where that is refused, the limits are what ends it.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
 }
 
 /// What the process maps already: its program and libraries.

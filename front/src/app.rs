@@ -11,13 +11,13 @@ use quaestor_core::ports::limits::{Admission, Quota};
 use quaestor_core::ports::store::NewAuditEntry;
 use tokio_util::task::TaskTracker;
 
+use crate::Front;
+use crate::admission::{Gate, refused};
 use crate::auth::Keys;
-use crate::backlog::Backlog;
 use crate::http::health::HealthCache;
 use crate::http::route::RateClass;
 use crate::problem::{ApiError, chain};
 use crate::server::Stop;
-use crate::{Front, backlog};
 
 /// The state of the router. Cheap to clone.
 #[derive(Clone)]
@@ -32,8 +32,8 @@ pub(crate) struct Inner {
     pub(crate) health: HealthCache,
     /// Cancelled when the process is to stop.
     pub(crate) stop: Stop,
-    /// How much waits in the outbox, as it was a moment ago.
-    pub(crate) backlog: Backlog,
+    /// How much work waits, as it was a moment ago.
+    pub(crate) gate: Gate,
     /// Waits for uploads, sockets and connections at the end.
     pub(crate) tasks: TaskTracker,
     pub(crate) started_at: Time,
@@ -55,7 +55,7 @@ impl App {
             keys: Keys::default(),
             health: HealthCache::default(),
             stop,
-            backlog: Backlog::default(),
+            gate: Gate::default(),
             tasks,
             started_at,
         }))
@@ -95,11 +95,6 @@ impl Inner {
         self.count(&format!("{name}:{}", caller.principal_id), quota).await
     }
 
-    /// Refuses new work while too much of it waits in the outbox.
-    pub(crate) async fn admit_work(&self) -> Result<(), ApiError> {
-        backlog::admit(&self.backlog, &self.front).await
-    }
-
     /// Refuses work that needs a model while a hard budget of the caller is used up.
     pub(crate) async fn admit_cost(&self, caller: &Caller) -> Result<(), ApiError> {
         let budgets = &self.front.budgets;
@@ -107,7 +102,7 @@ impl Inner {
             Allowance::Within | Allowance::Soft => Ok(()),
             Allowance::Over(over) => {
                 metrics::counter!("quaestor_over_budget_total").increment(1);
-                Err(ApiError::over_budget(&over, self.front.clock.now()))
+                Err(refused("budget", ApiError::over_budget(&over, self.front.clock.now())))
             }
         }
     }
@@ -121,7 +116,7 @@ impl Inner {
     pub(crate) async fn count(&self, name: &str, quota: Quota) -> Result<(), ApiError> {
         match self.front.limits.admit(name, quota).await {
             Admission::Admitted => Ok(()),
-            Admission::RetryAfter(wait) => Err(ApiError::rate_limited(wait)),
+            Admission::RetryAfter(wait) => Err(refused("rate", ApiError::rate_limited(wait))),
         }
     }
 
@@ -137,6 +132,14 @@ impl Inner {
         if let Err(error) = self.front.store.record_audit(caller.workspace_id, entry).await {
             tracing::warn!(error = %chain(&error), "could not keep a refusal in the audit log");
         }
+    }
+
+    /// A random part of a time, so that clients that are sent away do not all come back at
+    /// once.
+    pub(crate) fn spread(&self, within: Duration) -> Duration {
+        let mut random = [0; 2];
+        self.front.entropy.fill(&mut random);
+        within.mul_f64(f64::from(u16::from_be_bytes(random)) / f64::from(u16::MAX))
     }
 
     /// Removes files that nothing names any more. A failure leaves a file behind and is

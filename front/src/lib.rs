@@ -1,12 +1,13 @@
 //! The front: HTTP and WebSocket. It checks a request, accepts work into the store and
 //! passes on what happens to it. It depends on the ports alone and calls no handler.
 
+mod admission;
 mod app;
 mod auth;
-mod backlog;
 mod http;
 mod input;
 mod jobs;
+mod polite;
 mod problem;
 mod server;
 mod settings;

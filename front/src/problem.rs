@@ -94,7 +94,10 @@ codes! {
     OverBudget = "over_budget", PAYMENT_REQUIRED, "The budget is used up";
     /// Above the quota.
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
-    /// Too much accepted work waits for the queue.
+    /// The workspace has as much unfinished work as it may.
+    WorkspaceBusy = "workspace_busy", TOO_MANY_REQUESTS,
+        "The workspace has too much unfinished work";
+    /// Too much accepted work waits for a worker, or for the queue.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too much work waits";
     /// A service behind is busy or away.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Not available now";
@@ -145,7 +148,15 @@ impl ApiError {
         error
     }
 
-    /// Too much accepted work waits for the queue, which may be away.
+    /// The workspace has as much unfinished work as it may: `what` says of which sort.
+    pub(crate) fn workspace_busy(what: &str, retry_after: Duration) -> Self {
+        let detail = format!("{what}; nothing was accepted now, come again when some have ended");
+        let mut error = Self::new(Code::WorkspaceBusy, detail);
+        error.retry_after = Some(retry_after);
+        error
+    }
+
+    /// Too much accepted work waits for a worker, or for the queue, which may be away.
     pub(crate) fn overloaded(retry_after: Duration) -> Self {
         let mut error = Self::new(
             Code::Overloaded,
@@ -179,6 +190,17 @@ impl ApiError {
     pub(crate) fn unavailable(error: &(dyn Error + 'static)) -> Self {
         tracing::warn!(error = %chain(error), "a request was put off: {error}");
         let mut answer = Self::new(Code::Unavailable, "a service behind is busy; try again soon");
+        answer.retry_after = Some(Duration::from_secs(1));
+        answer
+    }
+
+    /// The process ends before the request has arrived.
+    pub(crate) fn leaving() -> Self {
+        let mut answer = Self::new(
+            Code::Unavailable,
+            "this process is being stopped and the request had not arrived whole: nothing of it \
+             was kept, send it again",
+        );
         answer.retry_after = Some(Duration::from_secs(1));
         answer
     }

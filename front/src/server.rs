@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -21,6 +23,7 @@ use tower::ServiceExt;
 use crate::Front;
 use crate::app::App;
 use crate::auth::Peer;
+use crate::polite::Polite;
 
 /// Room for a request's headers; what is beyond is answered 431.
 const HEADER_BYTES: usize = 64 << 10;
@@ -28,15 +31,20 @@ const MAX_HEADERS: usize = 100;
 /// After a failed accept (too many open files), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How a listener is stopped: in two phases, so that whoever balances the load can take
-/// this process out of its list before it refuses connections.
+/// How a listener is stopped: in phases, so that whoever balances the load can take this
+/// process out of its list before it refuses connections, and whoever sends something large
+/// can come to its end or is told that it cannot.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
-    /// Cancelled first: `/ready` says no, and all else goes on.
+    /// Cancelled first: `/ready` says no, every answer asks its client to connect anew for
+    /// the next request, and all else goes on.
     pub leave: CancellationToken,
     /// Cancelled then: no more connections are taken, running requests end, and sockets
     /// are closed with a hint to resume.
     pub close: CancellationToken,
+    /// Cancelled last: requests that are still being sent are answered 503, and nothing of
+    /// them is kept.
+    pub cut: CancellationToken,
 }
 
 /// Which routes a listener has.
@@ -61,49 +69,67 @@ pub async fn serve(
     let header_timeout = front.settings.header_timeout;
     let clock = front.clock.clone();
     let shutdown = stop.close.clone();
-    let router = crate::http::router(App::new(front, stop, tracker.clone()), offer);
+    let router = crate::http::router(App::new(front, stop.clone(), tracker.clone()), offer);
+    let take = |(stream, peer): (TcpStream, SocketAddr), place: OwnedSemaphorePermit| {
+        // Tokens are small and wanted at once.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = %error, "a connection stays with delayed sending");
+        }
+        let stream = Polite::new(stream, clock.clone());
+        let connection = connection(stream, peer, router.clone(), header_timeout, stop.clone());
+        tracker.spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    };
     loop {
         let place = tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
+            () = shutdown.cancelled() => break,
             place = places.clone().acquire_owned() => place.map_err(io::Error::other)?,
         };
         let accepted = tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
+            () = shutdown.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let connection =
-                    connection(stream, peer, router.clone(), header_timeout, shutdown.clone());
-                tracker.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
-            }
+            Ok(accepted) => take(accepted, place),
             Err(error) => {
                 tracing::warn!(error = %error, "a connection could not be accepted");
                 clock.sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+    // Those that have connected already would be reset together with the listener. Each of
+    // them gets its one answer.
+    while let Ok(place) = places.clone().try_acquire_owned()
+        && let Some(Ok(accepted)) = listener.accept().now_or_never()
+    {
+        take(accepted, place);
+    }
+    Ok(())
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: Polite,
     peer: SocketAddr,
     router: Router,
     header_timeout: Duration,
-    shutdown: CancellationToken,
+    stop: Stop,
 ) {
-    // Tokens are small and wanted at once.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(error = %error, "a connection stays with delayed sending");
-    }
+    let Stop { leave, close: shutdown, .. } = stop;
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(Peer(Some(peer.ip())));
-        let router = router.clone();
-        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|e| match e {})) }
+        let (router, leave) = (router.clone(), leave.clone());
+        async move {
+            let mut response = router.oneshot(request).await.unwrap_or_else(|e| match e {});
+            // Its next request goes to another process, and does not meet the end of this one.
+            if leave.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

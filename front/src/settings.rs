@@ -54,6 +54,13 @@ pub struct FrontSettings {
     pub max_connections: usize,
     /// While this many messages wait in the outbox, new work is refused.
     pub outbox_cap: u32,
+    /// Unfinished questions that a workspace may have. Default 5,000.
+    pub questions_per_workspace: u32,
+    /// Unfinished files that a workspace may have. Default 50,000.
+    pub files_per_workspace: u32,
+    /// How long a question may wait until it is begun: while the oldest has waited longer,
+    /// new ones are refused. Default 60 s.
+    pub question_wait: Duration,
     /// How long a client may take to send the headers of a request. Default 15 s.
     pub header_timeout: Duration,
 }
@@ -83,6 +90,9 @@ impl Default for FrontSettings {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             max_connections: 16_384,
             outbox_cap: 100_000,
+            questions_per_workspace: 5_000,
+            files_per_workspace: 50_000,
+            question_wait: Duration::from_secs(60),
             header_timeout: Duration::from_secs(15),
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use chrono::TimeDelta;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use quaestor_backends::entropy::OsEntropy;
 use quaestor_backends::models::resilience::Guards;
@@ -47,8 +48,11 @@ pub use moving::{MoveReport, MoveRequest, Moving, To, move_installation, undo_mo
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// How often a process tells how it finds the providers of models.
 const PROVIDERS_TOLD_EVERY: Duration = Duration::from_secs(5);
-/// How long requests and sockets may take to end once the server stops.
-const CONNECTIONS_END: Duration = Duration::from_secs(5);
+/// How long requests that were cut may take to be answered, once the server stops.
+const CONNECTIONS_END: Duration = Duration::from_secs(3);
+/// How long all that comes after the drain may take: then the process ends whatever it waits
+/// for. What is unfinished then is taken up as after a crash.
+const LAST: Duration = Duration::from_millis(4_500);
 
 /// What a process does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,13 +225,33 @@ struct Parts {
     data_lock: Option<File>,
 }
 
-/// Runs what the role says, and stops it in order: `/ready` says no; no new work, and what
-/// runs may end or is handed back; then connections and sockets; then the loops that
-/// moved the work.
+/// Runs what the role says until it is stopped and has ended, within the time for that.
 async fn run_all(parts: Parts, stop: CancellationToken) {
+    let clock = parts.context.clock.clone();
+    let drain = parts.context.settings.drain.max(parts.leave_for);
+    let give_up = async {
+        stop.cancelled().await;
+        clock.sleep(drain + LAST).await;
+    };
+    tokio::select! {
+        () = run_and_stop(parts, stop.clone()) => {}
+        () = give_up => warn!(
+            "not everything has ended {} s after this process was told to stop; it ends now, and \
+             others take up what it leaves",
+            (drain + LAST).as_secs()
+        ),
+    }
+}
+
+/// Runs what the role says, and stops it in order: `/ready` says no; no new work, and what
+/// runs may end or is handed back; then sockets are sent elsewhere, and requests that are
+/// under way may end as long as the time of the drain lasts; then the loops that moved the
+/// work.
+async fn run_and_stop(parts: Parts, stop: CancellationToken) {
     let Parts { role, context, front, listener, metrics, guards, backends, leave_for, data_lock } =
         parts;
     let clock = context.clock.clone();
+    let drain = context.settings.drain;
     let loops_stop = CancellationToken::new();
     let loops = TaskTracker::new();
     loops.spawn(quaestor_workers::run_relay(context.clone(), loops_stop.clone()));
@@ -235,8 +259,10 @@ async fn run_all(parts: Parts, stop: CancellationToken) {
     let board = (backends.noticeboard.clone(), context.worker_id);
     loops.spawn(tell_providers(guards, board, clock.clone(), loops_stop.clone()));
     let workers = TaskTracker::new();
+    // Deadlines pass where no worker is left, too.
+    loops.spawn(quaestor_workers::run_sweeps(context.clone(), loops_stop.clone()));
     if role != Role::Front {
-        loops.spawn(quaestor_workers::run_sweeps(context.clone(), loops_stop.clone()));
+        loops.spawn(quaestor_workers::run_sealing(context.clone(), loops_stop.clone()));
         loops.spawn(quaestor_workers::run_upkeep(context.clone(), loops_stop.clone()));
         let drain = Drain { begin: stop.clone() };
         workers.spawn(quaestor_workers::run_workers(context, role.steps(), drain));
@@ -248,22 +274,29 @@ async fn run_all(parts: Parts, stop: CancellationToken) {
         Role::Serve | Role::Front => Offer::Everything,
         Role::Worker(_) => Offer::Operations,
     };
-    let listening = Stop { leave: stop.clone(), close: CancellationToken::new() };
-    let close = listening.close.clone();
+    let listening = Stop { leave: stop.clone(), ..Stop::default() };
+    let (close, cut) = (listening.close.clone(), listening.cut.clone());
     let connections = TaskTracker::new();
     let served =
         quaestor_front::serve(listener, Arc::new(front), offer, listening, connections.clone());
     let closing = async {
         stop.cancelled().await;
+        let told_at = clock.now();
         // Watchers of the jobs that are being finished see their end.
         tokio::join!(workers.wait(), clock.sleep(leave_for));
         close.cancel();
+        connections.close();
+        let until = told_at + TimeDelta::from_std(drain).unwrap_or(TimeDelta::zero());
+        tokio::select! {
+            () = connections.wait() => {}
+            () = clock.sleep_until(until) => {}
+        }
+        cut.cancel();
     };
     let (served, ()) = tokio::join!(served, closing);
     if let Err(error) = served {
         warn!(error = &error as &dyn std::error::Error, "the front ended");
     }
-    connections.close();
     tokio::select! {
         () = connections.wait() => {}
         () = clock.sleep(CONNECTIONS_END) => {

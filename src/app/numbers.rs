@@ -28,6 +28,7 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
         embedding_costs: embedding_costs(config),
         lease: config.workers.lease(),
         heartbeat: config.workers.heartbeat(),
+        seal_audit_after: config.audit.seal_after(),
         drain: config.workers.drain(),
         max_step_attempts: config.jobs.max_attempts,
         idempotency_keys_kept: config.jobs.idempotency(),
@@ -71,6 +72,9 @@ pub(super) fn front_settings(config: &Config) -> FrontSettings {
         upload_idle: Duration::from_secs(30),
         max_connections: usize::try_from(config.server.max_connections).unwrap_or(usize::MAX),
         outbox_cap: config.data.outbox_cap,
+        questions_per_workspace: config.jobs.chats_per_workspace,
+        files_per_workspace: config.jobs.files_per_workspace,
+        question_wait: config.jobs.chat_wait(),
         embedding_costs: embedding_costs(config),
         ..FrontSettings::default()
     };

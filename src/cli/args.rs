@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use quaestor_core::audit::SealHash;
 use quaestor_core::ids::{ConversationId, JobId, KeyId};
 use quaestor_core::jobs::JobKind;
 use quaestor_core::model::{JobState, Role};
@@ -56,6 +57,15 @@ pub enum Command {
         /// What to do with them.
         #[command(subcommand)]
         action: KeyAction,
+    },
+    /// Check the audit log: whether any entry was changed, removed or added since it was sealed.
+    Audit {
+        /// The server.
+        #[command(flatten)]
+        connection: Connection,
+        /// What to do.
+        #[command(subcommand)]
+        action: AuditAction,
     },
     /// Print the configuration in force and where each value comes from; secrets stay hidden.
     Config {
@@ -330,6 +340,41 @@ impl From<KeyRole> for Role {
             KeyRole::Admin => Self::Admin,
             KeyRole::Auditor => Self::Auditor,
         }
+    }
+}
+
+/// `quaestor audit …`.
+#[derive(Debug, Subcommand)]
+pub enum AuditAction {
+    /// Check every link of the chain, and print where it ends; ends with 1 where it is broken.
+    Verify {
+        /// A link that was printed before and kept elsewhere, as NUMBER:HASH: it must still
+        /// be there. What shows that the whole chain was made anew.
+        #[arg(long, value_name = "NUMBER:HASH")]
+        kept: Vec<KeptLink>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A number and a hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptLink {
+    /// The number.
+    pub number: u64,
+    /// The hash.
+    pub hash: SealHash,
+}
+
+impl std::str::FromStr for KeptLink {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WANTED: &str = "a link is a number and its hash, such as 120:9f86d0…";
+        let (number, hash) = text.split_once(':').ok_or(WANTED)?;
+        let number = number.parse().ok().filter(|number| *number > 0).ok_or(WANTED)?;
+        Ok(Self { number, hash: hash.parse().map_err(|_| WANTED)? })
     }
 }
 

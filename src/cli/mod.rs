@@ -2,6 +2,7 @@
 
 mod args;
 mod ask;
+mod audit;
 mod client;
 mod config;
 mod doctor;
@@ -126,6 +127,9 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
             Command::Ask(arguments) => ask::run(arguments, terminal).await,
             Command::Jobs { connection, action } => jobs::run(&connection, action, terminal).await,
             Command::Key { connection, action } => key::run(&connection, action, terminal).await,
+            Command::Audit { connection, action } => {
+                audit::run(&connection, action, terminal).await
+            }
             Command::Config { file, json } => config::run(&file, json, terminal),
             Command::Doctor { connection, file } => doctor::run(&connection, &file, terminal).await,
             Command::Topology { file, action } => topology::run(&file, action, terminal).await,

@@ -187,6 +187,13 @@ fn risky(config: &Config, warnings: &mut Vec<String>) {
             jobs.chat_deadline_s, config.workers.lease_s
         ));
     }
+    if jobs.chat_wait_s >= jobs.chat_deadline_s {
+        warnings.push(format!(
+            "`jobs.chat_wait_s` ({}) is not less than `jobs.chat_deadline_s` ({}): under load, \
+             questions are accepted that fail before anybody begins them",
+            jobs.chat_wait_s, jobs.chat_deadline_s
+        ));
+    }
     if config.s3.kms_key_id.is_some() && config.s3.encryption != Encryption::Kms {
         warnings.push(
             "`s3.kms_key_id` names a key, which goes unused: `s3.encryption` is not `aws:kms`"

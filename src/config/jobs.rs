@@ -14,6 +14,12 @@ pub struct Jobs {
     pub ingest_deadline_s: u64,
     /// A step that has begun so often and never ended makes its job a dead letter.
     pub max_attempts: u32,
+    /// How long a question may wait until it is begun, in seconds.
+    pub chat_wait_s: u64,
+    /// The most unfinished questions of one workspace.
+    pub chats_per_workspace: u32,
+    /// The most unfinished files of one workspace.
+    pub files_per_workspace: u32,
     /// How long a repeated `Idempotency-Key` gets the first answer again, in hours.
     pub idempotency_hours: u64,
 }
@@ -24,6 +30,9 @@ impl Default for Jobs {
             chat_deadline_s: 300,
             ingest_deadline_s: 86_400,
             max_attempts: 5,
+            chat_wait_s: 60,
+            chats_per_workspace: 5_000,
+            files_per_workspace: 50_000,
             idempotency_hours: 24,
         }
     }
@@ -40,6 +49,12 @@ impl Jobs {
     #[must_use]
     pub fn ingest_deadline(&self) -> Duration {
         Duration::from_secs(self.ingest_deadline_s)
+    }
+
+    /// How long a question may wait until it is begun.
+    #[must_use]
+    pub fn chat_wait(&self) -> Duration {
+        Duration::from_secs(self.chat_wait_s)
     }
 
     /// How long an idempotency key is remembered.

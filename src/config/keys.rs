@@ -228,7 +228,11 @@ pub const KEYS: &[Key] = &[
     number("jobs.chat_deadline_s", SECONDS),
     number("jobs.ingest_deadline_s", SECONDS),
     number("jobs.max_attempts", COUNT),
+    number("jobs.chat_wait_s", SECONDS),
+    number("jobs.chats_per_workspace", COUNT),
+    number("jobs.files_per_workspace", COUNT),
     number("jobs.idempotency_hours", "a whole number of hours, at least 1"),
+    number("audit.seal_after_s", SECONDS),
     text("log.format", "`text` or `json`"),
     text("log.filter", "levels by target, such as `info,quaestor_workers=debug`"),
 ];

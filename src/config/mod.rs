@@ -2,6 +2,7 @@
 //! flags, each laid over the one before.
 
 mod answers;
+mod audit;
 mod calls;
 mod chain;
 mod check;
@@ -33,6 +34,7 @@ use figment::{Figment, value::Value};
 use serde::{Deserialize, Serialize};
 
 pub use answers::Answers;
+pub use audit::Audit;
 pub use calls::{ModelBreaker, ModelRetry, ModelTimeouts};
 pub use chain::{ChatChain, ChatProvider, EmbedSetting, ModelAt, ProviderName};
 pub use check::check_exposure;
@@ -76,6 +78,8 @@ pub struct Config {
     pub workers: Workers,
     /// How long work is wanted.
     pub jobs: Jobs,
+    /// How the audit log is kept.
+    pub audit: Audit,
     /// What is logged.
     pub log: Log,
 }

@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by it")]
 
 mod answers;
+mod audit;
 mod doctor;
+mod drain;
 mod eval;
 mod fairness;
 #[cfg(feature = "failpoints")]
@@ -20,6 +22,7 @@ mod model;
 mod model_faults;
 mod money;
 mod moving;
+mod overload;
 mod program;
 mod providers;
 mod restarts;

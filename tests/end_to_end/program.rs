@@ -76,6 +76,11 @@ impl Process {
         self.child.try_wait().unwrap().is_some()
     }
 
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Tells it to stop.
     pub(crate) fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
@@ -129,6 +134,11 @@ impl Program {
         let address = processes[0].address.clone();
         let client = Client::builder().timeout(PATIENCE).build().unwrap();
         Self { processes, address, client }
+    }
+
+    /// The number of the process that takes requests.
+    pub(crate) fn pid(&self) -> u32 {
+        self.processes[0].pid()
     }
 
     /// What its processes have said so far.

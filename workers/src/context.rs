@@ -131,6 +131,8 @@ pub struct Settings {
     pub embed_batch: u32,
     /// How long a client's idempotency key is kept.
     pub idempotency_keys_kept: Duration,
+    /// How old an entry of the audit log is when it is sealed.
+    pub seal_audit_after: Duration,
 }
 
 impl Default for Settings {
@@ -155,6 +157,7 @@ impl Default for Settings {
             earlier_messages: 24,
             embed_batch: 64,
             idempotency_keys_kept: Duration::from_secs(24 * 3600),
+            seal_audit_after: Duration::from_mins(10),
         }
     }
 }

@@ -225,16 +225,34 @@ impl Fair {
                 () = stop.cancelled() => break,
                 () = look => {}
             }
-            for (workspace, jobs) in self.call(context.clock.now()) {
-                self.bring_forward(context, workspace, &jobs).await;
-            }
+            self.call_those_who_wait(context).await;
         }
         for (workspace, jobs) in self.everybody() {
             self.bring_forward(context, workspace, &jobs).await;
         }
     }
 
-    async fn bring_forward(&self, context: &Context, workspace: WorkspaceId, jobs: &[JobId]) {
+    /// Calls whoever may come. Who has ended meanwhile leaves its place to the next at once:
+    /// a fresh question does not stand behind those whose time was over while they waited.
+    async fn call_those_who_wait(&self, context: &Context) {
+        for _ in 0..MOST_WAITING {
+            let mut gone = false;
+            for (workspace, jobs) in self.call(context.clock.now()) {
+                gone |= self.bring_forward(context, workspace, &jobs).await;
+            }
+            if !gone {
+                return;
+            }
+        }
+    }
+
+    /// Has jobs come. True where some of them do not wait any more.
+    async fn bring_forward(
+        &self,
+        context: &Context,
+        workspace: WorkspaceId,
+        jobs: &[JobId],
+    ) -> bool {
         let now = context.clock.now();
         match context.store.bring_forward(workspace, jobs, WORKSPACE_BUSY, now).await {
             Ok(found) => {
@@ -242,10 +260,12 @@ impl Fair {
                     jobs.iter().filter(|job| !found.contains(job)).copied().collect();
                 self.gone(workspace, &gone);
                 context.wake.notify();
+                !gone.is_empty()
             }
             // They come when they are due.
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "could not call who waits");
+                false
             }
         }
     }

@@ -92,6 +92,8 @@ struct Relay<'a> {
     context: &'a Context,
     /// When the store is looked at next, unless a hint comes before.
     look_at: Time,
+    /// Until when the store is left alone, whatever is hinted: a queue was full.
+    full_until: Time,
     /// What was published and is not marked yet, and when the first of it was.
     sent: Vec<OutboxId>,
     sent_since: Time,
@@ -100,7 +102,7 @@ struct Relay<'a> {
 impl<'a> Relay<'a> {
     fn new(context: &'a Context) -> Self {
         let now = context.clock.now();
-        Self { context, look_at: now, sent: Vec::new(), sent_since: now }
+        Self { context, look_at: now, full_until: now, sent: Vec::new(), sent_since: now }
     }
 
     async fn run(mut self, stop: &CancellationToken) {
@@ -108,7 +110,6 @@ impl<'a> Relay<'a> {
         while !stop.is_cancelled() {
             let pause = match self.turn().await {
                 Ok(Progress::Published) => continue,
-                Ok(Progress::QueueFull) => Some(PAUSE),
                 Ok(Progress::Idle) => None,
                 Err(error) => {
                     error!(
@@ -144,19 +145,21 @@ impl<'a> Relay<'a> {
     }
 
     /// The store's turn comes before that of what was just accepted: it has what is older.
+    /// Where a queue is full the store is left alone for a while, and what was just accepted,
+    /// which goes to another queue, is not held up by it.
     async fn turn(&mut self) -> Result<Progress, BoxError> {
         let now = self.context.clock.now();
         if self.sent.len() >= UNMARKED || (!self.sent.is_empty() && self.mark_at() <= now) {
             self.mark().await;
         }
-        let hinted = self.context.wake.take_hint();
-        let from_store = match hinted || self.look_at <= now {
+        if self.context.wake.take_hint() {
+            self.look_at = self.look_at.min(now);
+        }
+        self.look_at = self.look_at.max(self.full_until);
+        let from_store = match self.look_at <= now {
             true => self.look(now).await?,
             false => Progress::Idle,
         };
-        if matches!(from_store, Progress::QueueFull) {
-            return Ok(from_store);
-        }
         let mut fresh = self.context.wake.take(BATCH as usize);
         // What waited here for too long is no longer held back, and comes from the store.
         fresh.retain(|row| row.envelope.enqueued_at + delta(HELD) > now);
@@ -214,11 +217,11 @@ impl<'a> Relay<'a> {
         }
         failpoint::hit("relay.after_publish");
         if unsent.is_empty() {
-            Ok(Progress::Published)
-        } else {
-            self.return_later(&unsent).await;
-            Ok(Progress::QueueFull)
+            return Ok(Progress::Published);
         }
+        self.full_until = context.clock.now() + delta(PAUSE);
+        self.return_later(&unsent).await;
+        Ok(Progress::Idle)
     }
 
     /// Gives back what could not be published, and looks for it when it is due again.
@@ -240,7 +243,6 @@ impl<'a> Relay<'a> {
 
 enum Progress {
     Published,
-    QueueFull,
     Idle,
 }
 

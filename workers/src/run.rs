@@ -95,6 +95,14 @@ impl Worker {
     /// are listened to all the while.
     pub(crate) async fn run_delivery(&self, delivery: Delivery) {
         let envelope = delivery.envelope.clone();
+        if envelope.deadline.is_some_and(|deadline| deadline <= self.context.clock.now()) {
+            // Nobody wants it any more. The sweep ends all such jobs together; a claim for
+            // each would hold up the fresh ones behind them.
+            metrics::counter!("quaestor_expired_messages_total", "step" => envelope.step.as_str())
+                .increment(1);
+            acknowledge(delivery).await;
+            return;
+        }
         let Some(_seat) = self.take_turn(&envelope).await else {
             acknowledge(delivery).await;
             return;

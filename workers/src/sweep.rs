@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures::stream::{self, StreamExt};
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::jobs::Step;
@@ -20,6 +21,11 @@ const EVERY: Duration = Duration::from_secs(5);
 const LOST_AFTER: Duration = Duration::from_mins(1);
 /// The most rows that one sweep touches.
 const AT_MOST: u32 = 500;
+
+/// How many sweeps of deadlines follow one another while each finds as many as it may.
+const OVERDUE_ROUNDS: u32 = 40;
+/// Ends that are told at once.
+const TOLD_AT_ONCE: usize = 32;
 
 /// Runs the sweeps until `stop`: leases that ran out, deadlines that passed, idempotency
 /// keys that are old.
@@ -84,17 +90,28 @@ async fn expired_leases(context: &Context) {
     }
 }
 
+/// Ends what nobody waits for any more, in as many rounds as a long outage may have left.
 async fn overdue_jobs(context: &Context) {
-    match context.store.fail_overdue(context.clock.now(), AT_MOST).await {
-        Ok(swept) => {
-            for job in swept {
-                let events = context.events.clone();
-                Emitter::new(events, job.workspace_id, job.job_id, job.attempt)
-                    .emit(Event::Failed { problem: deadline_passed() })
-                    .await;
+    for _ in 0..OVERDUE_ROUNDS {
+        let swept = match context.store.fail_overdue(context.clock.now(), AT_MOST).await {
+            Ok(swept) => swept,
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "could not sweep deadlines");
+                return;
             }
+        };
+        metrics::counter!("quaestor_deadlines_passed_total").increment(swept.len() as u64);
+        let last = swept.len() < AT_MOST as usize;
+        let tell = swept.into_iter().map(|job| async move {
+            let events = context.events.clone();
+            Emitter::new(events, job.workspace_id, job.job_id, job.attempt)
+                .emit(Event::Failed { problem: deadline_passed() })
+                .await;
+        });
+        stream::iter(tell).buffer_unordered(TOLD_AT_ONCE).collect::<()>().await;
+        if last {
+            return;
         }
-        Err(error) => warn!(error = &error as &dyn std::error::Error, "could not sweep deadlines"),
     }
 }
 

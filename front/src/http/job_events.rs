@@ -2,6 +2,7 @@
 //! has and gets the rest.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -21,6 +22,9 @@ use crate::problem::ApiError;
 
 /// What a browser waits before it comes back.
 const RETRY: &str = "retry: 2000\n\n";
+/// What it waits where the process goes away, and over how long the clients are spread.
+const RETRY_LEAST: Duration = Duration::from_millis(100);
+const RETRY_SPREAD: Duration = Duration::from_secs(2);
 const COMMENT: &str = ": ping\n\n";
 
 pub(super) async fn events(
@@ -81,8 +85,8 @@ struct Sse {
 }
 
 impl Sse {
-    /// The next piece of the stream; none at its end, when the key is revoked, and when
-    /// the process stops (the client comes back elsewhere).
+    /// The next piece of the stream; none at its end, when the key is revoked, and after
+    /// the last word of a process that stops (the client comes back elsewhere).
     async fn next(&mut self) -> Option<String> {
         loop {
             if let Some(frame) = self.pending.pop_front() {
@@ -94,7 +98,13 @@ impl Sse {
             let clock = self.app.front.clock.clone();
             tokio::select! {
                 biased;
-                () = self.app.stop.close.cancelled() => return None,
+                () = self.app.stop.close.cancelled() => {
+                    // The stream ends whole, and its client resumes after its last id; not
+                    // all clients at once.
+                    self.ended = true;
+                    let pause = RETRY_LEAST + self.app.spread(RETRY_SPREAD);
+                    return Some(format!("retry: {}\n\n", pause.as_millis()));
+                }
                 () = clock.sleep_until(self.check_at) => {
                     if !in_force(&self.app, &self.who).await {
                         return None;

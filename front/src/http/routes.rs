@@ -68,6 +68,13 @@ const AFTER: QueryParam = QueryParam {
     kind: QueryKind::Text,
     about: "Only events after this id, as the header `Last-Event-ID` says it",
 };
+const AFTER_LINK: QueryParam = QueryParam {
+    name: "after",
+    kind: QueryKind::Number,
+    about: "Begin after the link of this number; at the first where it is left out",
+};
+const LINKS: QueryParam =
+    QueryParam { name: "limit", kind: QueryKind::Number, about: "How many links, 1 to 10,000" };
 const TICKET: QueryParam =
     QueryParam { name: "ticket", kind: QueryKind::Text, about: "A one-time ticket, for browsers" };
 
@@ -421,6 +428,17 @@ static ROUTES: &[Route] = &[
         rate: RateClass::Admin,
         answer: Answer::List("AuditEntry"),
         handler: || get(audit::list),
+        ..BASE
+    },
+    Route {
+        path: "/api/admin/audit/verify",
+        operation: "verify_audit",
+        summary: "Check a piece of the audit log's chain; `next` begins the next piece",
+        access: Access::Audit,
+        query: &[AFTER_LINK, LINKS],
+        rate: RateClass::Admin,
+        answer: Answer::Json(200, "AuditCheck"),
+        handler: || get(audit::verify),
         ..BASE
     },
     Route {

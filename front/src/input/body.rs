@@ -13,6 +13,7 @@ pub(crate) async fn json_body(app: &App, request: Request<Body>) -> Result<Field
     let read = axum::body::to_bytes(request.into_body(), limit);
     let bytes = tokio::select! {
         read = read => read.map_err(|_| too_large(limit))?,
+        () = app.stop.cut.cancelled() => return Err(ApiError::leaving()),
         () = app.front.clock.sleep(app.front.settings.body_timeout) => {
             return Err(ApiError::new(Code::RequestTimeout, "the body did not arrive in time"));
         }

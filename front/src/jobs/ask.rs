@@ -9,6 +9,7 @@ use quaestor_core::ports::store::{AcceptQuestion, AcceptedQuestion, OutboxRow, S
 use quaestor_core::wake;
 
 use super::replay::{Accepted, remember, replay};
+use crate::admission::admit_question;
 use crate::app::App;
 use crate::problem::ApiError;
 
@@ -34,7 +35,7 @@ pub(crate) async fn accept_question(
         remember(app, caller, key, &parts)
     });
     // A key that is taken is found out by the acceptance itself: most are new.
-    let admitted = match app.admit_work().await {
+    let admitted = match admit_question(app, caller.workspace_id).await {
         Ok(()) => app.admit_cost(caller).await,
         overloaded => overloaded,
     };

@@ -1,5 +1,7 @@
 //! The frames of a WebSocket: what a client may say, and what is said to it.
 
+use std::time::Duration;
+
 use quaestor_core::events::{EventId, NumberedEvent};
 use quaestor_core::ids::{ConversationId, JobId};
 use quaestor_core::ports::store::AcceptedQuestion;
@@ -138,6 +140,12 @@ pub(super) fn gap(job_id: JobId) -> Value {
 /// The answer to `ping`.
 pub(super) fn pong() -> Value {
     json!({ "type": "pong" })
+}
+
+/// The process goes away, and the close frame is next: connect again, after this long so
+/// that not everybody comes at once, and subscribe after the last event that was heard.
+pub(super) fn going_away(reconnect_after: Duration) -> Value {
+    json!({ "type": "going_away", "reconnect_after_ms": reconnect_after.as_millis() })
 }
 
 /// What is wrong with a frame.

@@ -37,6 +37,8 @@ async fn upgrade(app: App, request: Request) -> Result<Response, ApiError> {
         ApiError::new(Code::UpgradeRequired, "open it with a WebSocket handshake (RFC 6455)")
     })?;
     let settings = app.front.settings.sockets;
+    // Until the session has begun, so that the end of the process waits for it too.
+    let handshake = app.tasks.token();
     let session = Session::new(app, who);
     Ok(upgrade
         .read_buffer_size(settings.read_buffer_bytes)
@@ -45,7 +47,10 @@ async fn upgrade(app: App, request: Request) -> Result<Response, ApiError> {
         .max_write_buffer_size(settings.max_write_buffer_bytes)
         .max_message_size(settings.max_message_bytes)
         .max_frame_size(settings.max_message_bytes)
-        .on_upgrade(move |socket| session.run(socket)))
+        .on_upgrade(move |socket| async move {
+            session.run(socket).await;
+            drop(handshake);
+        }))
 }
 
 /// Who opens the socket. A ticket is taken once, whatever becomes of the handshake.

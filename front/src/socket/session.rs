@@ -3,6 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::Bytes;
@@ -29,6 +30,9 @@ const GOING_AWAY: Close =
 const KEY_REVOKED: Close = Close(1008, "the key is no longer valid");
 const IDLE: Close = Close(4001, "idle: no frame came, not even a pong");
 const SLOW_CONSUMER: Close = Close(4008, "slow_consumer");
+
+/// Over how long the sockets of a process that goes away are spread when they come back.
+const RECONNECT_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a socket is closed: code and reason.
 #[derive(Clone, Copy, Debug)]
@@ -318,6 +322,7 @@ impl Session {
     async fn send(&mut self, socket: &mut WebSocket, message: Message) -> Flow {
         let settings = self.app.front.settings.sockets;
         tokio::select! {
+            biased;
             sent = socket.send(message) => match sent {
                 Ok(()) => Flow::Continue(()),
                 Err(error) => {
@@ -325,6 +330,8 @@ impl Session {
                     Flow::Break(None)
                 }
             },
+            // A peer that does not read is not waited for at the end of the process.
+            () = self.app.stop.close.cancelled() => Flow::Break(Some(GOING_AWAY)),
             () = self.app.front.clock.sleep(settings.send_timeout) => {
                 Flow::Break(Some(SLOW_CONSUMER))
             }
@@ -336,6 +343,11 @@ impl Session {
         metrics::counter!("quaestor_sockets_closed_total", "code" => code.to_string()).increment(1);
         let frame = CloseFrame { code, reason: reason.into() };
         let farewell = async {
+            if code == GOING_AWAY.0 {
+                let hint = frames::going_away(self.app.spread(RECONNECT_WITHIN));
+                // Where it cannot be told any more, the close frame cannot either.
+                drop(socket.send(Message::text(hint.to_string())).await);
+            }
             if socket.send(Message::Close(Some(frame))).await.is_ok() {
                 // What the peer still says is of no interest; its close frame ends this.
                 while let Some(Ok(_)) = socket.recv().await {}

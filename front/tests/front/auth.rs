@@ -44,6 +44,7 @@ const ROLES: &[(&str, &str)] = &[
     ("revoke_key", "a"),
     ("list_providers", "a"),
     ("list_audit", "au"),
+    ("verify_audit", "au"),
     ("report_usage", "au"),
     ("list_budgets", "a"),
     ("set_workspace_budget", "a"),

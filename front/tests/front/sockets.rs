@@ -333,6 +333,9 @@ async fn a_stop_says_where_to_go_on() {
     let mut client = Client::open(&server, &world.a.member).await;
     assert_eq!(client.call(json!({ "type": "ping" })).await["type"], "pong");
     server.shutdown.cancel();
+    let hint = client.hear().await;
+    assert_eq!(hint["type"], "going_away");
+    assert!(hint["reconnect_after_ms"].as_u64().unwrap() <= 2_000, "{hint}");
     match tokio::time::timeout(PATIENCE, client.0.next()).await.unwrap() {
         Some(Ok(Message::Close(Some(frame)))) => {
             assert_eq!(u16::from(frame.code), 1001);

@@ -53,6 +53,136 @@ async fn who_leaves_says_so_first_and_serves_until_it_closes() {
 }
 
 #[tokio::test]
+async fn who_leaves_asks_clients_to_connect_anew_and_answers_what_comes_late() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let world = World::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, tracker) = (Stop::default(), TaskTracker::new());
+    let serving = tracker.spawn(quaestor_front::serve(
+        listener,
+        world.front.clone(),
+        Offer::Everything,
+        stop.clone(),
+        tracker.clone(),
+    ));
+    let get = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut kept = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut idle = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut bytes = [0; 16 << 10];
+    for client in [&mut kept, &mut idle] {
+        client.write_all(get).await.unwrap();
+        let read = client.read(&mut bytes).await.unwrap();
+        let answer = String::from_utf8_lossy(&bytes[..read]).into_owned();
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+    stop.leave.cancel();
+    kept.write_all(get).await.unwrap();
+    let mut answer = String::new();
+    kept.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+
+    stop.close.cancel();
+    serving.await.unwrap().unwrap();
+    // What meets the end of the connection is read and met with an end, not with a reset.
+    let read = idle.read(&mut bytes).await.unwrap();
+    assert_eq!(read, 0);
+    idle.write_all(get).await.unwrap();
+    idle.write_all(get).await.unwrap();
+    assert_eq!(idle.read(&mut bytes).await.unwrap(), 0);
+    drop((kept, idle));
+    tracker.close();
+    tokio::time::timeout(Duration::from_secs(20), tracker.wait()).await.expect("all end");
+}
+
+#[tokio::test]
+async fn an_upload_that_outlasts_the_end_is_refused_and_leaves_nothing() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let world = World::new().await;
+    let who = &world.a.member;
+    let things = world.things(who, &world.a).await;
+    let before = world.stored_files();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, tracker) = (Stop::default(), TaskTracker::new());
+    tracker.spawn(quaestor_front::serve(
+        listener,
+        world.front.clone(),
+        Offer::Everything,
+        stop.clone(),
+        tracker.clone(),
+    ));
+    let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /api/documents?collection_id={} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-type: multipart/form-data; boundary=b\r\ncontent-length: 9000000\r\n\r\n\
+         --b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n",
+        things.collection, who.token
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    client.write_all(&[b'x'; 100_000]).await.unwrap();
+    // The upload's task and the connection's, beside the listener's.
+    let begun = async {
+        while tracker.len() < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), begun).await.expect("the upload begins");
+    for phase in [&stop.leave, &stop.close, &stop.cut] {
+        phase.cancel();
+    }
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("retry-after: 1") && answer.contains("nothing of it"), "{answer}");
+    drop(client);
+    tracker.close();
+    tokio::time::timeout(Duration::from_secs(20), tracker.wait()).await.expect("all end");
+    assert_eq!(world.stored_files(), before);
+}
+
+#[tokio::test]
+async fn a_workspace_has_so_much_unfinished_work_and_no_more() {
+    let mut settings = generous();
+    settings.questions_per_workspace = 12;
+    settings.files_per_workspace = 2;
+    let world = World::with_manual_clock(settings).await;
+    let clock = world.clock.as_ref().unwrap();
+    let who = &world.a.member;
+    let things = world.things(who, &world.a).await;
+    let path = format!("/api/conversations/{}/messages", things.conversation);
+    let ask = || world.post(who, &path, json!({ "content": "What was the net income?" }));
+    // One was asked already; no worker is here.
+    for _ in 0..11 {
+        assert_eq!(ask().await.status, 202);
+    }
+    let refused = ask().await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (429, "workspace_busy".to_owned()));
+    let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=30).contains(&wait), "{wait}");
+    // Who is another workspace is not held up.
+    let other = &world.b.member;
+    let theirs = world.things(other, &world.b).await;
+    let their_path = format!("/api/conversations/{}/messages", theirs.conversation);
+    let asked = world.post(other, &their_path, json!({ "content": "And ours?" })).await;
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    // Until they have waited for too long, whoever's they are.
+    clock.advance(Duration::from_secs(61));
+    let refused = world.post(other, &their_path, json!({ "content": "And ours?" })).await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (503, "overloaded".to_owned()));
+    let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=30).contains(&wait), "{wait}");
+
+    let upload = |name: &str| {
+        let body = crate::world::upload_body(Some(&things.collection), &[(name, name.as_bytes())]);
+        world.send(crate::world::multipart(who, "/api/documents", body))
+    };
+    assert_eq!(upload("b.txt").await.status, 202);
+    let refused = upload("c.txt").await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (429, "workspace_busy".to_owned()));
+}
+
+#[tokio::test]
 async fn a_worker_offers_its_operations_alone() {
     let world = World::new().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

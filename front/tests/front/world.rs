@@ -283,7 +283,7 @@ impl World {
             listener,
             self.front.clone(),
             Offer::Everything,
-            Stop { leave: shutdown.clone(), close: shutdown.clone() },
+            Stop { leave: shutdown.clone(), close: shutdown.clone(), ..Stop::default() },
             tracker.clone(),
         );
         tracker.spawn(async move { serving.await.unwrap() });

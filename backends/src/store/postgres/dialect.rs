@@ -4,9 +4,9 @@
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
 use quaestor_core::ports::store::{Record, StoreError, Table};
-use sqlx::Postgres;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
+use sqlx::{Postgres, Row};
 
 use super::PgStore;
 use super::fault::Fault;
@@ -89,6 +89,22 @@ pub(super) async fn see(tx: &mut DbConnection, workspace: WorkspaceId) -> Result
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// Takes the turn to seal a workspace's audit log, until the transaction ends. False where
+/// somebody else has it.
+pub(super) async fn take_turn_to_seal(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+) -> Result<bool, Fault> {
+    /// Any number that nobody else uses: the workspace's part is its own.
+    const TURN: u64 = 0x7175_6165_7374_7365;
+    let (high, low) = workspace.uuid().as_u64_pair();
+    let row = sqlx::query("SELECT pg_try_advisory_xact_lock($1) AS mine")
+        .bind((TURN ^ high ^ low).cast_signed())
+        .fetch_one(tx)
+        .await?;
+    Ok(row.try_get("mine")?)
 }
 
 /// Has those who begin an installation at once do it one after another, until the

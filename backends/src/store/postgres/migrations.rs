@@ -40,6 +40,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/postgres/0005_money.sql"),
     },
     Migration {
+        version: 7,
+        name: "audit chain",
+        sql: include_str!("../../../../migrations/postgres/0007_audit_chain.sql"),
+    },
+    Migration {
         version: 9,
         name: "open calls",
         sql: include_str!("../../../../migrations/postgres/0009_open_calls.sql"),

@@ -20,18 +20,27 @@ pub(super) async fn take(
     limit: u32,
 ) -> Result<Vec<OutboxRow>, Fault> {
     let found = sqlx::query(
-        "WITH due AS MATERIALIZED (
+        "WITH first AS MATERIALIZED (
              SELECT id, job_id, due_at FROM outbox
-             WHERE sent_at IS NULL AND due_at <= $1
+             WHERE sent_at IS NULL AND NOT bulk AND due_at <= $1
              ORDER BY due_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
+         ), rest AS MATERIALIZED (
+             SELECT id, job_id, due_at FROM outbox
+             WHERE sent_at IS NULL AND bulk AND due_at <= $1
+             ORDER BY due_at, id LIMIT $3 - (SELECT count(*) FROM first)
+             FOR NO KEY UPDATE SKIP LOCKED
+         ), due AS (
+             SELECT id, job_id, due_at, FALSE AS bulk FROM first
+             UNION ALL SELECT id, job_id, due_at, TRUE FROM rest
          ), held AS (
              UPDATE outbox o SET due_at = greatest(o.due_at, $2) FROM due WHERE o.id = due.id
-             RETURNING o.id, o.workspace_id, o.job_id, o.enqueued_at, due.due_at AS was_due_at
+             RETURNING o.id, o.workspace_id, o.job_id, o.enqueued_at, due.due_at AS was_due_at,
+                 due.bulk
          )
          SELECT h.id, h.workspace_id, h.job_id, h.enqueued_at, j.step, j.principal_id, j.payload,
              j.traceparent, j.deadline, j.attempt
          FROM held h JOIN jobs j ON j.id = h.job_id
-         ORDER BY h.was_due_at, h.id",
+         ORDER BY h.bulk, h.was_due_at, h.id",
     )
     .bind(rows::micros(now))
     .bind(rows::micros(hold_until))

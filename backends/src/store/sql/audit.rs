@@ -1,14 +1,17 @@
 //! The audit log.
 
 use async_trait::async_trait;
+use quaestor_core::clock::Time;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::model::{Page, PageRequest};
-use quaestor_core::ports::store::{Audit, AuditEntry, NewAuditEntry, StoreError};
+use quaestor_core::ports::store::{
+    Audit, AuditEnd, AuditEntry, AuditLinks, NewAuditEntry, StoreError,
+};
 
 use super::connections::Commit;
 use super::dialect::{DbConnection, DbStore};
 use super::fault::{Fault, during};
-use super::rows;
+use super::{chain, rows};
 
 /// Writes an entry in the transaction of its effect.
 pub(super) async fn record(
@@ -68,5 +71,49 @@ impl Audit for DbStore {
             Ok(rows::paged(items, page, |entry| entry.id.uuid()))
         };
         work.await.map_err(during("list the audit log"))
+    }
+
+    async fn seal_audit(
+        &self,
+        workspace: WorkspaceId,
+        before: Time,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(workspace).await?;
+            let due = chain::is_due(&mut reader, workspace, before).await?;
+            drop(reader);
+            if !due {
+                return Ok(0);
+            }
+            // What was told of the chain must not be undone by a crash.
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut tx = writer.begin().await?;
+            let sealed = chain::extend(&mut tx, workspace, before, limit).await?;
+            tx.commit().await?;
+            Ok(sealed)
+        };
+        work.await.map_err(during("seal the audit log"))
+    }
+
+    async fn audit_links(
+        &self,
+        workspace: WorkspaceId,
+        after: u64,
+        limit: u32,
+    ) -> Result<AuditLinks, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(workspace).await?;
+            chain::links(&mut reader, workspace, after, limit).await
+        };
+        work.await.map_err(during("read the chain of the audit log"))
+    }
+
+    async fn audit_end(&self, workspace: WorkspaceId, cap: u32) -> Result<AuditEnd, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(workspace).await?;
+            chain::end(&mut reader, workspace, cap).await
+        };
+        work.await.map_err(during("read the end of the audit log's chain"))
     }
 }

@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{OutboxId, WorkspaceId};
-use quaestor_core::jobs::Step;
+use quaestor_core::jobs::{JobKind, Step};
 use quaestor_core::model::{JobState, StoredKey};
 use quaestor_core::ports::store::{
     Begun, Installation, NewAuditEntry, NewKey, NewWorkspace, OutboxRow, Standing, StoreError,
-    Swept,
+    Swept, Unfinished,
 };
 use quaestor_core::problem::Problem;
 use sqlx::Row;
@@ -16,7 +16,7 @@ use super::connections::Commit;
 use super::dialect::{self, DbConnection, DbStore, INSTALLATION, skip_locked};
 use super::ending::{self, Ending};
 use super::fault::{Fault, corrupt, during, unique};
-use super::{audit, hot, keys, money, outbox, relay, rows, search, standing};
+use super::{audit, hot, keys, load, money, outbox, relay, rows, search, standing};
 
 async fn insert_workspace(tx: &mut DbConnection, workspace: NewWorkspace) -> Result<(), Fault> {
     let made = sqlx::query(
@@ -200,6 +200,19 @@ impl Installation for DbStore {
             outbox::unsent(&mut reader, cap).await
         };
         work.await.map_err(during("count the outbox"))
+    }
+
+    async fn unfinished(
+        &self,
+        kind: JobKind,
+        until: Time,
+        limit: u32,
+    ) -> Result<Vec<Unfinished>, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(INSTALLATION).await?;
+            load::unfinished(&mut reader, kind, until, limit).await
+        };
+        work.await.map_err(during("count unfinished work"))
     }
 
     async fn outbox_sent(&self, sent: &[OutboxId], now: Time) -> Result<(), StoreError> {

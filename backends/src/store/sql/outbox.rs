@@ -18,23 +18,33 @@ pub(super) async fn put(
     tx: &mut DbConnection,
     workspace: WorkspaceId,
     job: JobId,
-    message: OutboxId,
+    (message, step): (OutboxId, Step),
     enqueued_at: Time,
     due_at: Time,
 ) -> Result<(), Fault> {
     remove(tx, workspace, job).await?;
     sqlx::query(
-        "INSERT INTO outbox (id, workspace_id, job_id, enqueued_at, due_at)
-         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO outbox (id, workspace_id, job_id, enqueued_at, due_at, bulk)
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(message.uuid())
     .bind(workspace.uuid())
     .bind(job.uuid())
     .bind(rows::micros(enqueued_at))
     .bind(rows::micros(due_at))
+    .bind(is_bulk(step))
     .execute(&mut *tx)
     .await?;
     dialect::message_changed(tx, workspace, job, message).await
+}
+
+/// Whether messages of the step come after those that somebody waits for. Ten thousand files
+/// that were uploaded together must not stand before a question.
+fn is_bulk(step: Step) -> bool {
+    match step {
+        Step::ChatRetrieve | Step::ChatGenerate => false,
+        Step::DocumentsIngest | Step::DocumentsEmbed => true,
+    }
 }
 
 /// Removes the job's message.
@@ -98,11 +108,21 @@ pub(super) fn row(row: &DbRow) -> Result<OutboxRow, Fault> {
 }
 
 pub(super) async fn next_due(connection: &mut DbConnection) -> Result<Option<Time>, Fault> {
-    let next =
-        sqlx::query("SELECT due_at FROM outbox WHERE sent_at IS NULL ORDER BY due_at LIMIT 1")
-            .fetch_optional(connection)
-            .await?;
-    next.map(|row| rows::time(&row, "due_at")).transpose()
+    let mut next: Option<Time> = None;
+    for bulk in [false, true] {
+        let first = sqlx::query(
+            "SELECT due_at FROM outbox WHERE sent_at IS NULL AND bulk = $1
+             ORDER BY due_at LIMIT 1",
+        )
+        .bind(bulk)
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some(row) = first {
+            let due = rows::time(&row, "due_at")?;
+            next = Some(next.map_or(due, |other| other.min(due)));
+        }
+    }
+    Ok(next)
 }
 
 /// Makes sent messages of a step unsent and due, whose jobs nobody has claimed.

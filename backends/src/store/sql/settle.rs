@@ -86,7 +86,7 @@ async fn go_on(
     if moved.rows_affected() == 0 {
         return Err(StoreError::Fenced.into());
     }
-    outbox::put(tx, workspace, claim.job_id, next.outbox_id, now, next.due_at).await?;
+    outbox::put(tx, workspace, claim.job_id, (next.outbox_id, next.step), now, next.due_at).await?;
     if next.kept.is_some() {
         // Nobody waits for its message.
         relay::mark_sent(tx, &[next.outbox_id], now).await?;

@@ -161,5 +161,5 @@ pub(super) async fn add_job(
     .execute(&mut *tx)
     .await?;
     let due_at = job.held_until.unwrap_or(job.created_at);
-    outbox::put(tx, workspace, job.id, job.outbox_id, job.created_at, due_at).await
+    outbox::put(tx, workspace, job.id, (job.outbox_id, job.step), job.created_at, due_at).await
 }

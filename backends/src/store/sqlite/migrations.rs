@@ -31,6 +31,11 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/sqlite/0004_money.sql"),
     },
     Migration {
+        version: 6,
+        name: "audit chain",
+        sql: include_str!("../../../../migrations/sqlite/0006_audit_chain.sql"),
+    },
+    Migration {
         version: 8,
         name: "open calls",
         sql: include_str!("../../../../migrations/sqlite/0008_open_calls.sql"),

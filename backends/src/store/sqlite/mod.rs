@@ -14,6 +14,8 @@ mod search;
 // What both databases share, compiled for this one.
 #[path = "../sql/audit.rs"]
 mod audit;
+#[path = "../sql/chain.rs"]
+mod chain;
 #[path = "../sql/chat.rs"]
 mod chat;
 #[path = "../sql/claims.rs"]
@@ -44,6 +46,8 @@ mod installation;
 mod jobs;
 #[path = "../sql/keys.rs"]
 mod keys;
+#[path = "../sql/load.rs"]
+mod load;
 #[path = "../sql/money.rs"]
 mod money;
 #[path = "../sql/outbox.rs"]

@@ -15,18 +15,25 @@ pub(super) async fn take(
     hold_until: Time,
     limit: u32,
 ) -> Result<Vec<OutboxRow>, Fault> {
-    let found = sqlx::query(
-        "SELECT o.id, o.workspace_id, o.job_id, o.enqueued_at, j.step, j.principal_id, j.payload,
-             j.traceparent, j.deadline, j.attempt
-         FROM outbox o JOIN jobs j ON j.id = o.job_id
-         WHERE o.sent_at IS NULL AND o.due_at <= $1
-         ORDER BY o.due_at, o.id LIMIT $2",
-    )
-    .bind(rows::micros(now))
-    .bind(i64::from(limit))
-    .fetch_all(&mut *tx)
-    .await?;
-    let taken = found.iter().map(outbox::row).collect::<Result<Vec<_>, Fault>>()?;
+    let mut taken = Vec::new();
+    for bulk in [false, true] {
+        let left = i64::from(limit) - rows::signed(rows::length(&taken));
+        let found = sqlx::query(
+            "SELECT o.id, o.workspace_id, o.job_id, o.enqueued_at, j.step, j.principal_id,
+                 j.payload, j.traceparent, j.deadline, j.attempt
+             FROM outbox o JOIN jobs j ON j.id = o.job_id
+             WHERE o.sent_at IS NULL AND o.bulk = $3 AND o.due_at <= $1
+             ORDER BY o.due_at, o.id LIMIT $2",
+        )
+        .bind(rows::micros(now))
+        .bind(left.max(0))
+        .bind(bulk)
+        .fetch_all(&mut *tx)
+        .await?;
+        for row in &found {
+            taken.push(outbox::row(row)?);
+        }
+    }
     for row in &taken {
         sqlx::query("UPDATE outbox SET due_at = max(due_at, $2) WHERE id = $1")
             .bind(row.envelope.outbox_id.uuid())

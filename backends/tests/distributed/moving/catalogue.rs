@@ -30,6 +30,8 @@ const LEFT: &[(&str, &str)] = &[
     ("jobs", "worker_id"),
     ("jobs", "lease_until"),
     ("outbox", "sent_at"),
+    // Follows from the step; what was moved comes in the order in which it was due.
+    ("outbox", "bulk"),
     // Whole tables: derived, or of the database and not of the installation.
     ("vector_blocks", "*"),
     ("chunk_terms", "*"),

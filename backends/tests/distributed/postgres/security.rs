@@ -102,6 +102,8 @@ async fn fill(f: &Fixture, workspace: WorkspaceId) {
     let set = f.store.create_budget(workspace, None, budget, f.audit("budget.set")).await;
     assert!(set.unwrap());
     f.ask(conversation, "and?").await;
+    f.pass(std::time::Duration::from_secs(1));
+    assert!(f.store.seal_audit(workspace, f.now(), 9).await.unwrap() > 0);
 }
 
 /// Two workspaces with rows in every table.

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+use crate::audit::Seal;
 use crate::clock::Time;
 use crate::ids::{AuditId, PrincipalId, WorkspaceId};
 use crate::model::{Page, PageRequest};
@@ -38,6 +39,36 @@ pub struct AuditEntry {
     pub at: Time,
 }
 
+/// A link of the chain, with its entry where that is still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditLink {
+    /// The link.
+    pub seal: Seal,
+    /// The entry that it names.
+    pub entry: Option<AuditEntry>,
+}
+
+/// A piece of a workspace's chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditLinks {
+    /// The link before the first one.
+    pub previous: Option<Seal>,
+    /// Links, by their numbers.
+    pub links: Vec<AuditLink>,
+    /// The ids of the entries that stand in the log in this piece's place, sealed or not, in
+    /// order; some more than there are links at most.
+    pub entries: Vec<AuditId>,
+}
+
+/// Where a chain ends, and what is not in it yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditEnd {
+    /// The last link, as it is kept apart from the chain; none before the first.
+    pub head: Option<Seal>,
+    /// Entries after it, counted up to a bound.
+    pub unsealed: u64,
+}
+
 /// The audit log.
 #[async_trait]
 pub trait Audit: Send + Sync {
@@ -54,4 +85,25 @@ pub trait Audit: Send + Sync {
         workspace: WorkspaceId,
         page: PageRequest,
     ) -> Result<Page<AuditEntry>, StoreError>;
+
+    /// Puts up to `limit` entries whose ids are of a time before `before` into the workspace's
+    /// chain, in the order of their ids. Returns how many. Safe in several processes at once:
+    /// one of them does it, and the others do nothing.
+    async fn seal_audit(
+        &self,
+        workspace: WorkspaceId,
+        before: Time,
+        limit: u32,
+    ) -> Result<u64, StoreError>;
+
+    /// Up to `limit` links after the one of this number.
+    async fn audit_links(
+        &self,
+        workspace: WorkspaceId,
+        after: u64,
+        limit: u32,
+    ) -> Result<AuditLinks, StoreError>;
+
+    /// Where the chain ends; what is not in it yet is counted up to `cap`.
+    async fn audit_end(&self, workspace: WorkspaceId, cap: u32) -> Result<AuditEnd, StoreError>;
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{NewAuditEntry, NewKey, StoreError};
 use crate::clock::Time;
 use crate::ids::{JobId, OutboxId, WorkspaceId};
-use crate::jobs::{ENVELOPE_VERSION, Envelope, NewJob, Step};
+use crate::jobs::{ENVELOPE_VERSION, Envelope, JobKind, NewJob, Step};
 use crate::model::{JobState, StoredKey};
 
 /// A workspace to be made.
@@ -68,6 +68,24 @@ pub struct Swept {
     pub attempt: u32,
     /// The state it was given.
     pub state: JobState,
+}
+
+/// The unfinished work of one kind that a workspace has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The tenant.
+    pub workspace_id: WorkspaceId,
+    /// Its jobs that have not ended.
+    pub jobs: u64,
+    /// Of these, those that no worker has begun, and since when the oldest of them waits.
+    pub unstarted: u64,
+    /// See above.
+    pub unstarted_since: Option<Time>,
+    /// Of these, those that no worker has looked at (who was put off for others' sake was
+    /// looked at), and since when the oldest of them waits.
+    pub untouched: u64,
+    /// See above.
+    pub untouched_since: Option<Time>,
 }
 
 /// Whether an installation may be used here.
@@ -134,7 +152,8 @@ pub trait Installation: Send + Sync {
     /// The key with this public prefix, revoked or not.
     async fn find_key(&self, prefix: &str) -> Result<Option<StoredKey>, StoreError>;
 
-    /// Takes messages that are due and not sent, oldest due time first, at most `limit`.
+    /// Takes messages that are due and not sent, at most `limit`: those of questions first,
+    /// then those of documents, each oldest due time first.
     /// No other call is given them before `hold_until`: several relays share the work,
     /// and what one of them took and never marked as sent becomes due again.
     async fn outbox_take(
@@ -149,6 +168,15 @@ pub trait Installation: Send + Sync {
 
     /// How many messages are not sent, counted up to `cap`.
     async fn outbox_unsent(&self, cap: u32) -> Result<u64, StoreError>;
+
+    /// The unfinished work of a kind, by workspaces: what runs, and of what waits and has a
+    /// deadline before `until` the `limit` jobs whose deadlines are the nearest.
+    async fn unfinished(
+        &self,
+        kind: JobKind,
+        until: Time,
+        limit: u32,
+    ) -> Result<Vec<Unfinished>, StoreError>;
 
     /// Marks messages as sent. Repeating it is harmless.
     async fn outbox_sent(&self, rows: &[OutboxId], now: Time) -> Result<(), StoreError>;

@@ -26,7 +26,7 @@ mod portable;
 mod portable_columns;
 mod search;
 
-pub use audit::{Audit, AuditEntry, NewAuditEntry};
+pub use audit::{Audit, AuditEnd, AuditEntry, AuditLink, AuditLinks, NewAuditEntry};
 pub use chat::{
     AcceptQuestion, AcceptedQuestion, Answer, ChatStore, Grounding, NewFeedback, NewUsage,
     QuestionContext, RetrievedPassage, UnfinishedAnswer,
@@ -39,7 +39,7 @@ pub use documents::{
 pub use error::StoreError;
 pub use idempotency::{Idempotency, IdempotencyKey, RememberedResponse};
 pub use ingest::{EmbedBatch, IngestStore, IngestSubject, NewChunk, NewPage, ParsedSummary};
-pub use installation::{Begun, Installation, NewWorkspace, OutboxRow, Standing, Swept};
+pub use installation::{Begun, Installation, NewWorkspace, OutboxRow, Standing, Swept, Unfinished};
 pub use jobs::{
     Advance, CancelOutcome, Claim, ClaimOutcome, ClaimRequest, Claimed, Heartbeat, JobFilter, Jobs,
     Kept, PutOff, Unclaimed,

@@ -45,12 +45,14 @@ pub enum Table {
     OpenCalls,
     Budgets,
     AuditLog,
+    AuditSeals,
+    AuditHeads,
     IdempotencyKeys,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Workspaces,
         Self::Principals,
         Self::ApiKeys,
@@ -71,6 +73,8 @@ impl Table {
         Self::OpenCalls,
         Self::Budgets,
         Self::AuditLog,
+        Self::AuditSeals,
+        Self::AuditHeads,
         Self::IdempotencyKeys,
     ];
 
@@ -98,6 +102,8 @@ impl Table {
             Self::OpenCalls => "open_calls",
             Self::Budgets => "budgets",
             Self::AuditLog => "audit_log",
+            Self::AuditSeals => "audit_seals",
+            Self::AuditHeads => "audit_heads",
             Self::IdempotencyKeys => "idempotency_keys",
         }
     }

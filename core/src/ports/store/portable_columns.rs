@@ -269,6 +269,9 @@ pub(super) fn columns(table: Table) -> &'static [Column] {
         Table::AuditLog => {
             const { &[id("id"), id("principal_id"), text("action"), text("subject"), number("at")] }
         }
+        Table::AuditSeals | Table::AuditHeads => {
+            const { &[number("number"), id("entry_id"), bytes("hash")] }
+        }
         Table::IdempotencyKeys => {
             const {
                 &[

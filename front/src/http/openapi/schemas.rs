@@ -47,7 +47,10 @@ schemas!(
     AcceptedFile,
     AcceptedQuestion,
     AcceptedUpload,
+    AuditBreak,
+    AuditCheck,
     AuditEntry,
+    AuditSeal,
     Budget,
     CheckResult,
     Checks,
@@ -448,6 +451,46 @@ struct AuditEntry {
     action: String,
     subject: String,
     at: DateTime<Utc>,
+}
+
+/// A piece of the chain over the audit log, checked.
+#[derive(ToSchema)]
+struct AuditCheck {
+    /// Whether this piece is whole.
+    whole: bool,
+    /// After which link it begins.
+    after: u64,
+    /// How many links were checked.
+    links: u64,
+    #[schema(required = true)]
+    last: Option<AuditSeal>,
+    breaks: Vec<AuditBreak>,
+    /// Where the chain ends. Kept elsewhere, it shows whether all of it was made anew.
+    #[schema(required = true)]
+    head: Option<AuditSeal>,
+    /// Entries that are not in the chain yet, counted up to 10,000.
+    unsealed: u64,
+    #[schema(required = true)]
+    next: Option<u64>,
+}
+
+/// A link: SHA-256 over the link before, the number and the whole entry.
+#[derive(ToSchema)]
+struct AuditSeal {
+    number: u64,
+    entry_id: Uuid,
+    /// 64 hexadecimal digits.
+    hash: String,
+}
+
+#[derive(ToSchema)]
+struct AuditBreak {
+    /// `changed`, `removed`, `added`, `seal_removed`, `reordered` or `cut`.
+    kind: String,
+    #[schema(required = true)]
+    number: Option<u64>,
+    #[schema(required = true)]
+    entry_id: Option<Uuid>,
 }
 
 /// A model, as all processes that call it see it together: the worst state, the latest

@@ -20,6 +20,7 @@ use serde_json::Value;
 use tracing::Instrument;
 
 use super::idempotency;
+use crate::admission::{admit_upload, took_files};
 use crate::app::App;
 use crate::auth::Who;
 use crate::input::{Params, traceparent};
@@ -38,7 +39,7 @@ pub(super) async fn upload(
     let collection_id: Option<CollectionId> = params.id("collection_id")?;
     params.finish()?;
     // Before the files are taken in: they would be sent for nothing.
-    app.admit_work().await?;
+    admit_upload(&app, caller.workspace_id).await?;
     app.admit_embedding(&caller).await?;
     let request = request.map(pace::paced);
     let multipart = Multipart::from_request(request, &()).await.map_err(|_| {
@@ -116,7 +117,7 @@ async fn store(
     match app.front.store.accept_upload(caller.workspace_id, upload).await {
         Ok(Some(answer)) => {
             failpoint::hit("upload.after_accept");
-            announce(app, &answer);
+            announce(app, caller, &answer);
             Ok(Accepted { answer, replayed: false })
         }
         Ok(None) => Err(ApiError::missing("collection", collection_id)),
@@ -130,11 +131,12 @@ async fn store(
 }
 
 /// Wakes the relay, which tells `queued` and publishes.
-fn announce(app: &App, answer: &AcceptedUpload) {
+fn announce(app: &App, caller: &Caller, answer: &AcceptedUpload) {
     let jobs = answer.items.iter().filter(|item| item.status == UploadStatus::Queued).count();
     app.front.wake.notify();
     metrics::counter!("quaestor_jobs_accepted_total", "kind" => JobKind::Documents.as_str())
         .increment(jobs as u64);
+    took_files(app, caller.workspace_id, jobs as u64);
 }
 
 fn new_file(

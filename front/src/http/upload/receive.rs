@@ -186,6 +186,7 @@ async fn patient<T>(
 ) -> Result<T, ApiError> {
     tokio::select! {
         next = next => next.map_err(|error| broken(&error)),
+        () = app.stop.cut.cancelled() => Err(ApiError::leaving()),
         () = app.front.clock.sleep(app.front.settings.upload_idle) => {
             Err(ApiError::new(Code::RequestTimeout, "the upload sent nothing for too long"))
         }
@@ -234,6 +235,8 @@ async fn drain(app: &App, mut multipart: Multipart) {
     };
     tokio::select! {
         () = read => {}
+        // The end of the connection reads on for another moment.
+        () = app.stop.cut.cancelled() => {}
         () = app.front.clock.sleep(app.front.settings.body_timeout) => {}
     }
 }

@@ -186,5 +186,8 @@ async fn chats(f: &Fixture, document: DocumentId) {
     let budget = Budget { day_hard_micros: Some(9), ..Budget::default() };
     assert!(f.store.create_budget(f.workspace, None, budget, f.audit("budget.set")).await.unwrap());
     f.ask(conversation, "and now?").await;
+    // The chain over what was done up to now ends before the last of it.
+    f.pass(Duration::from_secs(1));
+    assert!(f.store.seal_audit(f.workspace, f.now(), 5).await.unwrap() == 5);
     f.conversation_over(Some(vec![])).await;
 }

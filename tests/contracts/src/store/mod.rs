@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod beginning;
+pub mod chain;
 pub mod claims;
 pub mod conversations;
 pub mod documents;
@@ -45,6 +46,12 @@ macro_rules! store_contract {
             a_collection_has_its_name_alone,
             a_collection_is_renamed_and_counted,
             the_store_answers_a_ping,
+        );
+        $crate::store_contract!(@cases $make, chain:
+            old_entries_become_links_in_the_order_of_their_ids,
+            several_that_seal_at_once_seal_each_entry_once,
+            each_workspace_has_a_chain_of_its_own,
+            an_entry_that_is_added_in_the_past_shows,
         );
         $crate::store_contract!(@cases $make, uploads:
             an_upload_makes_documents_jobs_and_messages,
@@ -146,6 +153,8 @@ macro_rules! store_contract {
             messages_are_due_until_they_are_sent,
             a_message_that_was_taken_is_not_given_twice,
             a_promised_message_is_held_back,
+            questions_are_taken_before_documents,
+            unfinished_work_is_counted_by_workspaces,
             messages_that_a_queue_lost_are_due_again,
             a_later_message_is_not_due_yet,
             after_a_restart_every_unfinished_job_is_due,

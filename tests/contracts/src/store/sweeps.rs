@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use quaestor_core::jobs::Step;
+use quaestor_core::jobs::{JobKind, Step};
 use quaestor_core::model::{DocumentStatus, JobState, MessageState, PageRequest};
 use quaestor_core::ports::store::{
-    DocumentFilter, Heartbeat, IdempotencyKey, JobFilter, OutboxRow, PutOff, StoreError,
+    DocumentFilter, Heartbeat, IdempotencyKey, JobFilter, OutboxRow, PutOff, StoreError, Unclaimed,
 };
 
 use super::Fixture;
@@ -60,6 +60,78 @@ pub async fn a_message_that_was_taken_is_not_given_twice(f: Fixture) {
     assert_eq!(f.due(f.now(), 99).await.len(), 2, "what was sent stays sent");
     f.pass(LEASE);
     assert_eq!(f.due(f.now(), 99).await.len(), 15, "a relay that died loses nothing");
+}
+
+pub async fn questions_are_taken_before_documents(f: Fixture) {
+    let filings = f.collection("filings").await;
+    let upload =
+        f.upload_of(filings, (0..20).map(|n| f.file(&n.to_string(), &n.to_string())).collect());
+    f.store.accept_upload(f.workspace, upload).await.expect("accepted");
+    let conversation = f.conversation().await;
+    let mut questions = Vec::new();
+    for _ in 0..3 {
+        f.pass(Duration::from_secs(1));
+        questions.push(f.ask(conversation, "why?").await.job_id);
+    }
+    let steps = |rows: Vec<OutboxRow>| -> Vec<Step> {
+        rows.into_iter().map(|row| row.envelope.step).collect()
+    };
+    let taken = f.due(f.now(), 5).await;
+    let first: Vec<_> = taken[..3].iter().map(|row| row.envelope.job_id).collect();
+    assert_eq!(first, questions, "though the files were there before");
+    assert_eq!(steps(taken)[3..], [Step::DocumentsIngest; 2]);
+    assert_eq!(steps(f.due(f.now(), 2).await), [Step::ChatRetrieve; 2]);
+    let held = f.now() + LEASE;
+    assert_eq!(f.store.outbox_take(f.now(), held, 3).await.expect("taken").len(), 3);
+    assert_eq!(steps(f.due(f.now(), 99).await), [Step::DocumentsIngest; 20]);
+}
+
+pub async fn unfinished_work_is_counted_by_workspaces(f: Fixture) {
+    let conversation = f.conversation().await;
+    let deadline = f.now() + Duration::from_secs(300);
+    let ask = async |deadline| {
+        let mut question = f.question(conversation, "why?");
+        question.job.deadline = Some(deadline);
+        f.store.accept_question(f.workspace, question).await.expect("accepted").expect("there")
+    };
+    let began = f.now();
+    let mut jobs = Vec::new();
+    for _ in 0..5 {
+        jobs.push(ask(deadline).await.job_id);
+        f.pass(Duration::from_secs(1));
+    }
+    ask(deadline + Duration::from_secs(9_000)).await;
+    let filings = f.collection("filings").await;
+    f.upload(filings, "a.txt", "a").await;
+    let other = f.new_workspace().await;
+    let (until, kind) = (deadline + Duration::from_secs(60), JobKind::Chat);
+    let count = async |limit| f.store.unfinished(kind, until, limit).await.expect("counted");
+    let seen = count(99).await;
+    assert_eq!(seen.len(), 1, "{other} has none: {seen:?}");
+    assert_eq!(seen[0].workspace_id, f.workspace);
+    assert_eq!((seen[0].jobs, seen[0].unstarted, seen[0].untouched), (5, 5, 5));
+    assert_eq!((seen[0].unstarted_since, seen[0].untouched_since), (Some(began), Some(began)));
+    assert_eq!(count(2).await[0].jobs, 2, "no more are looked at");
+
+    // One runs, one waits for others' sake, one has ended.
+    f.claim(jobs[0]).await;
+    let message = f.message_of(jobs[1]).await.expect("a message").envelope.outbox_id;
+    let put_off = Unclaimed {
+        job_id: jobs[1],
+        step: Step::ChatRetrieve,
+        outbox_id: message,
+        next_outbox_id: f.id(),
+        reason: "workspace_busy",
+        due_at: f.now() + LEASE,
+        now: f.now(),
+    };
+    assert!(f.store.put_off_unclaimed(f.workspace, put_off).await.expect("put off"));
+    let audit = f.audit("job.cancel");
+    f.store.request_cancel(f.workspace, None, jobs[2], f.now(), audit).await.expect("cancelled");
+    let seen = &count(99).await[0];
+    assert_eq!((seen.jobs, seen.unstarted, seen.untouched), (4, 3, 2));
+    assert_eq!(seen.unstarted_since, Some(began + Duration::from_secs(1)));
+    assert_eq!(seen.untouched_since, Some(began + Duration::from_secs(3)));
 }
 
 pub async fn a_promised_message_is_held_back(f: Fixture) {

@@ -134,6 +134,12 @@ pub(super) fn way(table: Table) -> Way {
         Table::OpenCalls => by_id("open_calls n", "n.workspace_id = $1", &[("n.id", Kind::Id)]),
         Table::Budgets => by_id("budgets b", "b.workspace_id = $1", &[("b.subject_id", Kind::Id)]),
         Table::AuditLog => by_id("audit_log a", "a.workspace_id = $1", &[("a.id", Kind::Id)]),
+        Table::AuditSeals => {
+            by_id("audit_seals s", "s.workspace_id = $1", &[("s.number", Kind::Integer)])
+        }
+        Table::AuditHeads => {
+            by_id("audit_heads h", "h.workspace_id = $1", &[("h.number", Kind::Integer)])
+        }
         Table::IdempotencyKeys => by_id(
             "idempotency_keys i",
             "i.workspace_id = $1",
@@ -169,6 +175,8 @@ pub(super) fn expression(table: Table, column: &str) -> String {
         (Table::OpenCalls, _) => "n",
         (Table::Budgets, _) => "b",
         (Table::AuditLog, _) => "a",
+        (Table::AuditSeals, _) => "s",
+        (Table::AuditHeads, _) => "h",
         (Table::IdempotencyKeys, _) => "i",
     };
     format!("{alias}.{column}")
