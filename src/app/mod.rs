@@ -235,6 +235,10 @@ async fn run_all(parts: Parts, stop: CancellationToken) {
     loops.spawn(tell_providers(guards, board, clock.clone(), loops_stop.clone()));
     let workers = TaskTracker::new();
     if role != Role::Front {
+        // Until the drain begins: whoever drains takes no more.
+        let (board, steps) = (backends.noticeboard.clone(), role.steps());
+        let telling = quaestor_workers::tell_presence(context.clone(), steps, board, stop.clone());
+        loops.spawn(telling);
         loops.spawn(quaestor_workers::run_sweeps(context.clone(), loops_stop.clone()));
         loops.spawn(quaestor_workers::run_upkeep(context.clone(), loops_stop.clone()));
         let drain = Drain { begin: stop.clone() };

@@ -4,6 +4,7 @@ mod args;
 mod ask;
 mod client;
 mod config;
+mod dead;
 mod doctor;
 mod ingest;
 mod jobs;
@@ -125,6 +126,7 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
             Command::Ingest(arguments) => ingest::run(arguments, terminal).await,
             Command::Ask(arguments) => ask::run(arguments, terminal).await,
             Command::Jobs { connection, action } => jobs::run(&connection, action, terminal).await,
+            Command::Dead { connection, action } => dead::run(&connection, action, terminal).await,
             Command::Key { connection, action } => key::run(&connection, action, terminal).await,
             Command::Config { file, json } => config::run(&file, json, terminal),
             Command::Doctor { connection, file } => doctor::run(&connection, &file, terminal).await,

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::context::Context;
+use crate::dead_messages::DeadMessages;
 use crate::emitter::Emitter;
 
 /// How often the sweeps run.
@@ -24,6 +25,7 @@ const AT_MOST: u32 = 500;
 /// Runs the sweeps until `stop`: leases that ran out, deadlines that passed, idempotency
 /// keys that are old.
 pub async fn run_sweeps(context: Context, stop: CancellationToken) {
+    let mut dead_messages = DeadMessages::default();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -33,6 +35,7 @@ pub async fn run_sweeps(context: Context, stop: CancellationToken) {
         overdue_jobs(&context).await;
         lost_messages(&context).await;
         old_idempotency_keys(&context).await;
+        dead_messages.sweep(&context).await;
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) fn body_of(route: &Route, own: &Things) -> Value {
         "set_workspace_budget" | "set_principal_budget" => {
             json!({ "day_soft_micros": 1_000_000, "month_hard_micros": null })
         }
+        "replay_dead_many" => json!({ "ids": [own.dead], "rate_per_minute": 600 }),
+        "discard_dead_many" => json!({ "ids": [own.dead] }),
         "create_key" => json!({ "name": "k", "role": "viewer" }),
         operation => panic!("the tests have no body for {operation}: add one"),
     }
@@ -51,6 +53,7 @@ pub(crate) fn own_id(of: IdOf, things: &Things) -> Option<&str> {
         IdOf::Job => Some(&things.job),
         IdOf::Key => Some(&things.key),
         IdOf::Principal => Some(&things.principal),
+        IdOf::DeadLetter => Some(&things.dead),
         IdOf::Assistant => None,
     }
 }
@@ -192,11 +195,19 @@ async fn lists_and_searches_show_nothing_of_others() {
     let own = world.things(&world.a.member, &world.a).await;
     let victim = world.things(&world.b.member, &world.b).await;
     let colleague = world.things(&world.a.viewer, &world.a).await;
-    for path in ["collections", "documents", "conversations", "jobs", "admin/keys", "admin/audit"] {
+    for path in [
+        "collections",
+        "documents",
+        "conversations",
+        "jobs",
+        "admin/keys",
+        "admin/audit",
+        "admin/dead",
+    ] {
         let who = if path.starts_with("admin") { &world.a.admin } else { &world.a.member };
         let reply = world.get(who, &format!("/api/{path}")).await;
         assert_eq!(reply.status, 200, "{path}");
-        for id in [&victim.collection, &victim.document, &victim.job, &victim.key] {
+        for id in [&victim.collection, &victim.document, &victim.job, &victim.key, &victim.dead] {
             assert!(!reply.text().contains(id.as_str()), "{path} shows {id}");
         }
         if path == "conversations" || path == "jobs" {

@@ -39,6 +39,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "money",
         sql: include_str!("../../../../migrations/postgres/0005_money.sql"),
     },
+    Migration {
+        version: 6,
+        name: "dead letters",
+        sql: include_str!("../../../../migrations/postgres/0006_dead_letters.sql"),
+    },
 ];
 
 /// How many months after this one have their partitions ahead of time.

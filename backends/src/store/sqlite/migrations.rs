@@ -30,6 +30,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "money",
         sql: include_str!("../../../../migrations/sqlite/0004_money.sql"),
     },
+    Migration {
+        version: 5,
+        name: "dead letters",
+        sql: include_str!("../../../../migrations/sqlite/0005_dead_letters.sql"),
+    },
 ];
 
 /// Runs what the file lacks, all in one transaction.

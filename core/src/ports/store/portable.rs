@@ -41,6 +41,7 @@ pub enum Table {
     Feedback,
     Jobs,
     Outbox,
+    DeadLetters,
     ModelUsage,
     Budgets,
     AuditLog,
@@ -49,7 +50,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Workspaces,
         Self::Principals,
         Self::ApiKeys,
@@ -66,6 +67,7 @@ impl Table {
         Self::Feedback,
         Self::Jobs,
         Self::Outbox,
+        Self::DeadLetters,
         Self::ModelUsage,
         Self::Budgets,
         Self::AuditLog,
@@ -92,6 +94,7 @@ impl Table {
             Self::Feedback => "feedback",
             Self::Jobs => "jobs",
             Self::Outbox => "outbox",
+            Self::DeadLetters => "dead_letters",
             Self::ModelUsage => "model_usage",
             Self::Budgets => "budgets",
             Self::AuditLog => "audit_log",
