@@ -36,10 +36,23 @@ const MOMENT: &str = "a time as RFC 3339 has it, such as 2026-01-31T09:00:00Z";
 
 fn filter(params: &mut Params) -> Result<DeadFilter, ApiError> {
     Ok(DeadFilter {
-        code: params.text("code"),
+        code: code(params)?,
         kind: params.parsed::<DeadKind>("kind", KINDS)?,
         since: params.parsed::<Time>("since", MOMENT)?,
     })
+}
+
+/// A class of error: names are of the program's own making.
+fn code(params: &mut Params) -> Result<Option<String>, ApiError> {
+    let code = params.text("code");
+    let fits =
+        |code: &String| (1..=CODE_CHARS).contains(&code.len()) && !code.contains(char::is_control);
+    match code {
+        Some(code) if !fits(&code) => {
+            Err(ApiError::invalid("code", "a class of error, such as model_malformed"))
+        }
+        code => Ok(code),
+    }
 }
 
 pub(super) async fn list(

@@ -111,9 +111,9 @@ async fn anothers_id_answers_as_a_missing_one_on_every_route() {
     for route in routes().iter().filter(|route| !route.ids.is_empty()) {
         let world = World::new().await;
         let who = caller(&world, route.access);
-        let own = world.things(who, &world.a).await;
-        let victim = world.things(&world.b.member, &world.b).await;
-        let colleague = world.things(&world.a.viewer, &world.a).await;
+        let own = world.things_and_dead(who, &world.a).await;
+        let victim = world.things_and_dead(&world.b.member, &world.b).await;
+        let colleague = world.things_and_dead(&world.a.viewer, &world.a).await;
         for id in route.ids {
             let missing = world.send(request_with(route, who, &own, Some((id, NOBODYS)))).await;
             assert_eq!(missing.status, 404, "{} {:?}: {}", route.operation, id, missing.text());
@@ -162,8 +162,8 @@ async fn anothers_id_answers_as_a_missing_one_on_every_route() {
 async fn anothers_id_answers_as_a_missing_one_in_every_socket_message() {
     let world = World::new().await;
     let who = &world.a.member;
-    let victim = world.things(&world.b.member, &world.b).await;
-    let colleague = world.things(&world.a.viewer, &world.a).await;
+    let victim = world.things_and_dead(&world.b.member, &world.b).await;
+    let colleague = world.things_and_dead(&world.a.viewer, &world.a).await;
     let server = world.serve().await;
     let mut client = Client::open(&server, who).await;
     for message in socket_messages() {
@@ -192,9 +192,9 @@ async fn anothers_id_answers_as_a_missing_one_in_every_socket_message() {
 #[tokio::test]
 async fn lists_and_searches_show_nothing_of_others() {
     let world = World::new().await;
-    let own = world.things(&world.a.member, &world.a).await;
-    let victim = world.things(&world.b.member, &world.b).await;
-    let colleague = world.things(&world.a.viewer, &world.a).await;
+    let own = world.things_and_dead(&world.a.member, &world.a).await;
+    let victim = world.things_and_dead(&world.b.member, &world.b).await;
+    let colleague = world.things_and_dead(&world.a.viewer, &world.a).await;
     for path in [
         "collections",
         "documents",
@@ -229,7 +229,7 @@ async fn lists_and_searches_show_nothing_of_others() {
 #[tokio::test]
 async fn a_named_foreign_id_stands_in_the_callers_audit_log() {
     let world = World::new().await;
-    let victim = world.things(&world.b.member, &world.b).await;
+    let victim = world.things_and_dead(&world.b.member, &world.b).await;
     world.get(&world.a.member, &format!("/api/documents/{}", victim.document)).await;
     let log = world.get(&world.a.auditor, "/api/admin/audit").await.json();
     let entry = &log["items"][0];

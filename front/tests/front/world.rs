@@ -74,7 +74,7 @@ pub(crate) struct Things {
     pub(crate) job: String,
     pub(crate) key: String,
     pub(crate) principal: String,
-    /// A job that is dead.
+    /// A job that is dead, where one was asked for.
     pub(crate) dead: String,
 }
 
@@ -242,12 +242,8 @@ impl World {
         let made =
             self.post(&tenant.admin, "/api/admin/keys", json!({"name": "k", "role": "viewer"}));
         let key = text(&made.await.json(), "id");
-        let body = json!({ "title": "d", "collection_ids": [collection] });
-        let made = self.post(who, "/api/conversations", body).await;
-        let dead = text(&self.ask(who, &text(&made.json(), "id")).await, "job_id");
-        self.bury(who, &dead).await;
         Things {
-            dead,
+            dead: String::new(),
             collection,
             document,
             conversation,
@@ -256,6 +252,14 @@ impl World {
             key,
             principal: who.principal.to_string(),
         }
+    }
+
+    /// The same with a job that is dead.
+    pub(crate) async fn things_and_dead(&self, who: &Actor, tenant: &Tenant) -> Things {
+        let things = self.things(who, tenant).await;
+        let dead = text(&self.ask(who, &things.conversation).await, "job_id");
+        self.bury(who, &dead).await;
+        Things { dead, ..things }
     }
 
     /// Has a job that is queued die, as a worker does.
