@@ -18,6 +18,7 @@ mod model;
 mod model_faults;
 mod money;
 mod moving;
+mod poison;
 mod program;
 mod providers;
 mod restarts;

@@ -98,6 +98,13 @@ impl Vhost {
         self.broker.address_of(&self.name)
     }
 
+    /// Its address, password included.
+    pub(crate) fn url(&self) -> String {
+        let url = self.broker.url();
+        let (server, _) = url.rsplit_once('/').unwrap();
+        format!("{server}/{}", self.name)
+    }
+
     pub(crate) async fn connect(&self) -> Result<RabbitQueue, BrokerError> {
         connect(self.address(), &self.name).await
     }
