@@ -93,3 +93,36 @@ async fn messages_that_cannot_be_read_are_kept_and_hold_nothing_up() {
     let list = program.get("/api/admin/dead").await;
     assert_eq!(list["items"], json!([]), "no neighbour was taken for one of them");
 }
+
+#[cfg(feature = "failpoints")]
+mod panics {
+    use super::*;
+    use crate::installation::on_both;
+
+    on_both!(a_step_that_breaks_the_program_is_given_up_and_the_process_lives);
+
+    /// F46: a handler that panics is tried three times, and nobody else is harmed.
+    async fn a_step_that_breaks_the_program_is_given_up_and_the_process_lives(backends: Backends) {
+        let installation = Installation::new(backends).await;
+        let plan = (1..=3).map(|time| format!("retrieve.before_save:{time}=panic"));
+        let plan = plan.collect::<Vec<_>>().join(",");
+        let program = installation.start(&[("QUAESTOR_FAIL_AT", &plan)]);
+        let conversation = program.make_conversation().await;
+        let path = format!("/api/conversations/{conversation}/messages");
+        let asked = program.post(&path, json!({"content": "Why?"})).await;
+        let job = asked["job_id"].as_str().unwrap();
+        let ended = program.wait_for_job(job).await;
+        assert_eq!((&ended["state"], &ended["attempt"]), (&json!("dead"), &json!(3)), "{ended}");
+        let letter = program.get(&format!("/api/admin/dead/{job}")).await;
+        assert_eq!((&letter["code"], &letter["attempts"]), (&json!("handler_panicked"), &json!(3)));
+        assert!(letter["detail"].as_str().unwrap().contains("fail-point"), "{letter}");
+        // The same process goes on, and so does the job once the program is mended.
+        let asked = program.post(&path, json!({"content": "And now?"})).await;
+        let other = program.wait_for_job(asked["job_id"].as_str().unwrap()).await;
+        assert_eq!(other["state"], "done", "{other}");
+        let replay = format!("/api/admin/dead/{job}/replay");
+        let told = program.post(&replay, json!({})).await;
+        assert_eq!(told["outcome"], "replayed", "{told}");
+        assert_eq!(program.wait_for_job(job).await["state"], "done");
+    }
+}
