@@ -249,7 +249,9 @@ async fn try_settle(
             let until = now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::minutes(1));
             let next = same_step(context, job, claimed, until);
             failpoint::hit("worker.put_off");
-            let why = PutOff { reason, is_try: is_try(reason), failure: Some(&failure) };
+            let is_try = is_try(reason);
+            // That a model is left alone is no news of why: what it failed with stays.
+            let why = PutOff { reason, is_try, failure: is_try.then_some(&failure) };
             with_calls(job, |calls| async move {
                 context.store.put_off(job.workspace, &job.claim, why, next, &calls, now).await
             })

@@ -80,7 +80,7 @@ async fn a_job_that_dies_is_listed_replayed_and_done(backends: Backends) {
 /// F47: of many jobs that are replayed, those that are done cost nothing.
 async fn a_replay_of_what_is_done_asks_no_provider(backends: Backends) {
     const EACH: usize = 6;
-    let desk = Desk::open_with(backends, &[("QUAESTOR_JOBS__MAX_ATTEMPTS", "1")]).await;
+    let desk = Desk::open_with(backends, &[("QUAESTOR_JOBS__MAX_ATTEMPTS", "2")]).await;
     desk.server.respond(|_| good());
     let mut done = Vec::new();
     for _ in 0..EACH {
