@@ -188,19 +188,20 @@ fn text_of(kept: &[u8]) -> Option<&str> {
     }
 }
 
-/// The ids that a body names, though it is no envelope: looked for in its start, whatever
-/// stands around them.
+/// The ids that a body names, though it is no envelope, whatever stands around them. The
+/// whole of it is looked through: what is kept may be another workspace's all the same.
 fn named(body: &[u8]) -> Option<(WorkspaceId, JobId)> {
-    let start = String::from_utf8_lossy(&body[..body.len().min(MOST_BYTES)]);
-    Some((id_after(&start, "\"workspace_id\"")?, id_after(&start, "\"job_id\"")?))
+    Some((id_after(body, b"\"workspace_id\"")?, id_after(body, b"\"job_id\"")?))
 }
 
-fn id_after<T: From<Uuid>>(text: &str, field: &str) -> Option<T> {
+fn id_after<T: From<Uuid>>(body: &[u8], field: &[u8]) -> Option<T> {
     /// The hyphenated form of a UUID.
     const LENGTH: usize = 36;
-    let rest = &text[text.find(field)? + field.len()..];
-    let rest = rest.trim_start_matches([' ', ':', '"', '\n', '\t', '\r']);
-    Uuid::try_parse(rest.get(..LENGTH)?).ok().map(T::from)
+    let start = body.windows(field.len()).position(|window| window == field)? + field.len();
+    let rest = body[start..].trim_ascii_start();
+    let rest = rest.strip_prefix(b":").unwrap_or(rest).trim_ascii_start();
+    let text = std::str::from_utf8(rest.strip_prefix(b"\"")?.get(..LENGTH)?).ok()?;
+    Uuid::try_parse(text).ok().map(T::from)
 }
 
 fn base64(bytes: &[u8]) -> String {
