@@ -226,6 +226,14 @@ fn show_message(message: &DeadMessage, terminal: &Terminal) -> anyhow::Result<()
     Ok(())
 }
 
+/// What a request is about, for the sentence where one of it is missing.
+fn named(ids: &[Uuid]) -> String {
+    match ids {
+        [id] => format!("dead letter {id}"),
+        _ => "dead letter for one of these ids".to_owned(),
+    }
+}
+
 async fn replay(
     client: &Client,
     ids: &[Uuid],
@@ -238,7 +246,7 @@ async fn replay(
         let mut body = json!({ "ids": some });
         set(&mut body, "rate_per_minute", rate.map(Value::from));
         set(&mut body, "begin_at", begin_at.map(|at| at.to_rfc3339().into()));
-        let report: ReplayReport = client.post(REPLAY, &body, "replaying dead letters").await?;
+        let report: ReplayReport = client.post(REPLAY, &body, &named(some)).await?;
         begin_at = report.next_begin_at.or(begin_at);
         told.add(&report, terminal, true)?;
     }
@@ -324,8 +332,7 @@ impl Told {
 async fn discard(client: &Client, ids: &[Uuid], terminal: &Terminal) -> anyhow::Result<Ended> {
     for some in ids.chunks(AT_ONCE) {
         let body = json!({ "ids": some });
-        let report: DiscardReport =
-            client.post_once(DISCARD, &body, "discarding dead letters").await?;
+        let report: DiscardReport = client.post_once(DISCARD, &body, &named(some)).await?;
         for DiscardedLetter { id, outcome } in report.items {
             match outcome {
                 Discarded::Discarded => terminal.line(&format!("{id}  discarded"))?,

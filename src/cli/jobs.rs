@@ -131,10 +131,11 @@ fn show(shown: &ShownJob, terminal: &Terminal) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Why the job waits or has failed; empty for the rest.
+/// Why the job waits or has failed, in a word; empty for the rest.
 fn why(job: &Job) -> String {
     match (&job.problem, &job.reason) {
-        (Some(problem), _) => plain(&problem.to_string()),
+        // `jobs show` has the rest.
+        (Some(problem), _) => plain(&problem.code),
         (None, Some(reason)) => {
             let until = job.until.map(|t| format!(" until {}", t.format("%H:%M:%S")));
             plain(&format!("{reason}{}", until.unwrap_or_default()))

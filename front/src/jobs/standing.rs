@@ -79,7 +79,7 @@ async fn queued(app: &App, mut job: Job) -> Result<ShownJob, ApiError> {
         Some(queued) if !queued.sent && queued.due_at + PUBLISHED_IN < now => {
             (Reason::Unpublished, None)
         }
-        _ => taken(&workers, job.step),
+        _ => taken(&workers, job.step, now),
     };
     job.reason = Some(reason.as_str().to_owned());
     job.until = until;
@@ -92,12 +92,14 @@ async fn queued(app: &App, mut job: Job) -> Result<ShownJob, ApiError> {
 
 /// Whether anybody takes a step's queue, and from when on. Workers that cannot be asked are
 /// taken to be there.
-fn taken(workers: &[Taking], step: Step) -> (Reason, Option<Time>) {
+fn taken(workers: &[Taking], step: Step, now: Time) -> (Reason, Option<Time>) {
     let mut takers = workers.iter().filter(|taking| taking.step == step).peekable();
     if takers.peek().is_none() {
         return (Reason::NoWorker, None);
     }
-    let pauses: Option<Vec<Time>> = takers.map(|taking| taking.paused_until).collect();
+    // A pause that is over by now was told before it ended.
+    let pauses: Option<Vec<Time>> =
+        takers.map(|taking| taking.paused_until.filter(|until| *until > now)).collect();
     match pauses.and_then(|pauses| pauses.into_iter().min()) {
         Some(until) => (Reason::ModelBreakerOpen, Some(until)),
         None => (Reason::Queue, None),
@@ -160,12 +162,13 @@ mod tests {
             (vec![], (Reason::NoWorker, None)),
             (vec![one(Step::ChatRetrieve, None)], (Reason::NoWorker, None)),
             (vec![one(step, Some(at(9))), one(step, None)], (Reason::Queue, None)),
+            (vec![one(step, Some(at(1)))], (Reason::Queue, None)),
             (
                 vec![one(step, Some(at(9))), one(step, Some(at(7)))],
                 (Reason::ModelBreakerOpen, Some(at(7))),
             ),
         ] {
-            assert_eq!(taken(&workers, step), wanted, "{workers:?}");
+            assert_eq!(taken(&workers, step, at(1)), wanted, "{workers:?}");
         }
     }
 }
