@@ -9,7 +9,7 @@ use quaestor_core::jobs::Envelope;
 use quaestor_core::ports::queue::DeadDelivery;
 use quaestor_core::ports::store::{DeadMessage, KeptMessage, NewDeadMessage};
 use sha2::{Digest, Sha256};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 use uuid::Uuid;
 
 use crate::context::Context;
@@ -103,7 +103,10 @@ async fn keep_one(context: &Context) -> bool {
                 "{MOST_KEPT} messages are kept as dead letters, and no more are: discard them with \
                  `quaestor dead discard --all --kind message`"
             );
-            delivery.settle.give_back().await.ok();
+            if let Err(error) = delivery.settle.give_back().await {
+                // Its channel is gone, and the message is where it was.
+                debug!(error = &error as &dyn std::error::Error, "a dead message was left");
+            }
             return false;
         }
         Ok(KeptMessage::NoWorkspace) => return false,

@@ -107,26 +107,26 @@ fn queued(backlog: Backlog, workers: &[Taking], now: Time) -> Stuck {
     Stuck { code, name, count, oldest_at: Some(oldest_at), detail, mend }
 }
 
-fn unsent(backlog: Backlog) -> Stuck {
+fn unsent(Backlog { count, oldest_at, .. }: Backlog) -> Stuck {
     Stuck {
         code: "unpublished",
         name: "outbox".to_owned(),
-        count: backlog.count,
-        oldest_at: Some(backlog.oldest_at),
-        detail: format!("{} jobs are due and on no queue", backlog.count),
+        count,
+        oldest_at: Some(oldest_at),
+        detail: format!("{count} jobs are due and on no queue"),
         mend: "see that the queue serves (`/ready`) and has room; `quaestor topology apply` makes \
                queues that are missing"
             .to_owned(),
     }
 }
 
-fn expired(backlog: Backlog) -> Stuck {
+fn expired(Backlog { count, oldest_at, .. }: Backlog) -> Stuck {
     Stuck {
         code: "lease_expired",
         name: "leases".to_owned(),
-        count: backlog.count,
-        oldest_at: Some(backlog.oldest_at),
-        detail: format!("{} running jobs have lost their worker", backlog.count),
+        count,
+        oldest_at: Some(oldest_at),
+        detail: format!("{count} running jobs have lost their worker"),
         mend: "start a `quaestor worker`: every worker queues them again within seconds".to_owned(),
     }
 }
