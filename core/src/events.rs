@@ -1,4 +1,7 @@
 //! Events: what happened to a job, numbered `<attempt>-<seq>`, for whoever watches it.
+//!
+//! One terminal event ends a job. A job that is dead can be replayed: it then has another
+//! life, under higher attempts, with a terminal event of its own.
 
 use std::fmt;
 use std::str::FromStr;
@@ -60,7 +63,8 @@ impl<'de> Deserialize<'de> for EventId {
     }
 }
 
-/// What happened to a job. Exactly one of `done`, `failed` and `cancelled` ends it.
+/// What happened to a job. Exactly one of `done`, `failed` and `cancelled` ends each life
+/// of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
@@ -130,6 +134,13 @@ impl Event {
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Failed { .. } | Self::Cancelled)
     }
+}
+
+/// Whether these events begin a try. Appended under a later attempt than the one that has
+/// ended the job, they say that it was replayed, and the log begins anew.
+#[must_use]
+pub fn begins_anew(events: &[Event]) -> bool {
+    matches!(events.first(), Some(Event::Started { .. } | Event::Restarted { .. }))
 }
 
 /// An event with its number, as it stands in the log.

@@ -166,6 +166,52 @@ pub struct Envelope {
 /// The version of [`Envelope`] that this program writes.
 pub const ENVELOPE_VERSION: u32 = 1;
 
+/// The largest body that is read as an envelope: it holds ids, and is below 1 KiB.
+pub const MAX_ENVELOPE_BYTES: usize = 256 << 10;
+
+/// Why a message's body is no envelope.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// Larger than any envelope.
+    #[error("it has {0} bytes, and a message of a job has at most {MAX_ENVELOPE_BYTES}")]
+    TooLarge(usize),
+    /// Of a version that this program does not know.
+    #[error("it has version {0}, and this program reads up to {ENVELOPE_VERSION}")]
+    Version(u32),
+    /// No JSON, or not what an envelope holds: an unknown step among others.
+    #[error("it is not what a message of a job holds: {0}")]
+    Malformed(#[source] serde_json::Error),
+}
+
+impl Unreadable {
+    /// The class in dead letters and metrics.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "message_too_large",
+            Self::Version(_) => "message_version",
+            Self::Malformed(_) => "message_unreadable",
+        }
+    }
+}
+
+impl Envelope {
+    /// Reads a message's body.
+    ///
+    /// # Errors
+    /// What is wrong with it. No version of this program that is still supported has sent it.
+    pub fn read(body: &[u8]) -> Result<Self, Unreadable> {
+        if body.len() > MAX_ENVELOPE_BYTES {
+            return Err(Unreadable::TooLarge(body.len()));
+        }
+        let envelope: Self = serde_json::from_slice(body).map_err(Unreadable::Malformed)?;
+        match envelope.v {
+            1..=ENVELOPE_VERSION => Ok(envelope),
+            version => Err(Unreadable::Version(version)),
+        }
+    }
+}
+
 /// A job to be accepted, with the outbox row of its first step.
 #[derive(Clone, Debug)]
 pub struct NewJob {
@@ -221,5 +267,18 @@ mod tests {
         assert_eq!(envelope.step, Step::ChatRetrieve);
         let payload: ChatPayload = serde_json::from_value(envelope.payload).unwrap();
         assert_eq!(payload.answer_id.to_string(), "018f0000-0000-7000-8000-000000000007");
+        assert_eq!(Envelope::read(golden.as_bytes()).unwrap().job_id, envelope.job_id);
+        for (body, code) in [
+            (golden.replace("\"v\":1", "\"v\":99"), "message_version"),
+            (golden.replace("\"v\":1", "\"v\":0"), "message_version"),
+            (golden.replace("chat.retrieve", "chat.sing"), "message_unreadable"),
+            (
+                golden.replace("true}", &format!("\"{}\"}}", "x".repeat(300_000))),
+                "message_too_large",
+            ),
+            ("not JSON".to_owned(), "message_unreadable"),
+        ] {
+            assert_eq!(Envelope::read(body.as_bytes()).unwrap_err().code(), code);
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::admission::{Gate, refused};
 use crate::auth::Keys;
 use crate::http::health::HealthCache;
 use crate::http::route::RateClass;
+use crate::jobs::Standings;
 use crate::problem::{ApiError, chain};
 use crate::server::Stop;
 
@@ -34,6 +35,8 @@ pub(crate) struct Inner {
     pub(crate) stop: Stop,
     /// How much work waits, as it was a moment ago.
     pub(crate) gate: Gate,
+    /// Why queued jobs do not run, as it was a moment ago.
+    pub(crate) standings: Standings,
     /// Waits for uploads, sockets and connections at the end.
     pub(crate) tasks: TaskTracker,
     pub(crate) started_at: Time,
@@ -56,6 +59,7 @@ impl App {
             health: HealthCache::default(),
             stop,
             gate: Gate::default(),
+            standings: Standings::default(),
             tasks,
             started_at,
         }))
@@ -170,9 +174,20 @@ impl Inner {
         attempt: u32,
         event: quaestor_core::events::Event,
     ) {
+        self.append_events(caller, job, attempt, vec![event]).await;
+    }
+
+    /// The same for events that belong together.
+    pub(crate) async fn append_events(
+        &self,
+        caller: &Caller,
+        job: JobId,
+        attempt: u32,
+        events: Vec<quaestor_core::events::Event>,
+    ) {
         /// An event log that is away must not hold up an acceptance.
         const PATIENCE: Duration = Duration::from_millis(250);
-        let append = self.front.events.append(caller.workspace_id, job, attempt, vec![event]);
+        let append = self.front.events.append(caller.workspace_id, job, attempt, events);
         tokio::select! {
             appended = append => if let Err(error) = appended {
                 tracing::warn!(job.id = %job, error = %chain(&error), "an event was not logged");

@@ -263,6 +263,10 @@ async fn run_and_stop(parts: Parts, stop: CancellationToken) {
     loops.spawn(quaestor_workers::run_sweeps(context.clone(), loops_stop.clone()));
     if role != Role::Front {
         loops.spawn(quaestor_workers::run_sealing(context.clone(), loops_stop.clone()));
+        // Until the drain begins: whoever drains takes no more.
+        let (board, steps) = (backends.noticeboard.clone(), role.steps());
+        let telling = quaestor_workers::tell_presence(context.clone(), steps, board, stop.clone());
+        loops.spawn(telling);
         loops.spawn(quaestor_workers::run_upkeep(context.clone(), loops_stop.clone()));
         let drain = Drain { begin: stop.clone() };
         workers.spawn(quaestor_workers::run_workers(context, role.steps(), drain));

@@ -6,10 +6,13 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quaestor_core::audit::SealHash;
+use quaestor_core::clock::Time;
 use quaestor_core::ids::{ConversationId, JobId, KeyId};
 use quaestor_core::jobs::JobKind;
 use quaestor_core::model::{JobState, Role};
+use quaestor_core::ports::store::DeadKind;
 use secrecy::SecretString;
+use uuid::Uuid;
 
 use crate::config::Flag;
 
@@ -48,6 +51,16 @@ pub enum Command {
         /// What to do with them.
         #[command(subcommand)]
         action: JobsAction,
+    },
+    /// List, show, replay and discard dead letters: jobs that were given up, and messages that
+    /// cannot be read.
+    Dead {
+        /// The server.
+        #[command(flatten)]
+        connection: Connection,
+        /// What to do with them.
+        #[command(subcommand)]
+        action: DeadAction,
     },
     /// Make, list and revoke API keys.
     Key {
@@ -296,6 +309,68 @@ pub enum JobsAction {
     Watch {
         /// The job.
         id: JobId,
+    },
+}
+
+/// Which dead letters.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DeadSelection {
+    /// Only those of this class of error, as `dead list --group` shows them.
+    #[arg(long, value_name = "CODE")]
+    pub code: Option<String>,
+    /// Only those of this kind: `chat`, `documents` or `message`.
+    #[arg(long)]
+    pub kind: Option<DeadKind>,
+    /// Only those that died at this time or later, such as 2026-01-31T09:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Time>,
+}
+
+/// `quaestor dead …`.
+#[derive(Debug, Subcommand)]
+pub enum DeadAction {
+    /// List dead letters, those of the latest jobs first.
+    List {
+        /// Which.
+        #[command(flatten)]
+        selection: DeadSelection,
+        /// Count them by class of error instead.
+        #[arg(long)]
+        group: bool,
+        /// At most so many.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// Show one with all that is kept of it.
+    Show {
+        /// The job, or the message.
+        id: Uuid,
+    },
+    /// Try dead jobs again, from the step at which they died. One that is not dead any more is
+    /// left alone.
+    Replay {
+        /// The jobs.
+        ids: Vec<Uuid>,
+        /// All of them, or of those that --code, --kind and --since leave.
+        #[arg(long)]
+        all: bool,
+        /// Which.
+        #[command(flatten)]
+        selection: DeadSelection,
+        /// How many begin in a minute [default: 60].
+        #[arg(long, value_name = "PER_MINUTE", value_parser = clap::value_parser!(u32).range(1..=6_000))]
+        rate: Option<u32>,
+    },
+    /// End dead jobs for good: they have failed, and leave the list.
+    Discard {
+        /// The jobs or messages.
+        ids: Vec<Uuid>,
+        /// All of them, or of those that --code, --kind and --since leave.
+        #[arg(long)]
+        all: bool,
+        /// Which.
+        #[command(flatten)]
+        selection: DeadSelection,
     },
 }
 

@@ -1,12 +1,25 @@
 //! `quaestor jobs`: what was accepted, and where does it stand?
 
 use quaestor_core::events::Event;
-use quaestor_core::model::{Job, JobState};
+use quaestor_core::model::{Job, JobState, Reason};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::args::JobsAction;
 use super::client::Heard;
 use super::{Connection, Ended, Style, Terminal, client, plain};
+
+/// A job with its place in its queue.
+#[derive(Debug, Deserialize)]
+struct ShownJob {
+    #[serde(flatten)]
+    job: Job,
+    /// Servers of earlier versions do not tell it.
+    #[serde(default)]
+    position: Option<u64>,
+    #[serde(default)]
+    ahead: Option<u64>,
+}
 
 /// Runs one of the actions.
 pub(super) async fn run(
@@ -41,12 +54,13 @@ pub(super) async fn run(
             }
         }
         JobsAction::Show { id } => {
-            let job: Job = client.get(&format!("/api/jobs/{id}"), &format!("job {id}")).await?;
+            let job: ShownJob =
+                client.get(&format!("/api/jobs/{id}"), &format!("job {id}")).await?;
             show(&job, terminal)?;
         }
         JobsAction::Cancel { id } => {
             let path = format!("/api/jobs/{id}/cancel");
-            let job: Job = client.post_once(&path, &json!({}), &format!("job {id}")).await?;
+            let job: ShownJob = client.post_once(&path, &json!({}), &format!("job {id}")).await?;
             show(&job, terminal)?;
         }
         JobsAction::Watch { id } => {
@@ -75,23 +89,53 @@ pub(super) async fn run(
     Ok(Ended::Well)
 }
 
-fn show(job: &Job, terminal: &Terminal) -> anyhow::Result<()> {
+fn show(shown: &ShownJob, terminal: &Terminal) -> anyhow::Result<()> {
+    let ShownJob { job, position, ahead } = shown;
     let state = terminal.paint(style(job.state), job.state.as_str());
     terminal.line(&format!("job       {}", job.id))?;
-    terminal.line(format!("state     {state}  {}", why(job)).trim_end())?;
+    terminal.line(&format!("state     {state}"))?;
+    if let Some(problem) = &job.problem {
+        terminal.paragraph("          ", &plain(&problem.to_string()))?;
+    }
+    if let Some(reason) = &job.reason {
+        let mut told = Reason::told(reason).to_owned();
+        match (position, ahead) {
+            (Some(1), _) => told.push_str("; it is the next"),
+            (Some(place), Some(0)) => told.push_str(&format!("; it is number {place}")),
+            (Some(place), Some(ahead)) => told
+                .push_str(&format!("; it is number {place}, after {ahead} of its own workspace")),
+            (Some(place), None) => told.push_str(&format!("; it is number {place}")),
+            (None, _) => {}
+        }
+        if let Some(until) = job.until {
+            told.push_str(&format!("; it is tried again at {}", until.format("%H:%M:%S UTC")));
+        }
+        terminal.line(&format!("reason    {}", plain(reason)))?;
+        terminal.paragraph("          ", &told)?;
+    }
+    if let Some(error) = &job.last_error {
+        let (code, at) = (plain(&error.code), error.at.format("%H:%M:%S UTC"));
+        terminal.line(&format!("last try  {code} at {at}, attempt {}", error.attempt))?;
+        terminal.paragraph("          ", &plain(&error.detail))?;
+    }
     terminal.line(&format!("step      {}, attempt {}", job.step, job.attempt))?;
     terminal.line(&format!("works on  {}", job.subject_id))?;
     terminal.line(&format!("accepted  {}", job.created_at.to_rfc3339()))?;
     if let Some(finished) = job.finished_at {
         terminal.line(&format!("ended     {}", finished.to_rfc3339()))?;
     }
+    if job.state == JobState::Dead {
+        terminal
+            .note(&format!("an administrator sees more with `quaestor dead show {}`", job.id))?;
+    }
     Ok(())
 }
 
-/// Why the job waits or has failed; empty for the rest.
+/// Why the job waits or has failed, in a word; empty for the rest.
 fn why(job: &Job) -> String {
     match (&job.problem, &job.reason) {
-        (Some(problem), _) => plain(&problem.to_string()),
+        // `jobs show` has the rest.
+        (Some(problem), _) => plain(&problem.code),
         (None, Some(reason)) => {
             let until = job.until.map(|t| format!(" until {}", t.format("%H:%M:%S")));
             plain(&format!("{reason}{}", until.unwrap_or_default()))

@@ -5,6 +5,7 @@ mod ask;
 mod audit;
 mod client;
 mod config;
+mod dead;
 mod doctor;
 mod ingest;
 mod jobs;
@@ -126,6 +127,7 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
             Command::Ingest(arguments) => ingest::run(arguments, terminal).await,
             Command::Ask(arguments) => ask::run(arguments, terminal).await,
             Command::Jobs { connection, action } => jobs::run(&connection, action, terminal).await,
+            Command::Dead { connection, action } => dead::run(&connection, action, terminal).await,
             Command::Key { connection, action } => key::run(&connection, action, terminal).await,
             Command::Audit { connection, action } => {
                 audit::run(&connection, action, terminal).await

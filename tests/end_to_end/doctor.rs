@@ -100,14 +100,20 @@ async fn a_healthy_installation_is_told_from_one_with_faults() {
         .json(&drifted);
     assert!(put.send().await.unwrap().status().is_success());
     let conversation = program.make_conversation().await;
-    program
+    let asked = program
         .post(&format!("/api/conversations/{conversation}/messages"), json!({"content": "Why?"}))
         .await;
-    // The broker counts every few seconds.
-    let until = Instant::now() + Duration::from_secs(60);
+    let job = asked["job_id"].as_str().unwrap();
+    let queued = program.get(&format!("/api/jobs/{job}")).await;
+    assert_eq!((&queued["reason"], &queued["position"]), (&json!("no_worker"), &json!(1)));
+    // The broker counts every few seconds, and work is stuck after a minute.
+    let until = Instant::now() + Duration::from_secs(100);
     let report = loop {
         let report = Report::of(&installation, &server, &[]);
-        if report.said.contains("no worker takes them") || Instant::now() > until {
+        let told = "jobs wait for chat.retrieve, and no worker takes them";
+        if (report.said.contains("no worker takes them") && report.said.contains(told))
+            || Instant::now() > until
+        {
             break report;
         }
     };
@@ -115,6 +121,7 @@ async fn a_healthy_installation_is_told_from_one_with_faults() {
     report.has("fail", "topology", "policy qs-work: max-length is 7");
     report.has("fail", "topology", "`quaestor topology apply`");
     report.has("warn", "queue", "start `quaestor worker --queues chat.retrieve`");
+    report.has("warn", "work", "start `quaestor worker --queues chat.retrieve`");
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ mod model_faults;
 mod money;
 mod moving;
 mod overload;
+mod poison;
 mod program;
 mod providers;
 mod restarts;

@@ -36,7 +36,7 @@ use crate::emitter::Emitter;
 use crate::fair::{Fair, Seat, WORKSPACE_BUSY};
 use crate::following::{Carried, Following, Next};
 use crate::registry::{Registry, Running};
-use crate::settle::{give_step_back, settle};
+use crate::settle::{give_step_back, settle, too_many_attempts};
 use crate::sweep::deadline_passed;
 
 /// How long a handler whose claim is gone may still say how it ended.
@@ -400,15 +400,4 @@ impl Drop for Wished<'_> {
     fn drop(&mut self) {
         self.0.notify_one();
     }
-}
-
-fn too_many_attempts(attempts: u32) -> Problem {
-    Problem::new(
-        "too_many_attempts",
-        "The job was given up",
-        format!(
-            "the step was begun {attempts} times and never ended; an operator finds the cause in \
-             the log under the job's id"
-        ),
-    )
 }

@@ -5,9 +5,10 @@ use quaestor_core::clock::Time;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::ids::OutboxId;
-use quaestor_core::model::JobState;
+use quaestor_core::model::{Failure, JobState, Reason};
 use quaestor_core::ports::model_call::ModelCall;
 use quaestor_core::ports::store::{Advance, CallsOf, Claim, Claimed, PutOff, StoreError};
+use quaestor_core::problem::Problem;
 use tracing::{error, info, warn};
 
 use crate::context::Context;
@@ -106,7 +107,71 @@ where
 /// Whether a step was tried that waits for this reason: a model that is left alone was not
 /// asked.
 fn is_try(reason: &str) -> bool {
-    !["model_breaker_open", "model_limit_reached"].contains(&reason)
+    ![Reason::ModelBreakerOpen, Reason::ModelLimitReached].iter().any(|r| r.as_str() == reason)
+}
+
+/// How often a step is tried that fails for this reason. One that breaks the program is not
+/// given as many chances to do so.
+fn tries(context: &Context, reason: &str) -> u32 {
+    /// F46: a message that breaks its handler is tried three times.
+    const PANICS: u32 = 3;
+    let most = context.settings.max_step_attempts;
+    if reason == Reason::HandlerPanicked.as_str() { most.min(PANICS) } else { most }
+}
+
+/// Problems that nobody who asked can mend: the job is kept for an operator, who can replay it.
+fn is_for_operators(code: &str) -> bool {
+    ["too_many_attempts", "bad_payload", "unknown_step"].contains(&code)
+}
+
+/// What a job is told whose step was tried in vain.
+pub(crate) fn too_many_attempts(attempts: u32) -> Problem {
+    Problem::new(
+        "too_many_attempts",
+        "The job was given up",
+        format!(
+            "the step was tried {attempts} times and never ended; an administrator finds it with \
+             `quaestor dead list` and can replay it"
+        ),
+    )
+}
+
+/// Says what went wrong the last time, and not only that it went wrong too often. The causes
+/// may name hosts: they stand in the dead letter alone.
+fn with_last_error(problem: Problem, last: &Failure) -> Problem {
+    let Problem { code, title, detail } = problem;
+    let detail = format!("{}: {}; {detail}", Reason::told(&last.code), last.detail);
+    Problem { code, title, detail }
+}
+
+/// Ends the job as dead and keeps what it ran into.
+async fn die(
+    context: &Context,
+    job: &Running,
+    problem: Problem,
+    failure: Option<Failure>,
+    now: Time,
+) -> Result<&'static str, StoreError> {
+    let code = failure.as_ref().map_or(&problem.code, |failure| &failure.code).clone();
+    let step = job.claim.step;
+    error!(
+        job.step = %step,
+        job.attempt = job.claim.attempt,
+        problem.code = %problem.code,
+        error.code = %code,
+        error.chain = failure.as_ref().map(Failure::sentence),
+        "job {} is dead: see `quaestor dead show {}`", job.claim.job_id, job.claim.job_id
+    );
+    let told = problem.clone();
+    with_calls(job, |calls| async move {
+        let store = &context.store;
+        store.bury(job.workspace, &job.claim, told, failure, &calls, now).await
+    })
+    .await?;
+    metrics::counter!("quaestor_jobs_dead_total", "step" => step.as_str(), "code" => code)
+        .increment(1);
+    job.emitter.emit(Event::Failed { problem }).await;
+    Ok("dead")
 }
 
 async fn try_settle(
@@ -146,13 +211,21 @@ async fn try_settle(
             job.emitter.emit(Event::Cancelled).await;
             Ok("cancelled")
         }
+        Err(Decision::Fail(problem)) if is_for_operators(&problem.code) => {
+            let last = context.store.last_failure(job.workspace, job_id).await?;
+            let last = last.filter(|failure| failure.step == job.claim.step);
+            let problem = match &last {
+                Some(failure) => with_last_error(problem, failure),
+                None => problem,
+            };
+            die(context, job, problem, last, now).await
+        }
         Err(Decision::Fail(problem)) => {
             info!(problem.code = %problem.code, "job {job_id} failed: {}", problem.title);
-            let state =
-                if problem.code == "too_many_attempts" { JobState::Dead } else { JobState::Failed };
             let told = problem.clone();
             with_calls(job, |calls| async move {
                 let store = &context.store;
+                let state = JobState::Failed;
                 store.fail(job.workspace, &job.claim, state, told, &calls, now).await
             })
             .await?;
@@ -160,6 +233,12 @@ async fn try_settle(
             Ok("failed")
         }
         Err(Decision::Retry { reason, after, error }) => {
+            let at = (job.claim.step, job.claim.attempt);
+            let failure = Failure::of(reason, error.as_ref(), at, Some(context.worker_id), now);
+            if is_try(reason) && claimed.step_attempt >= tries(context, reason) {
+                let problem = with_last_error(too_many_attempts(claimed.step_attempt), &failure);
+                return die(context, job, problem, Some(failure), now).await;
+            }
             warn!(
                 job.attempt = job.claim.attempt,
                 job.reason = reason,
@@ -170,7 +249,9 @@ async fn try_settle(
             let until = now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::minutes(1));
             let next = same_step(context, job, claimed, until);
             failpoint::hit("worker.put_off");
-            let why = PutOff { reason, is_try: is_try(reason) };
+            let is_try = is_try(reason);
+            // That a model is left alone is no news of why: what it failed with stays.
+            let why = PutOff { reason, is_try, failure: is_try.then_some(&failure) };
             with_calls(job, |calls| async move {
                 context.store.put_off(job.workspace, &job.claim, why, next, &calls, now).await
             })

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::context::Context;
+use crate::dead_messages::DeadMessages;
 use crate::emitter::Emitter;
 
 /// How often the sweeps run.
@@ -30,6 +31,7 @@ const TOLD_AT_ONCE: usize = 32;
 /// Runs the sweeps until `stop`: leases that ran out, deadlines that passed, idempotency
 /// keys that are old.
 pub async fn run_sweeps(context: Context, stop: CancellationToken) {
+    let mut dead_messages = DeadMessages::default();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -40,6 +42,7 @@ pub async fn run_sweeps(context: Context, stop: CancellationToken) {
         lost_messages(&context).await;
         old_idempotency_keys(&context).await;
         crate::lost_calls::settle(&context).await;
+        dead_messages.sweep(&context).await;
     }
 }
 

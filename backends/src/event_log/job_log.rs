@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quaestor_core::events::{Event, EventId, NumberedEvent};
+use quaestor_core::events::{Event, EventId, NumberedEvent, begins_anew};
 use quaestor_core::model::Figure;
 use quaestor_core::ports::event_log::Appended;
 use tokio::sync::Notify;
@@ -92,7 +92,20 @@ impl JobLog {
             bytes_removed: 0,
         };
         if state.ended {
-            return written;
+            let last = state.last.map_or(0, |last| last.attempt);
+            if !(attempt > last && begins_anew(&events)) {
+                return written;
+            }
+            // The job was replayed: the log is what it was when the job was accepted. Who
+            // has seen the life before goes on with what this one begins with.
+            written.bytes_removed += std::mem::take(&mut state.bytes);
+            let queued = NumberedEvent { id: EventId::FIRST, event: Event::Queued };
+            let bytes = weight(&queued.event);
+            state.events = VecDeque::from([queued]);
+            state.bytes = bytes;
+            written.bytes_added += bytes;
+            state.floor = None;
+            state.ended = false;
         }
         let stale = match state.last {
             // `queued` comes before all else, or not at all.
@@ -142,6 +155,11 @@ impl JobLog {
         drop(state);
         self.changed.notify_waiters();
         written
+    }
+
+    /// Whether the job has ended, and was not replayed since.
+    pub(super) fn is_ended(&self) -> bool {
+        self.state().ended
     }
 
     /// What there is after `after`.

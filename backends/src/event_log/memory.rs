@@ -119,7 +119,10 @@ impl Logs {
             }
             let key = *key;
             self.ended.pop_front();
-            self.remove(&key);
+            // One that was replayed runs: it goes when it has ended again.
+            if self.jobs.get(&key).is_some_and(|log| log.is_ended()) {
+                self.remove(&key);
+            }
         }
         // Stale keys of jobs that ended and went are dropped with the rest.
         if self.begun.len() > 2 * self.jobs.len() + 64 {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use quaestor_core::jobs::{Envelope, Step};
 use quaestor_core::ports::queue::{
-    Consumer, Delivery, Depth, Durability, Published, Queue, QueueError, Settle,
+    Consumer, DeadDelivery, Delivery, Depth, Durability, Published, Queue, QueueError, Settle,
 };
 use tokio::sync::Notify;
 
@@ -108,6 +108,14 @@ impl Queue for MemoryQueue {
     async fn depth(&self, step: Step) -> Result<Depth, QueueError> {
         let state = lane(&self.lanes, step).state();
         Ok(Depth { ready: state.ready.len() as u64, unsettled: Some(state.unsettled as u64) })
+    }
+
+    async fn take_dead(&self) -> Result<Option<DeadDelivery>, QueueError> {
+        Ok(None)
+    }
+
+    async fn dead_depth(&self) -> Result<u64, QueueError> {
+        Ok(0)
     }
 
     async fn ping(&self) -> Result<(), QueueError> {

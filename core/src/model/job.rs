@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Time;
 use crate::ids::{BatchId, JobId};
 use crate::jobs::{JobKind, Step};
+use crate::model::Failure;
 use crate::problem::Problem;
 
 /// Where a job stands. The last four are final.
@@ -80,6 +81,27 @@ impl FromStr for JobState {
     }
 }
 
+/// What the last failed try of a job ran into, as its owner sees it. The causes may name
+/// hosts, and are for administrators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// The class of the error.
+    pub code: String,
+    /// Its sentence.
+    pub detail: String,
+    /// The attempt that ran into it.
+    pub attempt: u32,
+    /// When.
+    pub at: Time,
+}
+
+impl From<Failure> for LastError {
+    fn from(failure: Failure) -> Self {
+        let Failure { code, detail, attempt, at, .. } = failure;
+        Self { code, detail, attempt, at }
+    }
+}
+
 /// One accepted unit of work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -91,14 +113,18 @@ pub struct Job {
     pub step: Step,
     /// Where it stands.
     pub state: JobState,
-    /// Why it waits; null unless it does.
+    /// Why it does not run, a code of [`Reason`](super::Reason); null while it does, and
+    /// once it has ended. The store knows it of a job that waits.
     pub reason: Option<String>,
-    /// When it is tried again; null unless it waits.
+    /// When it is tried again, where that is known.
     pub until: Option<Time>,
     /// Why it failed; null unless it did.
     pub problem: Option<Problem>,
-    /// How often a step of it was claimed.
+    /// How often a step of it was claimed, or the job replayed.
     pub attempt: u32,
+    /// What the last try that failed ran into; null where none did.
+    #[serde(default)]
+    pub last_error: Option<LastError>,
     /// The upload it belongs to, if any.
     pub batch_id: Option<BatchId>,
     /// What it works on: the document or the answer.

@@ -5,10 +5,13 @@ mod budget;
 mod collection;
 mod conversation;
 mod document;
+mod failure;
 mod job;
 mod page;
 mod passage;
+mod presence;
 mod provider;
+mod reason;
 
 pub use access::{ApiKey, Caller, Role, StoredKey, Workspace};
 pub use budget::{Allowance, Budget, Days, OverBudget, Period, SetBudget, Spent, Whose, allowance};
@@ -18,7 +21,10 @@ pub use conversation::{
     FigureStatus, Message, MessageRole, MessageState, Usage,
 };
 pub use document::{Document, DocumentStatus, StoredObject};
-pub use job::{Job, JobState};
+pub use failure::Failure;
+pub use job::{Job, JobState, LastError};
 pub use page::{Cursor, DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
 pub use passage::{Passage, StoredPage};
+pub use presence::{Taking, WORKERS_TOPIC};
 pub use provider::{PROVIDERS_TOPIC, ProviderStatus};
+pub use reason::Reason;

@@ -13,7 +13,7 @@ pub enum Appended {
     At(EventId),
     /// A later attempt has written already: this one is stale and must stop.
     Fenced,
-    /// The job has its terminal event; nothing may follow it.
+    /// The job has its terminal event; nothing may follow it but a replay.
     Ended,
 }
 
@@ -57,6 +57,12 @@ pub trait EventLog: Send + Sync + std::fmt::Debug {
     ///
     /// Attempt 0 is `queued` alone: it is appended to an empty log, and says `Ended` or
     /// `Fenced` for one that has begun, so that appending it twice is harmless.
+    ///
+    /// After the terminal event, a later attempt that begins (`started` or `restarted` comes
+    /// first) is a replay of a dead job: the log is emptied to the `queued` of the job's
+    /// beginning and goes on with it, so that a watcher from the beginning sees the last
+    /// life alone, and one that comes back with the number of an event of the life before
+    /// goes on with `restarted`.
     async fn append(
         &self,
         workspace: WorkspaceId,

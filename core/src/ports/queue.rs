@@ -1,7 +1,10 @@
 //! The port to the queue: what carries steps of jobs from the outbox to workers.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
+use crate::clock::Time;
 use crate::jobs::{Envelope, Step};
 
 /// What became of one published message.
@@ -80,8 +83,38 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
     /// How much is in the queue of a step.
     async fn depth(&self, step: Step) -> Result<Depth, QueueError>;
 
+    /// Takes one message from those that could not be read or that the queue gave up; none
+    /// where there is none, or where nothing but envelopes can come.
+    async fn take_dead(&self) -> Result<Option<DeadDelivery>, QueueError>;
+
+    /// How many of those there are.
+    async fn dead_depth(&self) -> Result<u64, QueueError>;
+
     /// Whether the queue serves.
     async fn ping(&self) -> Result<(), QueueError>;
+}
+
+/// A message that its queue gave up. Dropped unsettled, it stays among the dead.
+#[derive(Debug)]
+pub struct DeadDelivery {
+    /// The queue that it was on.
+    pub queue: String,
+    /// The step of that queue, where it is one of ours.
+    pub step: Option<Step>,
+    /// Why the queue let it go, in its own word: `rejected`, `delivery_limit`.
+    pub reason: String,
+    /// How often it did.
+    pub count: u32,
+    /// When it first did; none where it does not tell.
+    pub at: Option<Time>,
+    /// When it was sent, as it says itself.
+    pub sent_at: Option<Time>,
+    /// Its properties and headers, as text.
+    pub headers: BTreeMap<String, String>,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// Removes it, or leaves it.
+    pub settle: Box<dyn Settle>,
 }
 
 /// One consumer of one queue.

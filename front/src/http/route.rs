@@ -109,6 +109,8 @@ pub enum IdOf {
     Key,
     /// A principal.
     Principal,
+    /// A dead letter: the job's id, or a message's own.
+    DeadLetter,
     /// An assistant; there are none yet.
     Assistant,
 }

@@ -6,8 +6,8 @@ use super::route::{
     Access, Answer, BodyKind, IdOf, IdParam, Place, QueryKind, QueryParam, RateClass, Route, Verb,
 };
 use super::{
-    audit, budgets, collections, content, conversations, documents, health, job_events, jobs, keys,
-    messages, openapi, providers, search, tickets, upload, usage,
+    audit, budgets, collections, content, conversations, dead, documents, health, job_events, jobs,
+    keys, messages, openapi, providers, search, stuck, tickets, upload, usage,
 };
 use crate::socket;
 
@@ -116,6 +116,35 @@ const DOCUMENT: Route = Route { noun: "document", ids: &[path_id(IdOf::Document)
 const CONVERSATION: Route =
     Route { noun: "conversation", ids: &[path_id(IdOf::Conversation)], ..BASE };
 const JOB: Route = Route { noun: "job", ids: &[path_id(IdOf::Job)], access: Access::Any, ..BASE };
+
+const DEAD: Route = Route {
+    noun: "dead letter",
+    access: Access::Administer,
+    rate: RateClass::Admin,
+    ids: &[path_id(IdOf::DeadLetter)],
+    ..BASE
+};
+const DEAD_KIND: QueryParam = QueryParam {
+    name: "kind",
+    kind: QueryKind::OneOf(&["chat", "documents", "message"]),
+    about: "Only dead letters of this kind",
+};
+const CODE: QueryParam = QueryParam {
+    name: "code",
+    kind: QueryKind::Text,
+    about: "Only dead letters of this class of error",
+};
+const SINCE: QueryParam = QueryParam {
+    name: "since",
+    kind: QueryKind::Text,
+    about: "Only what died at this time (RFC 3339) or later",
+};
+
+const OLDER_THAN: QueryParam = QueryParam {
+    name: "older_than_s",
+    kind: QueryKind::Number,
+    about: "What has stood still for longer than so many seconds; 60 where it is left out",
+};
 
 const BUDGET: Route = Route { access: Access::Administer, rate: RateClass::Admin, ..BASE };
 
@@ -439,6 +468,87 @@ static ROUTES: &[Route] = &[
         rate: RateClass::Admin,
         answer: Answer::Json(200, "AuditCheck"),
         handler: || get(audit::verify),
+        ..BASE
+    },
+    Route {
+        path: "/api/admin/dead",
+        operation: "list_dead",
+        summary: "List dead letters: jobs that were given up, and messages that cannot be read",
+        ids: &[],
+        query: &[CODE, DEAD_KIND, SINCE, LIMIT, CURSOR],
+        answer: Answer::List("DeadLetter"),
+        handler: || get(dead::list),
+        ..DEAD
+    },
+    Route {
+        path: "/api/admin/dead/groups",
+        operation: "group_dead",
+        summary: "Count dead letters by class of error and kind",
+        ids: &[],
+        query: &[CODE, DEAD_KIND, SINCE],
+        answer: Answer::List("DeadGroup"),
+        handler: || get(dead::groups),
+        ..DEAD
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/admin/dead/replay",
+        operation: "replay_dead_many",
+        summary: "Give dead jobs another life, one after another in time",
+        ids: &[IdParam { name: "ids", place: Place::BodyList, of: IdOf::DeadLetter }],
+        body: BodyKind::Json("DeadReplay"),
+        idempotent: true,
+        answer: Answer::Json(202, "ReplayReport"),
+        handler: || post(dead::replay_many),
+        ..DEAD
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/admin/dead/discard",
+        operation: "discard_dead_many",
+        summary: "End dead jobs for good, and remove their letters",
+        ids: &[IdParam { name: "ids", place: Place::BodyList, of: IdOf::DeadLetter }],
+        body: BodyKind::Json("DeadDiscard"),
+        answer: Answer::Json(200, "DiscardReport"),
+        handler: || post(dead::discard_many),
+        ..DEAD
+    },
+    Route {
+        path: "/api/admin/dead/{id}",
+        operation: "get_dead",
+        summary: "Get a dead letter with all that is kept of it",
+        answer: Answer::Json(200, "DeadLetter"),
+        handler: || get(dead::one),
+        ..DEAD
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/admin/dead/{id}/replay",
+        operation: "replay_dead",
+        summary: "Give a dead job another life; one that is not dead is left alone",
+        idempotent: true,
+        answer: Answer::Json(202, "ReplayedJob"),
+        handler: || post(dead::replay_one),
+        ..DEAD
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/admin/dead/{id}/discard",
+        operation: "discard_dead",
+        summary: "End a dead job for good, and remove its letter",
+        answer: Answer::Json(200, "DiscardedLetter"),
+        handler: || post(dead::discard_one),
+        ..DEAD
+    },
+    Route {
+        path: "/api/admin/stuck",
+        operation: "find_stuck",
+        summary: "Tell what stands still, why, and what mends it",
+        query: &[OLDER_THAN],
+        access: Access::Administer,
+        rate: RateClass::Admin,
+        answer: Answer::List("StuckWork"),
+        handler: || get(stuck::list),
         ..BASE
     },
     Route {

@@ -3,6 +3,8 @@
 mod ask;
 mod cancel;
 mod replay;
+mod revive;
+mod standing;
 mod watch;
 
 use quaestor_core::ids::PrincipalId;
@@ -11,6 +13,8 @@ use quaestor_core::model::Caller;
 pub(crate) use ask::{Question, accept_question};
 pub(crate) use cancel::cancel_job;
 pub(crate) use replay::{Accepted, remember, replay};
+pub(crate) use revive::tell_replayed;
+pub(crate) use standing::{ShownJob, Standings, shown, shown_one, taking};
 pub(crate) use watch::{WatchItem, watch_job, watch_new_job};
 
 /// Whose jobs a caller sees: its own, or everybody's for those who audit.

@@ -38,7 +38,7 @@ pub(crate) async fn watch_job(
     let job = app.front.store.job(caller.workspace_id, visible_to(caller), job_id).await?;
     let job = job.ok_or_else(|| ApiError::missing("job", job_id))?;
     let pause = if job.state.is_terminal() { GRACE } else { app.front.settings.watch_poll };
-    Ok(watch(app, caller, job_id, after, pause).await)
+    Ok(watch(app, caller, job_id, after, (job.attempt, pause)).await)
 }
 
 /// Watches a job of the caller's that has just been accepted, from its beginning on.
@@ -47,7 +47,7 @@ pub(crate) async fn watch_new_job(
     caller: &Caller,
     job_id: JobId,
 ) -> BoxStream<'static, WatchItem> {
-    watch(app, caller, job_id, None, app.front.settings.watch_poll).await
+    watch(app, caller, job_id, None, (0, app.front.settings.watch_poll)).await
 }
 
 async fn watch(
@@ -55,13 +55,14 @@ async fn watch(
     caller: &Caller,
     job_id: JobId,
     after: Option<EventId>,
-    pause: Duration,
+    (attempt, pause): (u32, Duration),
 ) -> BoxStream<'static, WatchItem> {
     let mut watch = Watch {
         app: app.clone(),
         caller: *caller,
         job_id,
         last: after,
+        life: attempt,
         resumed: after.is_some(),
         log: None,
         in_gap: false,
@@ -82,6 +83,9 @@ struct Watch {
     job_id: JobId,
     /// The last event that the watcher has.
     last: Option<EventId>,
+    /// The attempt that the job was at when it was first looked at. An end under an earlier
+    /// one is of a life before: the job was replayed, and the log does not know it yet.
+    life: u32,
     /// Whether the watcher came with an id and nothing was said to it yet.
     resumed: bool,
     /// The log's stream; none while the log is away.
@@ -123,6 +127,11 @@ impl Watch {
                     if self.last.is_some_and(|last| event.id <= last) {
                         continue;
                     }
+                    if event.event.is_terminal() && event.id.attempt < self.life {
+                        self.last = Some(event.id);
+                        self.resumed = false;
+                        continue;
+                    }
                     return Some(self.give(event));
                 }
                 Wakeup::Log(Some(Watched::Gap)) => {
@@ -134,8 +143,8 @@ impl Watch {
                     return Some(WatchItem::Gap);
                 }
                 // The log has ended, has nothing after what the watcher has, and misses
-                // nothing: the watcher has it all.
-                Wakeup::Log(None) if self.resumed => return None,
+                // nothing: the watcher has it all, unless the job has another life by now.
+                Wakeup::Log(None) if self.resumed && !self.is_replayed() => return None,
                 Wakeup::Log(None) => {
                     self.log = None;
                     self.pause = GRACE;
@@ -165,6 +174,11 @@ impl Watch {
             item = log.next() => Wakeup::Log(item),
             () = silence => Wakeup::Silence,
         }
+    }
+
+    /// Whether the watcher has the end of a life before alone.
+    fn is_replayed(&self) -> bool {
+        self.last.is_some_and(|last| last.attempt < self.life)
     }
 
     fn give(&mut self, event: NumberedEvent) -> WatchItem {

@@ -10,8 +10,10 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use quaestor_core::clock::Time;
+use quaestor_core::events::EventId;
 use quaestor_core::failpoint;
 use quaestor_core::ids::{ConversationId, JobId};
+use quaestor_core::model::Caller;
 use quaestor_core::ports::event_log::Rung;
 use serde_json::Value;
 use tokio_stream::StreamMap;
@@ -21,7 +23,9 @@ use crate::app::App;
 use crate::auth::{Who, in_force};
 use crate::http::guard::forbidden;
 use crate::http::route::RateClass;
-use crate::jobs::{Question, WatchItem, accept_question, cancel_job, watch_job, watch_new_job};
+use crate::jobs::{
+    Question, WatchItem, accept_question, cancel_job, visible_to, watch_job, watch_new_job,
+};
 use crate::problem::{ApiError, Code};
 
 /// A reason must fit a control frame of 125 bytes.
@@ -50,9 +54,9 @@ pub(super) struct Session {
     /// Conversations whose questions are watched as they come, and whether that was told.
     followed: StreamMap<ConversationId, BoxStream<'static, Rung>>,
     told_followed: HashSet<ConversationId>,
-    /// Jobs whose end was told on this socket a moment ago: asking for them again tells
-    /// nothing twice. Bounded by the number of subscriptions.
-    told: VecDeque<JobId>,
+    /// Jobs whose end was told on this socket a moment ago, with its number: asking for them
+    /// again tells nothing twice. Bounded by the number of subscriptions.
+    told: VecDeque<(JobId, EventId)>,
     heard_at: Time,
     ping_at: Time,
     check_at: Time,
@@ -137,7 +141,7 @@ impl Session {
                     WatchItem::Event(event) => {
                         if event.event.is_terminal() {
                             self.jobs.remove(&job_id);
-                            self.told.push_back(job_id);
+                            self.told.push_back((job_id, event.id));
                             if self.told.len() > settings.max_subscriptions {
                                 self.told.pop_front();
                             }
@@ -199,7 +203,7 @@ impl Session {
             Request::Ping => Ok(Some(frames::pong())),
             Request::Unsubscribe { job_id } => {
                 self.jobs.remove(&job_id);
-                self.told.retain(|told| *told != job_id);
+                self.told.retain(|(told, _)| *told != job_id);
                 Ok(None)
             }
             Request::Follow { conversation_id } => {
@@ -234,13 +238,19 @@ impl Session {
             Request::Subscribe { job_id, after } => {
                 self.app.admit(&caller, RateClass::Read).await?;
                 // Watched already, or told to its end: saying it again would repeat events.
-                if self.jobs.contains_key(&job_id)
-                    || (after.is_none() && self.told.contains(&job_id))
-                {
+                if self.jobs.contains_key(&job_id) {
                     return Ok(None);
                 }
+                let after = match (after, self.told_of(job_id)) {
+                    (None, Some(end)) if is_replayed(&self.app, &caller, job_id, end).await? => {
+                        Some(end)
+                    }
+                    (None, Some(_)) => return Ok(None),
+                    (after, _) => after,
+                };
                 self.room()?;
                 let items = watch_job(&self.app, &caller, job_id, after).await?;
+                self.told.retain(|(told, _)| *told != job_id);
                 self.jobs.insert(job_id, items);
                 Ok(None)
             }
@@ -274,7 +284,13 @@ impl Session {
     /// Watches a job that a followed conversation has just begun: it is whose the
     /// conversation is, which was looked at when it was followed.
     async fn watch_new(&mut self, socket: &mut WebSocket, job_id: JobId) -> Flow {
-        if self.jobs.contains_key(&job_id) || self.told.contains(&job_id) {
+        if self.jobs.contains_key(&job_id) {
+            return Flow::Continue(());
+        }
+        if let Some(end) = self.told_of(job_id) {
+            if let Err(error) = self.watch_replayed(job_id, end).await {
+                return self.say(socket, &frames::error(None, &error)).await;
+            }
             return Flow::Continue(());
         }
         if let Err(error) = self.room() {
@@ -292,11 +308,30 @@ impl Session {
             .unfinished_jobs(caller.workspace_id, caller.principal_id, conversation_id)
             .await?;
         for job_id in unfinished {
-            if self.jobs.contains_key(&job_id) || self.told.contains(&job_id) {
+            if self.jobs.contains_key(&job_id) {
                 continue;
             }
             self.room()?;
-            let items = watch_job(&self.app, &caller, job_id, None).await?;
+            // One that has an end and is unfinished was replayed.
+            let items = watch_job(&self.app, &caller, job_id, self.told_of(job_id)).await?;
+            self.told.retain(|(told, _)| *told != job_id);
+            self.jobs.insert(job_id, items);
+        }
+        Ok(())
+    }
+
+    /// The number of the end that was told of a job.
+    fn told_of(&self, job_id: JobId) -> Option<EventId> {
+        self.told.iter().find(|(told, _)| *told == job_id).map(|(_, end)| *end)
+    }
+
+    /// Goes on with a job whose end was told, where it was replayed since.
+    async fn watch_replayed(&mut self, job_id: JobId, end: EventId) -> Result<(), ApiError> {
+        let caller = self.who.caller;
+        if is_replayed(&self.app, &caller, job_id, end).await? {
+            self.room()?;
+            let items = watch_job(&self.app, &caller, job_id, Some(end)).await?;
+            self.told.retain(|(told, _)| *told != job_id);
             self.jobs.insert(job_id, items);
         }
         Ok(())
@@ -358,6 +393,18 @@ impl Session {
             () = self.app.front.clock.sleep(self.app.front.settings.sockets.send_timeout) => {}
         }
     }
+}
+
+/// Whether a job whose end was told has another life.
+async fn is_replayed(
+    app: &App,
+    caller: &Caller,
+    job_id: JobId,
+    end: EventId,
+) -> Result<bool, ApiError> {
+    let job = app.front.store.job(caller.workspace_id, visible_to(caller), job_id).await?;
+    let job = job.ok_or_else(|| ApiError::missing("job", job_id))?;
+    Ok(job.attempt > end.attempt)
 }
 
 /// Counts an open socket down, however its task ends.

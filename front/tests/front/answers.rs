@@ -66,7 +66,7 @@ async fn answers_have_the_fields_that_the_document_names() {
             Access::Administer | Access::Audit => &world.a.admin,
             _ => &world.a.member,
         };
-        let own = world.things(who, &world.a).await;
+        let own = world.things_and_dead(who, &world.a).await;
         let reply = world.send(request_with(route, who, &own, None)).await;
         assert_eq!(reply.status.as_u16(), route.answer.status(), "{}", reply.text());
         let body = reply.json();

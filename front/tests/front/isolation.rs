@@ -37,6 +37,8 @@ pub(crate) fn body_of(route: &Route, own: &Things) -> Value {
         "set_workspace_budget" | "set_principal_budget" => {
             json!({ "day_soft_micros": 1_000_000, "month_hard_micros": null })
         }
+        "replay_dead_many" => json!({ "ids": [own.dead], "rate_per_minute": 600 }),
+        "discard_dead_many" => json!({ "ids": [own.dead] }),
         "create_key" => json!({ "name": "k", "role": "viewer" }),
         operation => panic!("the tests have no body for {operation}: add one"),
     }
@@ -51,6 +53,7 @@ pub(crate) fn own_id(of: IdOf, things: &Things) -> Option<&str> {
         IdOf::Job => Some(&things.job),
         IdOf::Key => Some(&things.key),
         IdOf::Principal => Some(&things.principal),
+        IdOf::DeadLetter => Some(&things.dead),
         IdOf::Assistant => None,
     }
 }
@@ -108,9 +111,9 @@ async fn anothers_id_answers_as_a_missing_one_on_every_route() {
     for route in routes().iter().filter(|route| !route.ids.is_empty()) {
         let world = World::new().await;
         let who = caller(&world, route.access);
-        let own = world.things(who, &world.a).await;
-        let victim = world.things(&world.b.member, &world.b).await;
-        let colleague = world.things(&world.a.viewer, &world.a).await;
+        let own = world.things_and_dead(who, &world.a).await;
+        let victim = world.things_and_dead(&world.b.member, &world.b).await;
+        let colleague = world.things_and_dead(&world.a.viewer, &world.a).await;
         for id in route.ids {
             let missing = world.send(request_with(route, who, &own, Some((id, NOBODYS)))).await;
             assert_eq!(missing.status, 404, "{} {:?}: {}", route.operation, id, missing.text());
@@ -159,8 +162,8 @@ async fn anothers_id_answers_as_a_missing_one_on_every_route() {
 async fn anothers_id_answers_as_a_missing_one_in_every_socket_message() {
     let world = World::new().await;
     let who = &world.a.member;
-    let victim = world.things(&world.b.member, &world.b).await;
-    let colleague = world.things(&world.a.viewer, &world.a).await;
+    let victim = world.things_and_dead(&world.b.member, &world.b).await;
+    let colleague = world.things_and_dead(&world.a.viewer, &world.a).await;
     let server = world.serve().await;
     let mut client = Client::open(&server, who).await;
     for message in socket_messages() {
@@ -189,14 +192,22 @@ async fn anothers_id_answers_as_a_missing_one_in_every_socket_message() {
 #[tokio::test]
 async fn lists_and_searches_show_nothing_of_others() {
     let world = World::new().await;
-    let own = world.things(&world.a.member, &world.a).await;
-    let victim = world.things(&world.b.member, &world.b).await;
-    let colleague = world.things(&world.a.viewer, &world.a).await;
-    for path in ["collections", "documents", "conversations", "jobs", "admin/keys", "admin/audit"] {
+    let own = world.things_and_dead(&world.a.member, &world.a).await;
+    let victim = world.things_and_dead(&world.b.member, &world.b).await;
+    let colleague = world.things_and_dead(&world.a.viewer, &world.a).await;
+    for path in [
+        "collections",
+        "documents",
+        "conversations",
+        "jobs",
+        "admin/keys",
+        "admin/audit",
+        "admin/dead",
+    ] {
         let who = if path.starts_with("admin") { &world.a.admin } else { &world.a.member };
         let reply = world.get(who, &format!("/api/{path}")).await;
         assert_eq!(reply.status, 200, "{path}");
-        for id in [&victim.collection, &victim.document, &victim.job, &victim.key] {
+        for id in [&victim.collection, &victim.document, &victim.job, &victim.key, &victim.dead] {
             assert!(!reply.text().contains(id.as_str()), "{path} shows {id}");
         }
         if path == "conversations" || path == "jobs" {
@@ -218,7 +229,7 @@ async fn lists_and_searches_show_nothing_of_others() {
 #[tokio::test]
 async fn a_named_foreign_id_stands_in_the_callers_audit_log() {
     let world = World::new().await;
-    let victim = world.things(&world.b.member, &world.b).await;
+    let victim = world.things_and_dead(&world.b.member, &world.b).await;
     world.get(&world.a.member, &format!("/api/documents/{}", victim.document)).await;
     let log = world.get(&world.a.auditor, "/api/admin/audit").await.json();
     let entry = &log["items"][0];

@@ -4,6 +4,7 @@
 
 mod answers;
 mod auth;
+mod dead;
 mod isolation;
 mod malformed;
 mod money;

@@ -66,7 +66,7 @@ fn collect_types(schema: &Value, kinds: &mut Vec<String>) {
 #[tokio::test]
 async fn a_field_of_the_wrong_type_is_named() {
     let world = World::new().await;
-    let own = world.things(&world.a.member, &world.a).await;
+    let own = world.things_and_dead(&world.a.member, &world.a).await;
     let document = serde_json::to_value(openapi("test")).unwrap();
     let mut tried = 0;
     for route in routes() {
@@ -134,7 +134,7 @@ async fn send(world: &World, route: &Route, who: &Actor, path: &str, body: Strin
 #[tokio::test]
 async fn a_body_that_is_no_json_object_is_a_problem() {
     let world = World::new().await;
-    let own = world.things(&world.a.member, &world.a).await;
+    let own = world.things_and_dead(&world.a.member, &world.a).await;
     let deep = "[".repeat(100_000);
     let many = format!("{{{}\"z\":1}}", "\"a\":1,".repeat(10_000));
     let huge = format!("{{\"name\":\"{}\"}}", "x".repeat(300_000));
@@ -176,7 +176,7 @@ async fn a_body_that_is_no_json_object_is_a_problem() {
 #[tokio::test]
 async fn a_bad_parameter_is_named_on_every_route() {
     let world = World::new().await;
-    let own = world.things(&world.a.member, &world.a).await;
+    let own = world.things_and_dead(&world.a.member, &world.a).await;
     for route in routes() {
         if matches!(route.access, Access::Open | Access::Local) || route.verb != Verb::Get {
             continue;
@@ -236,7 +236,7 @@ async fn what_is_no_route_says_so_in_a_problem() {
 #[tokio::test]
 async fn every_answer_is_safe_to_show_in_a_browser() {
     let world = World::new().await;
-    let own = world.things(&world.a.member, &world.a).await;
+    let own = world.things_and_dead(&world.a.member, &world.a).await;
     for route in routes() {
         if route.operation == "watch_job" {
             continue;

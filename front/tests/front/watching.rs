@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::world::{Actor, World, request, send_to};
 
 /// One server-sent event: its id, its name, its data.
-type Sse = (Option<String>, String, Value);
+pub(crate) type Sse = (Option<String>, String, Value);
 
-fn watch(who: &Actor, job: &str, last: Option<&str>) -> Request<Body> {
+pub(crate) fn watch(who: &Actor, job: &str, last: Option<&str>) -> Request<Body> {
     let mut request = request("GET", &format!("/api/jobs/{job}/events"), Some(who), None);
     if let Some(last) = last {
         request.headers_mut().insert("last-event-id", last.parse().unwrap());
@@ -19,7 +19,7 @@ fn watch(who: &Actor, job: &str, last: Option<&str>) -> Request<Body> {
     request
 }
 
-fn parse(text: &str) -> Vec<Sse> {
+pub(crate) fn parse(text: &str) -> Vec<Sse> {
     let mut events = Vec::new();
     for block in text.split("\n\n") {
         let field = |name: &str| {

@@ -18,10 +18,14 @@ use quaestor_core::api_key;
 use quaestor_core::budgets::{Budgets, DefaultBudgets};
 use quaestor_core::clock::{Clock, ManualClock, SystemClock};
 use quaestor_core::entropy::SeededEntropy;
+use quaestor_core::events::Event;
 use quaestor_core::ids::{IdSource, JobId, PrincipalId, WorkspaceId};
-use quaestor_core::model::Role;
+use quaestor_core::model::{Failure, Role};
 use quaestor_core::ports::limits::Quota;
-use quaestor_core::ports::store::{NewAuditEntry, NewKey, NewWorkspace, Store};
+use quaestor_core::ports::store::{
+    ClaimOutcome, ClaimRequest, NewAuditEntry, NewKey, NewWorkspace, Store,
+};
+use quaestor_core::problem::Problem;
 use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
 use quaestor_front::{Front, FrontSettings, Offer, Quotas, Stop};
@@ -70,6 +74,8 @@ pub(crate) struct Things {
     pub(crate) job: String,
     pub(crate) key: String,
     pub(crate) principal: String,
+    /// A job that is dead, where one was asked for.
+    pub(crate) dead: String,
 }
 
 /// The front and its backends.
@@ -237,6 +243,7 @@ impl World {
             self.post(&tenant.admin, "/api/admin/keys", json!({"name": "k", "role": "viewer"}));
         let key = text(&made.await.json(), "id");
         Things {
+            dead: String::new(),
             collection,
             document,
             conversation,
@@ -245,6 +252,47 @@ impl World {
             key,
             principal: who.principal.to_string(),
         }
+    }
+
+    /// The same with a job that is dead.
+    pub(crate) async fn things_and_dead(&self, who: &Actor, tenant: &Tenant) -> Things {
+        let things = self.things(who, tenant).await;
+        let dead = text(&self.ask(who, &things.conversation).await, "job_id");
+        self.bury(who, &dead).await;
+        Things { dead, ..things }
+    }
+
+    /// Has a job that is queued die, as a worker does.
+    pub(crate) async fn bury(&self, who: &Actor, job: &str) {
+        let (job, now): (JobId, _) = (job.parse().unwrap(), self.front.clock.now());
+        let later = now + std::time::Duration::from_secs(3_600);
+        let due = self.front.store.outbox_take(later, now, 1_000).await.unwrap();
+        let message = due.into_iter().find(|row| row.envelope.job_id == job).unwrap().envelope;
+        let wish = ClaimRequest {
+            job_id: job,
+            step: message.step,
+            outbox_id: message.outbox_id,
+            worker: self.front.ids.next(),
+            now,
+            lease_until: later,
+        };
+        let claimed = self.front.store.claim(who.workspace, wish).await.unwrap();
+        let ClaimOutcome::Claimed(claimed) = claimed else { panic!("{claimed:?}") };
+        let failure = Failure {
+            code: "model_malformed".to_owned(),
+            detail: "the model sent nonsense".to_owned(),
+            causes: vec!["of 10.0.0.1".to_owned()],
+            step: claimed.claim.step,
+            attempt: claimed.claim.attempt,
+            worker_id: None,
+            at: now,
+        };
+        let problem = Problem::new("too_many_attempts", "The job was given up", "nonsense");
+        let store = &self.front.store;
+        let told = problem.clone();
+        store.bury(who.workspace, &claimed.claim, problem, Some(failure), &[], now).await.unwrap();
+        let failed = vec![Event::Failed { problem: told }];
+        self.front.events.append(who.workspace, job, 1, failed).await.unwrap();
     }
 
     pub(crate) async fn ask(&self, who: &Actor, conversation: &str) -> Value {

@@ -2,6 +2,7 @@
 
 mod local;
 mod services;
+mod stuck;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,6 +146,7 @@ async fn remote(client: &Client) -> anyhow::Result<Vec<Finding>> {
                     format!("searched by words alone, without vectors: {}", names.join(", "));
                 findings.push(warn("collections", told));
             }
+            findings.extend(stuck::look(client).await);
         }
     }
     Ok(findings)

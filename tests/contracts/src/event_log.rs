@@ -21,6 +21,8 @@ macro_rules! event_log_contract {
                 a_writer_is_fenced_between_its_own_events,
                 queued_may_be_appended_twice,
                 nothing_follows_the_terminal_event,
+                a_replay_begins_the_log_anew,
+                a_watcher_of_the_life_before_goes_on_with_the_replay,
                 what_follows_the_end_in_a_batch_is_left_out,
                 an_end_by_somebody_else_ends_the_log,
                 a_watcher_gets_what_was_and_what_comes_and_then_the_end,
@@ -140,6 +142,52 @@ pub async fn nothing_follows_the_terminal_event(log: &dyn EventLog) {
     assert_eq!(append(log, 2, vec![Event::Cancelled]).await, Appended::Ended);
     let all: Vec<Watched> = watch(log, None).await.collect().await;
     assert_eq!(all.iter().map(shown).collect::<Vec<_>>(), ["0-1", "1-1"]);
+}
+
+/// Case.
+pub async fn a_replay_begins_the_log_anew(log: &dyn EventLog) {
+    append(log, 0, vec![Event::Queued]).await;
+    append(log, 2, vec![token("a"), Event::Cancelled]).await;
+    // Neither the attempt that has ended nor an event that begins nothing is a replay.
+    let again = vec![Event::Restarted { attempt: 2 }];
+    assert_eq!(append(log, 2, again).await, Appended::Ended);
+    assert_eq!(append(log, 3, vec![token("b")]).await, Appended::Ended);
+    let replay = vec![Event::Restarted { attempt: 3 }];
+    assert_eq!(append(log, 3, replay).await, Appended::At(id("3-1")));
+    assert_eq!(append(log, 2, vec![Event::Cancelled]).await, Appended::Fenced);
+    assert_eq!(append(log, 0, vec![Event::Queued]).await, Appended::Fenced);
+    let mut early = watch(log, None).await;
+    assert_eq!(take(&mut early, 2).await, ["0-1", "3-1"], "the last life alone, without a gap");
+    append(log, 4, vec![Event::Started { attempt: 4 }, token("c")]).await;
+    let done = vec![Event::Done { usage: None }];
+    assert_eq!(append(log, 4, done).await, Appended::At(id("4-3")));
+    let rest: Vec<Watched> = early.collect().await;
+    assert_eq!(rest.iter().map(shown).collect::<Vec<_>>(), ["4-1", "4-2", "4-3"]);
+    // And once more, by the worker itself where the replay could not be told.
+    let started = vec![Event::Started { attempt: 6 }];
+    assert_eq!(append(log, 6, started).await, Appended::At(id("6-1")));
+    assert_eq!(take(&mut watch(log, None).await, 2).await, ["0-1", "6-1"]);
+}
+
+/// Case.
+pub async fn a_watcher_of_the_life_before_goes_on_with_the_replay(log: &dyn EventLog) {
+    append(log, 0, vec![Event::Queued]).await;
+    append(log, 1, vec![token("a"), token("b")]).await;
+    let mut slow = watch(log, Some("1-1")).await;
+    assert_eq!(take(&mut slow, 1).await, ["1-2"]);
+    append(log, 1, vec![Event::Cancelled]).await;
+    append(log, 2, vec![Event::Restarted { attempt: 2 }]).await;
+    let ended = vec![Event::Started { attempt: 3 }, Event::Done { usage: None }];
+    append(log, 3, ended).await;
+    for after in ["1-1", "1-2", "1-3"] {
+        let all: Vec<Watched> = watch(log, Some(after)).await.collect().await;
+        let seen: Vec<String> = all.iter().map(shown).collect();
+        assert_eq!(seen, ["2-1", "3-1", "3-2"], "after {after}");
+    }
+    // One that was watching may have had the end of the life before, and else goes on.
+    let rest: Vec<Watched> = slow.collect().await;
+    let rest: Vec<String> = rest.iter().map(shown).filter(|id| id != "gap").collect();
+    assert!(rest == ["1-3"] || rest == ["2-1", "3-1", "3-2"], "{rest:?}");
 }
 
 /// Case.

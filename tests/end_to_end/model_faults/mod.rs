@@ -2,6 +2,7 @@
 //! the answer is whole or its end is told, nothing is shown twice, and each request that was
 //! sent stands in the bill.
 
+mod dead;
 mod desk;
 mod limits;
 mod streams;

@@ -9,17 +9,21 @@
 -- ARGV[6]  PUBLISH or SPUBLISH
 -- ARGV[7]  1 if the last of the events is terminal
 -- ARGV[8]  bytes of events that may travel with the announcement
--- ARGV[9]… the events, as JSON
+-- ARGV[9]  1 if the events begin a try
+-- ARGV[10]… the events, as JSON
 --
 -- An entry is `e` with the event; `p` with the number before it where that is not the
 -- one below its own; and at the end `t` on the terminal event.
+--
+-- After the terminal event, a later attempt that begins is a replay: the log is emptied to
+-- the `queued` of the job's beginning and goes on with it.
 --
 -- Gives the last number within the attempt, or -1 (a later attempt has written), or
 -- -2 (the job has ended).
 local key = KEYS[1]
 local attempt = tonumber(ARGV[1])
 local known_attempt, known_seq = tonumber(ARGV[2]), tonumber(ARGV[3])
-local first, last = 9, #ARGV
+local first, last = 10, #ARGV
 
 local function id(a, s)
   return string.format('%.0f-%.0f', a, s)
@@ -29,10 +33,17 @@ local at_attempt, at_seq
 local tail = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
 if tail then
   local fields = tail[2]
-  if fields[#fields - 1] == 't' then return -2 end
-  if attempt == 0 then return -1 end
   local a, s = string.match(tail[1], '^(%d+)-(%d+)$')
   at_attempt, at_seq = tonumber(a), tonumber(s)
+  if fields[#fields - 1] == 't' then
+    if not (ARGV[9] == '1' and attempt > at_attempt) then return -2 end
+    redis.call('DEL', key)
+    redis.call('XADD', key, '0-1', 'e', '{"kind":"queued"}')
+    at_attempt, at_seq = 0, 1
+    known_attempt = -1
+  elseif attempt == 0 then
+    return -1
+  end
 end
 -- What the log has lost (it was restored, or flushed, or never reached) is not numbered
 -- again: somebody may have seen it.

@@ -1,6 +1,6 @@
 //! The append: one of two scripts, both one round trip.
 
-use quaestor_core::events::{Event, EventId};
+use quaestor_core::events::{Event, EventId, begins_anew};
 use quaestor_core::ports::event_log::Appended;
 use redis::Value;
 
@@ -33,6 +33,7 @@ impl Default for Scripts {
 pub(super) struct Part {
     attempt: u32,
     texts: Vec<String>,
+    begins: bool,
     ends: bool,
 }
 
@@ -40,7 +41,7 @@ impl Part {
     pub(super) fn new(attempt: u32, events: &[Event]) -> Result<Self, serde_json::Error> {
         let texts = events.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
         let ends = events.last().is_some_and(Event::is_terminal);
-        Ok(Self { attempt, texts, ends })
+        Ok(Self { attempt, texts, begins: begins_anew(events), ends })
     }
 
     /// How the announcement begins, where the number before the first event is known.
@@ -74,7 +75,7 @@ impl RedisEventLog {
             command.arg(part.attempt).arg(known_attempt).arg(known_seq);
             command.arg(self.bounds.events_per_job.max(1)).arg(self.bounds.keep.as_secs().max(1));
             command.arg(self.publish()).arg(u8::from(part.ends)).arg(ANNOUNCED_BYTES);
-            command.arg(&part.texts);
+            command.arg(u8::from(part.begins)).arg(&part.texts);
         });
         match answer.await? {
             Value::Int(-1) => Ok(Appended::Fenced),

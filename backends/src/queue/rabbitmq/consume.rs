@@ -161,23 +161,24 @@ impl Consumer for RabbitConsumer {
     }
 }
 
-/// The delivery; None where the message is no envelope, which then goes to the dead
-/// letters: no version of this program could have published it.
+/// The delivery; None where the message is no envelope, which then goes to the broker's
+/// dead queue, and from there to the dead letters: no version of this program could have
+/// published it. Its neighbours are not touched: a message is rejected alone.
 fn take(
     received: &Received,
     step: Step,
     orders: &mpsc::UnboundedSender<Order>,
 ) -> Option<Delivery> {
     let held = Held { tag: received.delivery_tag, step, orders: Some(orders.clone()) };
-    match serde_json::from_slice::<Envelope>(&received.data) {
+    match Envelope::read(&received.data) {
         Ok(envelope) => Some(Delivery::new(envelope, received.redelivered, Box::new(held))),
         Err(reason) => {
-            // The error names the place; the body stays out of the log.
+            // The body stays out of the log.
             error!(
                 job.step = %step,
-                error = &reason as &dyn std::error::Error,
+                error.code = reason.code(),
                 message.size_bytes = received.data.len(),
-                "a message of {step} cannot be read; it goes to the queue of dead letters"
+                "a message of {step} cannot be read; it goes to the dead letters"
             );
             metrics::counter!("quaestor_messages_undecodable_total", "step" => step.as_str())
                 .increment(1);

@@ -7,6 +7,7 @@
 
 mod address;
 mod consume;
+mod dead;
 mod dial;
 mod error;
 mod link;
@@ -26,7 +27,9 @@ use async_trait::async_trait;
 use quaestor_core::clock::Clock;
 use quaestor_core::entropy::Entropy;
 use quaestor_core::jobs::{Envelope, Step};
-use quaestor_core::ports::queue::{Consumer, Depth, Durability, Published, Queue, QueueError};
+use quaestor_core::ports::queue::{
+    Consumer, DeadDelivery, Depth, Durability, Published, Queue, QueueError,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -37,7 +40,7 @@ use consume::RabbitConsumer;
 use link::{Link, Surroundings};
 use publish::Publisher;
 use start::{Look, problems, ready};
-use topology::{JOBS_EXCHANGE, Wanted, queue_of};
+use topology::{DEAD_QUEUE, JOBS_EXCHANGE, Wanted, queue_of};
 
 /// How long a look at the whole topology may take at most.
 const PING: Duration = Duration::from_secs(5);
@@ -152,6 +155,17 @@ impl Queue for RabbitQueue {
             Ok(ready) => Ok(Depth { ready, unsettled: None }),
             Err(source) => Err(failed("measure", queue_of(step), source)),
         }
+    }
+
+    async fn take_dead(&self) -> Result<Option<DeadDelivery>, QueueError> {
+        let taken = async { Ok(dead::take(&self.consuming.live()?, &self.around).await?) };
+        taken.await.map_err(|source| failed("take from", DEAD_QUEUE, source))
+    }
+
+    async fn dead_depth(&self) -> Result<u64, QueueError> {
+        let measured =
+            async { Ok(ready(&self.consuming.live()?, &self.around, DEAD_QUEUE).await?) };
+        measured.await.map_err(|source| failed("measure", DEAD_QUEUE, source))
     }
 
     async fn ping(&self) -> Result<(), QueueError> {

@@ -40,6 +40,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/postgres/0005_money.sql"),
     },
     Migration {
+        version: 6,
+        name: "dead letters",
+        sql: include_str!("../../../../migrations/postgres/0006_dead_letters.sql"),
+    },
+    Migration {
         version: 7,
         name: "audit chain",
         sql: include_str!("../../../../migrations/postgres/0007_audit_chain.sql"),

@@ -30,6 +30,8 @@ mod claims;
 mod collections;
 #[path = "../sql/conversations.rs"]
 mod conversations;
+#[path = "../sql/dead.rs"]
+mod dead;
 #[path = "../sql/documents.rs"]
 mod documents;
 #[path = "../sql/embed.rs"]
@@ -60,12 +62,16 @@ mod money;
 mod outbox;
 #[path = "../sql/portable/mod.rs"]
 mod portable;
+#[path = "../sql/replay.rs"]
+mod replay;
 #[path = "../sql/rows.rs"]
 mod rows;
 #[path = "../sql/settle.rs"]
 mod settle;
 #[path = "../sql/standing.rs"]
 mod standing;
+#[path = "../sql/stuck.rs"]
+mod stuck;
 #[path = "../sql/uploads.rs"]
 mod uploads;
 

@@ -6,8 +6,8 @@ use quaestor_core::ids::{OutboxId, WorkspaceId};
 use quaestor_core::jobs::{JobKind, Step};
 use quaestor_core::model::{JobState, StoredKey};
 use quaestor_core::ports::store::{
-    Begun, Installation, NewAuditEntry, NewKey, NewWorkspace, OutboxRow, Standing, StoreError,
-    Swept, Unfinished,
+    Begun, DeadCount, Installation, KeptMessage, NewAuditEntry, NewDeadMessage, NewKey,
+    NewWorkspace, OutboxRow, QueuedJob, Standing, StoreError, StuckWork, Swept, Unfinished,
 };
 use quaestor_core::problem::Problem;
 use sqlx::Row;
@@ -16,7 +16,7 @@ use super::connections::Commit;
 use super::dialect::{self, DbConnection, DbStore, INSTALLATION, skip_locked};
 use super::ending::{self, Ending};
 use super::fault::{Fault, corrupt, during, unique};
-use super::{audit, hot, keys, load, money, outbox, relay, rows, search, standing};
+use super::{audit, hot, keys, load, money, outbox, relay, rows, search, standing, stuck};
 
 async fn insert_workspace(tx: &mut DbConnection, workspace: NewWorkspace) -> Result<(), Fault> {
     let made = sqlx::query(
@@ -387,6 +387,48 @@ impl Installation for DbStore {
             Ok(forgotten.rows_affected())
         };
         work.await.map_err(during("forget old idempotency keys"))
+    }
+
+    async fn keep_dead_message(
+        &self,
+        message: NewDeadMessage,
+        cap: u32,
+    ) -> Result<KeptMessage, StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(INSTALLATION, Commit::OnDisk).await?;
+            let mut tx = writer.begin().await?;
+            let Some(first) = oldest_workspace(&mut tx).await? else {
+                return Ok(KeptMessage::NoWorkspace);
+            };
+            let kept = stuck::keep_message(&mut tx, first, message, cap).await?;
+            tx.commit().await?;
+            Ok(kept)
+        };
+        work.await.map_err(during("keep a dead message"))
+    }
+
+    async fn dead_counts(&self, limit: u32) -> Result<Vec<DeadCount>, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(INSTALLATION).await?;
+            stuck::dead_counts(&mut reader, limit).await
+        };
+        work.await.map_err(during("count dead letters"))
+    }
+
+    async fn queue_front(&self, step: Step, limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(INSTALLATION).await?;
+            stuck::queue_front(&mut reader, step, limit).await
+        };
+        work.await.map_err(during("read the front of a queue"))
+    }
+
+    async fn stuck_work(&self, before: Time) -> Result<StuckWork, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(INSTALLATION).await?;
+            stuck::stuck_work(&mut reader, before).await
+        };
+        work.await.map_err(during("look for stuck work"))
     }
 
     async fn upkeep(&self) -> Result<(), StoreError> {

@@ -15,12 +15,12 @@ use super::connections::Commit;
 use super::dialect::{self, DbConnection, DbStore};
 use super::ending::{self, Ending};
 use super::fault::{Fault, during};
-use super::{audit, claims, hot, money, outbox, rows, settle};
+use super::{audit, claims, dead, hot, money, outbox, rows, settle};
 
 macro_rules! job_columns {
     () => {
         "id, kind, step, state, reason, until, problem, attempt, batch_id, subject_id, \
-         created_at, updated_at, finished_at"
+         created_at, updated_at, finished_at, last_error"
     };
 }
 
@@ -204,8 +204,12 @@ impl Jobs for DbStore {
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
             money::account(&mut tx, workspace, claim, calls).await?;
-            let ending = Ending::Unsuccessful { state, problem };
-            ending::end_with_subject(&mut tx, workspace, claim.job_id, &ending, now).await?;
+            if state == JobState::Dead {
+                dead::bury(&mut tx, workspace, claim.job_id, problem, None, now).await?;
+            } else {
+                let ending = Ending::Unsuccessful { state, problem };
+                ending::end_with_subject(&mut tx, workspace, claim.job_id, &ending, now).await?;
+            }
             tx.commit().await?;
             Ok(())
         };

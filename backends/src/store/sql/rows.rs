@@ -5,9 +5,10 @@ use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate};
 use quaestor_core::clock::Time;
+use quaestor_core::jobs::Step;
 use quaestor_core::model::{
-    ApiKey, Collection, Conversation, Document, Generation, GenerationState, Job, Message,
-    MessageRole, MessageState, Page, PageRequest, Passage, StoredObject, Usage,
+    ApiKey, Collection, Conversation, Document, Failure, Generation, GenerationState, Job,
+    JobState, Message, MessageRole, MessageState, Page, PageRequest, Passage, StoredObject, Usage,
 };
 use quaestor_core::ports::store::AuditEntry;
 use serde::Serialize;
@@ -289,11 +290,16 @@ pub(super) fn message(row: &DbRow) -> Result<Message, Fault> {
 }
 
 pub(super) fn job(row: &DbRow) -> Result<Job, Fault> {
+    let (step, state): (Step, JobState) = (named(row, "step")?, named(row, "state")?);
+    // What an earlier step ran into is no news once it is done.
+    let last_error = optional_json::<Failure>(row, "last_error")?
+        .filter(|failure| failure.step == step && state != JobState::Done);
     Ok(Job {
         id: id(row, "id")?,
         kind: named(row, "kind")?,
-        step: named(row, "step")?,
-        state: named(row, "state")?,
+        step,
+        state,
+        last_error: last_error.map(Into::into),
         reason: row.try_get("reason")?,
         until: optional_time(row, "until")?,
         problem: optional_json(row, "problem")?,

@@ -4,7 +4,7 @@ use quaestor_core::clock::Time;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::store::{Advance, Claim, PutOff, StoreError};
 
-use super::dialect::{DbConnection, of_message};
+use super::dialect::{self, DbConnection, of_message};
 use super::fault::Fault;
 use super::{outbox, relay, rows};
 
@@ -17,7 +17,7 @@ pub(super) async fn put_off(
     next: &Advance,
     now: Time,
 ) -> Result<(), Fault> {
-    go_on(tx, workspace, claim, Some(why.reason), !why.is_try, next, now).await
+    go_on(tx, workspace, claim, Some(why), !why.is_try, next, now).await
 }
 
 /// Ends the claim and queues the next step.
@@ -47,14 +47,18 @@ async fn go_on(
     tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
-    reason: Option<&str>,
+    why: Option<PutOff<'_>>,
     untried: bool,
     next: &Advance,
     now: Time,
 ) -> Result<(), Fault> {
+    let reason = why.map(|why| why.reason);
+    let failure = why.and_then(|why| why.failure).map(rows::to_json).transpose()?;
     let moved = sqlx::query(concat!(
         "UPDATE jobs SET state = $5, step = $6, payload = $7, reason = $8, until = $9,
-             attempt = attempt + $12,
+             first_failed_at = CASE WHEN $16 IS NULL THEN first_failed_at
+                 ELSE coalesce(first_failed_at, $10) END,
+             last_error = coalesce($16, last_error), attempt = attempt + $12,
              step_attempt = CASE WHEN step <> $6 THEN 0
                  WHEN $11 AND step_attempt > 1 THEN step_attempt - 1
                  ELSE step_attempt END + $12,
@@ -81,6 +85,7 @@ async fn go_on(
     .bind(next.kept.map(|kept| rows::micros(kept.lease_until)))
     .bind(next.kept.map(|kept| kept.worker.uuid()))
     .bind(claim.outbox_id.uuid())
+    .bind(failure.map(dialect::text))
     .execute(&mut *tx)
     .await?;
     if moved.rows_affected() == 0 {

@@ -31,6 +31,11 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/sqlite/0004_money.sql"),
     },
     Migration {
+        version: 5,
+        name: "dead letters",
+        sql: include_str!("../../../../migrations/sqlite/0005_dead_letters.sql"),
+    },
+    Migration {
         version: 6,
         name: "audit chain",
         sql: include_str!("../../../../migrations/sqlite/0006_audit_chain.sql"),
@@ -116,5 +121,33 @@ mod tests {
         let good = Migration { version: 2, name: "b", sql: "CREATE TABLE b (x)" };
         run_all(&mut file, &[A, good]).await.unwrap();
         assert!(run_all(&mut file, &[A]).await.is_err());
+    }
+
+    /// A job that was dead before there were letters is listed as well.
+    #[tokio::test]
+    async fn jobs_that_are_dead_already_get_a_letter() {
+        let mut file = memory().await;
+        let before = MIGRATIONS.iter().position(|migration| migration.version == 5).unwrap();
+        run_all(&mut file, &MIGRATIONS[..before]).await.unwrap();
+        sqlx::raw_sql(
+            r#"INSERT INTO workspaces (id, name, created_at) VALUES (x'01', 'a', 1);
+            INSERT INTO jobs (id, workspace_id, principal_id, kind, step, state, payload,
+                subject_id, attempt, problem, created_at, updated_at, finished_at)
+            VALUES (x'02', x'01', x'03', 'chat', 'chat.generate', 'dead', '{"a":1}', x'04', 6,
+                '{"code":"too_many_attempts","title":"T","detail":"it \u0000 was"}', 1, 2, 3),
+                (x'05', x'01', x'03', 'chat', 'chat.generate', 'failed', '{}', x'06', 1,
+                '{"code":"x","title":"T","detail":"d"}', 1, 2, 3)"#,
+        )
+        .execute(&mut file)
+        .await
+        .unwrap();
+        run_all(&mut file, MIGRATIONS).await.unwrap();
+        let letters = sqlx::query("SELECT code, attempts, died_at FROM dead_letters")
+            .fetch_all(&mut file)
+            .await
+            .unwrap();
+        let [letter] = letters.as_slice() else { panic!("{} letters", letters.len()) };
+        assert_eq!(letter.get::<String, _>(0), "too_many_attempts");
+        assert_eq!((letter.get::<i64, _>(1), letter.get::<i64, _>(2)), (6, 3));
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod databases;
 mod groups;
+mod migrating;
 mod opening;
 mod outage;
 mod security;

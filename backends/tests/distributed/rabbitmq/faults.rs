@@ -203,7 +203,58 @@ async fn what_cannot_be_read_goes_to_the_dead_letters_and_holds_nothing_up() {
         for message in in_time(buried).await {
             assert_eq!(message["routing_key"], "chat.retrieve", "{broker:?}");
         }
+        // They are taken one by one, with their story; one that is not settled stays.
+        in_time(async { while place.dead_depth().await.unwrap() < 2 {} }).await;
+        let left = place.take_dead().await.unwrap().unwrap();
+        assert_eq!((left.queue.as_str(), left.step), (queue_of(left.step.unwrap()), left.step));
+        assert_eq!((left.reason.as_str(), left.count), ("rejected", 1));
+        assert!(left.at.is_some() && left.body == b"not JSON", "{left:?}");
+        left.settle.give_back().await.unwrap();
+        let mut bodies = BTreeSet::new();
+        while bodies.len() < 2 {
+            // What was given back may take a moment to be there again.
+            if let Some(dead) = in_time(place.take_dead()).await.unwrap() {
+                bodies.insert(dead.body);
+                dead.settle.ack().await.unwrap();
+            }
+        }
+        assert!(place.take_dead().await.unwrap().is_none());
     }
+}
+
+/// F46: 20 MB among good messages. The newest broker refuses it itself unless it is told not to.
+#[tokio::test]
+async fn a_message_of_many_megabytes_is_given_up_alone() {
+    const SIZE: usize = 20_000_000;
+    let place = Place::on(Broker::Old).await;
+    let options = lapin::ConnectionProperties::default();
+    let url = place.vhost.url();
+    let stranger = lapin::Connection::connect(&url, options).await.unwrap();
+    let channel = stranger.create_channel().await.unwrap();
+    channel
+        .basic_publish(
+            "qs.jobs.v1".into(),
+            "chat.retrieve".into(),
+            lapin::options::BasicPublishOptions::default(),
+            &vec![b'7'; SIZE],
+            lapin::BasicProperties::default(),
+        )
+        .await
+        .unwrap();
+    relayed(&place, messages(Step::ChatRetrieve, 0..50)).await;
+    let taken = in_time(claimed(&place, Step::ChatRetrieve, 50)).await;
+    assert_eq!(taken.len(), 50);
+    let dead = in_time(async {
+        loop {
+            if let Some(dead) = place.take_dead().await.unwrap() {
+                return dead;
+            }
+        }
+    })
+    .await;
+    assert_eq!(dead.body.len(), SIZE);
+    dead.settle.ack().await.unwrap();
+    assert_eq!(place.dead_depth().await.unwrap(), 0, "its neighbours were not given up");
 }
 
 #[tokio::test]

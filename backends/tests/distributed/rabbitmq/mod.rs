@@ -14,7 +14,9 @@ use quaestor_backends::queue::rabbitmq::{BrokerAddress, BrokerError, RabbitOptio
 use quaestor_contracts::queue_contract;
 use quaestor_core::clock::SystemClock;
 use quaestor_core::jobs::{Envelope, Step};
-use quaestor_core::ports::queue::{Consumer, Depth, Durability, Published, Queue, QueueError};
+use quaestor_core::ports::queue::{
+    Consumer, DeadDelivery, Depth, Durability, Published, Queue, QueueError,
+};
 use secrecy::SecretString;
 use serde_json::json;
 
@@ -96,6 +98,13 @@ impl Vhost {
         self.broker.address_of(&self.name)
     }
 
+    /// Its address, password included.
+    pub(crate) fn url(&self) -> String {
+        let url = self.broker.url();
+        let (server, _) = url.rsplit_once('/').unwrap();
+        format!("{server}/{}", self.name)
+    }
+
     pub(crate) async fn connect(&self) -> Result<RabbitQueue, BrokerError> {
         connect(self.address(), &self.name).await
     }
@@ -154,6 +163,14 @@ impl Queue for Place {
 
     async fn depth(&self, step: Step) -> Result<Depth, QueueError> {
         self.queue.depth(step).await
+    }
+
+    async fn take_dead(&self) -> Result<Option<DeadDelivery>, QueueError> {
+        self.queue.take_dead().await
+    }
+
+    async fn dead_depth(&self) -> Result<u64, QueueError> {
+        self.queue.dead_depth().await
     }
 
     async fn ping(&self) -> Result<(), QueueError> {

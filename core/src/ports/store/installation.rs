@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{NewAuditEntry, NewKey, StoreError};
+use super::{NewAuditEntry, NewDeadMessage, NewKey, StoreError};
 use crate::clock::Time;
 use crate::ids::{JobId, OutboxId, WorkspaceId};
 use crate::jobs::{ENVELOPE_VERSION, Envelope, JobKind, NewJob, Step};
@@ -107,6 +107,65 @@ pub enum Standing {
         /// When the move ended.
         at: Time,
     },
+}
+
+/// A job that waits in its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueuedJob {
+    /// Whose.
+    pub workspace_id: WorkspaceId,
+    /// The job.
+    pub job_id: JobId,
+    /// When its message is due.
+    pub due_at: Time,
+    /// Whether its message was sent to the queue.
+    pub sent: bool,
+}
+
+/// Work of one sort that stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// The step, or the reason.
+    pub name: String,
+    /// How many jobs.
+    pub count: u64,
+    /// Since when the oldest of them stands.
+    pub oldest_at: Time,
+}
+
+/// Work that stands still, by what keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StuckWork {
+    /// Queued jobs that have been due since before the moment asked for, by step.
+    pub queued: Vec<Backlog>,
+    /// Jobs that wait, by reason, with when the oldest of them was accepted.
+    pub waiting: Vec<Backlog>,
+    /// Running jobs whose lease ended before that moment.
+    pub expired: Option<Backlog>,
+    /// Messages that have been due since before that moment and are on no queue.
+    pub unsent: Option<Backlog>,
+}
+
+/// Dead letters of one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadCount {
+    /// The kind of job, or `message`.
+    pub kind: String,
+    /// The class of the error.
+    pub code: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// What became of a dead message that was to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptMessage {
+    /// It is, now or since before.
+    Kept,
+    /// As many as may be are kept: it stays where it is.
+    Full,
+    /// There is no workspace that could keep it.
+    NoWorkspace,
 }
 
 /// The installation's side of the store. Hands out ids and states, never contents.
@@ -221,6 +280,26 @@ pub trait Installation: Send + Sync {
 
     /// Removes up to `limit` idempotency keys made before `before`.
     async fn forget_idempotency_keys(&self, before: Time, limit: u32) -> Result<u64, StoreError>;
+
+    /// Keeps a message that its queue gave up, as a dead letter of the workspace that it
+    /// names where that has the job it names; else of the oldest one, whose administrators
+    /// are the installation's, and without its body where it names another. At most `cap`
+    /// messages are kept. On disk before this returns.
+    async fn keep_dead_message(
+        &self,
+        message: NewDeadMessage,
+        cap: u32,
+    ) -> Result<KeptMessage, StoreError>;
+
+    /// Counts the dead letters of all workspaces by kind and class, the largest groups
+    /// first, at most `limit` groups.
+    async fn dead_counts(&self, limit: u32) -> Result<Vec<DeadCount>, StoreError>;
+
+    /// The jobs that are queued at a step, in the order of their queue, at most `limit`.
+    async fn queue_front(&self, step: Step, limit: u32) -> Result<Vec<QueuedJob>, StoreError>;
+
+    /// What has stood still since before a moment.
+    async fn stuck_work(&self, before: Time) -> Result<StuckWork, StoreError>;
 
     /// Does what the database needs from time to time, such as an index over what has
     /// grown, which may take minutes. Safe in several processes at once: one works.

@@ -10,7 +10,7 @@ use super::{NewAuditEntry, StoreError};
 use crate::clock::Time;
 use crate::ids::{JobId, OutboxId, PrincipalId, WorkerId, WorkspaceId};
 use crate::jobs::{JobKind, Step};
-use crate::model::{Job, JobState, Page, PageRequest};
+use crate::model::{Failure, Job, JobState, Page, PageRequest};
 use crate::ports::model_call::ModelCall;
 use crate::problem::Problem;
 
@@ -122,19 +122,21 @@ pub struct PutOff<'a> {
     /// Whether the step was tried. One that could not begin, because a provider is left
     /// alone, counts as one try however often that happens.
     pub is_try: bool,
+    /// What it ran into, to be kept on the job; none leaves what stands there.
+    pub failure: Option<&'a Failure>,
 }
 
 impl<'a> PutOff<'a> {
     /// After a try that failed.
     #[must_use]
     pub fn after_try(reason: &'a str) -> Self {
-        Self { reason, is_try: true }
+        Self { reason, is_try: true, failure: None }
     }
 
     /// Before anything was tried.
     #[must_use]
     pub fn untried(reason: &'a str) -> Self {
-        Self { reason, is_try: false }
+        Self { reason, is_try: false, failure: None }
     }
 }
 
@@ -267,8 +269,8 @@ pub trait Jobs: Send + Sync {
         now: Time,
     ) -> Result<(), StoreError>;
 
-    /// Ends the job as `failed` or `dead` with its document or answer, in one
-    /// transaction.
+    /// Ends the job as `failed` with its document or answer, in one transaction. As `dead`
+    /// it is [`DeadLetters::bury`](super::DeadLetters::bury) without a failure of its own.
     async fn fail(
         &self,
         workspace: WorkspaceId,

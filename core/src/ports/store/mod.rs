@@ -14,6 +14,7 @@ mod audit;
 mod chat;
 mod collections;
 mod conversations;
+mod dead;
 mod documents;
 mod error;
 mod idempotency;
@@ -33,13 +34,21 @@ pub use chat::{
 };
 pub use collections::{Collections, NewCollection};
 pub use conversations::{Conversations, NewConversation};
+pub use dead::{
+    DeadFilter, DeadGroup, DeadKind, DeadLetter, DeadLetters, DeadMessage, DeadWhich,
+    DiscardReport, Discarded, DiscardedLetter, NewDeadMessage, Replay, ReplayReport, Replayed,
+    ReplayedJob, trace_id,
+};
 pub use documents::{
     AcceptUpload, AcceptedFile, AcceptedUpload, DocumentFilter, Documents, NewFile, UploadStatus,
 };
 pub use error::StoreError;
 pub use idempotency::{Idempotency, IdempotencyKey, RememberedResponse};
 pub use ingest::{EmbedBatch, IngestStore, IngestSubject, NewChunk, NewPage, ParsedSummary};
-pub use installation::{Begun, Installation, NewWorkspace, OutboxRow, Standing, Swept, Unfinished};
+pub use installation::{
+    Backlog, Begun, DeadCount, Installation, KeptMessage, NewWorkspace, OutboxRow, QueuedJob,
+    Standing, StuckWork, Swept, Unfinished,
+};
 pub use jobs::{
     Advance, CancelOutcome, Claim, ClaimOutcome, ClaimRequest, Claimed, Heartbeat, JobFilter, Jobs,
     Kept, PutOff, Unclaimed,
@@ -60,6 +69,7 @@ pub trait Store:
     + Conversations
     + ChatStore
     + Jobs
+    + DeadLetters
     + Idempotency
     + Audit
     + Money
@@ -78,6 +88,8 @@ impl<T> Store for T where
         + Conversations
         + ChatStore
         + Jobs
+        + DeadLetters
+        + DeadLetters
         + Idempotency
         + Audit
         + Money

@@ -41,6 +41,7 @@ pub enum Table {
     Feedback,
     Jobs,
     Outbox,
+    DeadLetters,
     ModelUsage,
     OpenCalls,
     Budgets,
@@ -52,7 +53,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Workspaces,
         Self::Principals,
         Self::ApiKeys,
@@ -69,6 +70,7 @@ impl Table {
         Self::Feedback,
         Self::Jobs,
         Self::Outbox,
+        Self::DeadLetters,
         Self::ModelUsage,
         Self::OpenCalls,
         Self::Budgets,
@@ -98,6 +100,7 @@ impl Table {
             Self::Feedback => "feedback",
             Self::Jobs => "jobs",
             Self::Outbox => "outbox",
+            Self::DeadLetters => "dead_letters",
             Self::ModelUsage => "model_usage",
             Self::OpenCalls => "open_calls",
             Self::Budgets => "budgets",

@@ -212,11 +212,32 @@ pub(super) fn columns(table: Table) -> &'static [Column] {
                     number("created_at"),
                     number("updated_at"),
                     maybe(number("finished_at")),
+                    maybe(text("last_error")),
+                    maybe(number("first_failed_at")),
                 ]
             }
         }
         Table::Outbox => {
             const { &[id("id"), id("job_id"), number("enqueued_at"), number("due_at")] }
+        }
+        Table::DeadLetters => {
+            const {
+                &[
+                    id("id"),
+                    text("kind"),
+                    maybe(text("step")),
+                    text("code"),
+                    text("detail"),
+                    text("causes"),
+                    number("attempts"),
+                    maybe(id("worker_id")),
+                    number("first_failed_at"),
+                    number("died_at"),
+                    maybe(text("traceparent")),
+                    maybe(text("payload")),
+                    maybe(text("message")),
+                ]
+            }
         }
         Table::ModelUsage => {
             const {

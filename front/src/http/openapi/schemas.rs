@@ -6,8 +6,8 @@
 #![expect(dead_code, reason = "the fields are read by the derive, to describe them")]
 
 use chrono::{DateTime, NaiveDate, Utc};
-use utoipa::openapi::schema::AdditionalProperties;
-use utoipa::openapi::{RefOr, Schema};
+use utoipa::openapi::schema::{AdditionalProperties, SchemaType, Type};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
@@ -23,7 +23,9 @@ pub(super) fn all() -> Vec<(&'static str, RefOr<Schema>)> {
 }
 
 /// Requests refuse fields that they do not know; answers may grow.
-const REQUESTS: [&str; 9] = [
+const REQUESTS: [&str; 11] = [
+    "DeadDiscard",
+    "DeadReplay",
     "NewCollection",
     "CollectionChange",
     "SearchRequest",
@@ -60,6 +62,13 @@ schemas!(
     CollectionChange,
     Conversation,
     CreatedKey,
+    DeadGroup,
+    DeadLetter,
+    DeadMessage,
+    DeadDiscard,
+    DeadReplay,
+    DiscardReport,
+    DiscardedLetter,
     Document,
     Feedback,
     Figure,
@@ -69,6 +78,11 @@ schemas!(
     Health,
     Job,
     JobProblem,
+    LastError,
+    Reason,
+    ReplayReport,
+    ReplayedJob,
+    StuckWork,
     Key,
     MarkBox,
     Message,
@@ -387,13 +401,24 @@ struct Job {
     step: String,
     /// `queued`, `running`, `waiting`, `done`, `failed`, `cancelled` or `dead`.
     state: String,
+    /// Why it does not run; null while it does and once it has ended.
     #[schema(required = true)]
-    reason: Option<String>,
+    reason: Option<Reason>,
+    /// When it is tried again, where that is known.
     #[schema(required = true)]
     until: Option<DateTime<Utc>>,
     #[schema(required = true)]
     problem: Option<JobProblem>,
     attempt: u32,
+    /// What the last try that failed ran into.
+    #[schema(required = true)]
+    last_error: Option<LastError>,
+    /// Its place in its queue, from 1, where it is queued and near enough to be counted.
+    #[schema(required = true)]
+    position: Option<u64>,
+    /// How many jobs of its own workspace stand before it.
+    #[schema(required = true)]
+    ahead: Option<u64>,
     #[schema(required = true)]
     batch_id: Option<Uuid>,
     subject_id: Uuid,
@@ -401,6 +426,185 @@ struct Job {
     updated_at: DateTime<Utc>,
     #[schema(required = true)]
     finished_at: Option<DateTime<Utc>>,
+}
+
+/// What a job's last failed try ran into.
+#[derive(ToSchema)]
+struct LastError {
+    /// The class of the error, stable.
+    code: String,
+    detail: String,
+    attempt: u32,
+    at: DateTime<Utc>,
+}
+
+/// Why a job does not run. A later version may know further reasons.
+struct Reason;
+
+impl ToSchema for Reason {}
+
+impl PartialSchema for Reason {
+    fn schema() -> RefOr<Schema> {
+        use quaestor_core::model::Reason;
+        let told: Vec<String> = Reason::ALL
+            .iter()
+            .map(|reason| format!("`{}`: {}", reason.as_str(), reason.sentence()))
+            .collect();
+        RefOr::T(Schema::from(
+            ObjectBuilder::new()
+                .schema_type(SchemaType::new(Type::String))
+                .description(Some(told.join(".\n\n")))
+                .examples([serde_json::json!(Reason::Queue.as_str())]),
+        ))
+    }
+}
+
+/// A job that was given up, or a message that cannot be read.
+#[derive(ToSchema)]
+struct DeadLetter {
+    /// The job's id, or the message's own.
+    id: Uuid,
+    /// `chat`, `documents` or `message`.
+    kind: String,
+    #[schema(required = true)]
+    step: Option<String>,
+    /// The class of the error, stable.
+    code: String,
+    detail: String,
+    /// What caused it, from the outside in.
+    causes: Vec<String>,
+    attempts: u32,
+    #[schema(required = true)]
+    worker_id: Option<Uuid>,
+    first_failed_at: DateTime<Utc>,
+    died_at: DateTime<Utc>,
+    #[schema(required = true)]
+    trace_id: Option<String>,
+    /// Ids, no contents.
+    #[schema(required = true, value_type = Option<Object>)]
+    payload: Option<serde_json::Value>,
+    #[schema(required = true)]
+    message: Option<DeadMessage>,
+}
+
+/// What is kept of a message that cannot be read.
+#[derive(ToSchema)]
+struct DeadMessage {
+    queue: String,
+    /// Why its queue let it go: `rejected`, `delivery_limit`.
+    reason: String,
+    headers: std::collections::BTreeMap<String, String>,
+    size_bytes: u64,
+    sha256: String,
+    /// The start of it; null in lists, and where it may be another workspace's.
+    #[schema(required = true)]
+    body: Option<String>,
+    /// `utf8` or `base64`.
+    encoding: String,
+}
+
+#[derive(ToSchema)]
+struct DeadGroup {
+    code: String,
+    kind: String,
+    count: u64,
+    first_at: DateTime<Utc>,
+    last_at: DateTime<Utc>,
+    /// What the last of them says.
+    example: String,
+}
+
+/// Which dead jobs get another life: those that are named, or those that a filter leaves.
+#[derive(ToSchema)]
+struct DeadReplay {
+    #[schema(max_items = 200)]
+    ids: Option<Vec<Uuid>>,
+    #[schema(max_length = 100)]
+    code: Option<String>,
+    /// `chat`, `documents` or `message`.
+    kind: Option<String>,
+    since: Option<DateTime<Utc>>,
+    /// At most so many in this request, the first that died first.
+    #[schema(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// How many begin in a minute; 60 where it is left out.
+    #[schema(minimum = 1, maximum = 6000)]
+    rate_per_minute: Option<u32>,
+    /// When the first begins; the `next_begin_at` of the request before, to go on.
+    begin_at: Option<DateTime<Utc>>,
+}
+
+/// Which letters are removed: those that are named, or those that a filter leaves.
+#[derive(ToSchema)]
+struct DeadDiscard {
+    #[schema(max_items = 200)]
+    ids: Option<Vec<Uuid>>,
+    #[schema(max_length = 100)]
+    code: Option<String>,
+    /// `chat`, `documents` or `message`.
+    kind: Option<String>,
+    since: Option<DateTime<Utc>>,
+    /// At most so many in this request, the first that died first.
+    #[schema(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
+/// What became of a job that was to be replayed.
+#[derive(ToSchema)]
+struct ReplayedJob {
+    id: Uuid,
+    /// `replayed`, `not_dead`, `subject_gone` or `no_job`.
+    outcome: String,
+    /// Of one that was replayed: the number that its new life begins with.
+    attempt: Option<u32>,
+    /// Of one that was replayed: when it is due.
+    due_at: Option<DateTime<Utc>>,
+    /// Of one that is not dead: how it stands.
+    state: Option<String>,
+    conversation_id: Option<Uuid>,
+}
+
+#[derive(ToSchema)]
+struct ReplayReport {
+    items: Vec<ReplayedJob>,
+    replayed: u64,
+    skipped: u64,
+    /// How many the filter leaves after this.
+    remaining: u64,
+    #[schema(required = true)]
+    next_begin_at: Option<DateTime<Utc>>,
+}
+
+#[derive(ToSchema)]
+struct DiscardedLetter {
+    id: Uuid,
+    /// `discarded` or `not_dead`.
+    outcome: String,
+    /// Of one that is not dead: how it stands.
+    state: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct DiscardReport {
+    items: Vec<DiscardedLetter>,
+    discarded: u64,
+    /// How many the filter leaves after this.
+    remaining: u64,
+}
+
+/// Work of one sort that stands still.
+#[derive(ToSchema)]
+struct StuckWork {
+    /// `no_worker`, `slow_queue`, `waiting`, `lease_expired`, `unpublished`, `dead_letters` or
+    /// `dead_queue`.
+    code: String,
+    /// The step, the reason or the class of error.
+    name: String,
+    count: u64,
+    #[schema(required = true)]
+    oldest_at: Option<DateTime<Utc>>,
+    detail: String,
+    mend: String,
 }
 
 #[derive(ToSchema)]

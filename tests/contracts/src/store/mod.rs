@@ -12,6 +12,7 @@ pub mod beginning;
 pub mod chain;
 pub mod claims;
 pub mod conversations;
+pub mod dead;
 pub mod documents;
 pub mod fixture;
 pub mod furnished;
@@ -178,6 +179,27 @@ macro_rules! store_contract {
             a_step_that_nobody_has_claimed_is_put_off_and_brought_forward,
             a_step_put_off_untried_is_not_given_up,
             what_is_claimed_or_ended_is_not_put_off,
+        );
+        $crate::store_contract!(@cases $make, dead:
+            a_job_that_waits_keeps_its_last_error,
+            what_an_earlier_step_ran_into_is_not_shown,
+            a_dead_job_has_a_letter_with_what_it_ran_into,
+            letters_are_listed_filtered_and_grouped,
+            a_replayed_question_is_asked_again_and_can_be_answered,
+            a_question_that_dies_while_it_is_answered_goes_on_there,
+            a_replayed_document_begins_where_its_passages_are,
+            a_replay_of_what_is_not_dead_does_nothing,
+            what_was_deleted_is_not_replayed,
+            many_replays_begin_one_after_another,
+            a_missing_job_undoes_a_replay,
+            a_replay_under_a_key_has_one_effect,
+            of_many_replays_at_once_one_has_effect,
+            a_discarded_letter_is_gone_and_its_job_has_failed,
+            a_message_is_kept_where_it_belongs,
+            no_more_messages_are_kept_than_may_be,
+            the_front_of_a_queue_is_told_in_its_order,
+            what_stands_still_is_counted,
+            another_workspaces_letters_are_as_missing,
         );
         $crate::store_contract!(@cases $make, portable:
             what_is_read_is_written_back_the_same,

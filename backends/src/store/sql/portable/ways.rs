@@ -126,6 +126,7 @@ pub(super) fn way(table: Table) -> Way {
             "j.workspace_id = $1",
             &[("j.id", Kind::Id)],
         ),
+        Table::DeadLetters => by_id("dead_letters x", "x.workspace_id = $1", &[("x.id", Kind::Id)]),
         Table::ModelUsage => by_id(
             "model_usage u",
             "u.workspace_id = $1",
@@ -171,6 +172,7 @@ pub(super) fn expression(table: Table, column: &str) -> String {
         (Table::Feedback, _) => "f",
         (Table::Jobs, _) => "j",
         (Table::Outbox, _) => "o",
+        (Table::DeadLetters, _) => "x",
         (Table::ModelUsage, _) => "u",
         (Table::OpenCalls, _) => "n",
         (Table::Budgets, _) => "b",
