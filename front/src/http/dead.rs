@@ -14,6 +14,7 @@ use quaestor_core::ports::store::{
 use uuid::Uuid;
 
 use super::idempotency;
+use crate::admission::admit_upload;
 use crate::app::App;
 use crate::auth::Who;
 use crate::input::{Fields, Params, PathId, json_body};
@@ -184,7 +185,7 @@ async fn replay_dead(
     if let Some(before) = replay(app, caller, key.as_ref()).await? {
         return Ok(Some(before));
     }
-    app.admit_work().await?;
+    admit_upload(app, caller.workspace_id).await?;
     let settings = &app.front.settings;
     let wanted = Replay {
         ids: app.front.ids.clone(),

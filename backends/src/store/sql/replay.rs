@@ -211,7 +211,8 @@ async fn one(
     .bind(rows::micros(replay.now))
     .execute(&mut *tx)
     .await?;
-    outbox::put(tx, workspace, JobId(id), replay.ids.next(), replay.now, due_at).await?;
+    let message = (replay.ids.next(), step);
+    outbox::put(tx, workspace, JobId(id), message, replay.now, due_at).await?;
     dead::remove(tx, workspace, id).await?;
     let audit =
         NewAuditEntry { id: replay.ids.next(), subject: id.to_string(), ..replay.audit.clone() };
