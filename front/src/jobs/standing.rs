@@ -42,11 +42,14 @@ impl From<Job> for ShownJob {
     }
 }
 
+/// What was read, and when.
+type Seen<T> = (Time, Arc<Vec<T>>);
+
 /// What was read of queues and workers a moment ago.
 #[derive(Debug, Default)]
 pub(crate) struct Standings {
-    queues: Mutex<HashMap<Step, (Time, Arc<Vec<QueuedJob>>)>>,
-    workers: Mutex<Option<(Time, Arc<Vec<Taking>>)>>,
+    queues: Mutex<HashMap<Step, Seen<QueuedJob>>>,
+    workers: Mutex<Option<Seen<Taking>>>,
 }
 
 /// Jobs as they are shown, each with why it does not run.
