@@ -130,8 +130,12 @@ const QUESTIONS: Way<Load> = Way {
         async move {
             let front = &app.front;
             let deadline = TimeDelta::from_std(front.settings.chat_deadline).unwrap_or_default();
-            let until = front.clock.now() + deadline + SLACK;
+            let now = front.clock.now();
+            let until = now + deadline + SLACK;
             let seen = front.store.unfinished(JobKind::Chat, until, MOST_QUESTIONS).await?;
+            let oldest = seen.iter().filter_map(|one| one.unstarted_since).min();
+            metrics::gauge!("quaestor_oldest_question_seconds")
+                .set(oldest.map_or(0.0, |since| age(since, now).as_secs_f64()));
             Ok(Load::of(seen))
         }
         .boxed()
