@@ -141,7 +141,8 @@ async fn a_job_that_is_tried_again_says_why(backends: Backends) {
     assert_eq!(desk.program.get(&path).await["last_error"], Value::Null, "it is done");
     // Somebody who watches from the beginning is not told of the end twice.
     let url = format!("{}{path}/events", desk.program.address);
-    let response = reqwest::Client::new().get(url).bearer_auth(KEY).send().await.unwrap();
+    let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(60));
+    let response = client.build().unwrap().get(url).bearer_auth(KEY).send().await.unwrap();
     let mut bytes = response.bytes_stream();
     let mut text = String::new();
     while let Some(piece) = bytes.next().await {
