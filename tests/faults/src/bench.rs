@@ -205,7 +205,9 @@ async fn through(fault: &Fault, mut bench: Bench, outcome: &mut Outcome) -> anyh
     let ledger = workload.end(SETTLE).await;
     let gathered = async {
         let settled = evidence::settled(&place, SETTLE).await?;
-        let evidence = Evidence::gather(&place, &model).await?;
+        let mut evidence = Evidence::gather(&place, &model).await?;
+        let chains = evidence::chains(&place, &fleet.addresses().await).await?;
+        (evidence.chain_links, evidence.chain_breaks) = chains;
         anyhow::Ok((settled, evidence))
     };
     let gathered = gathered.await;
@@ -227,6 +229,9 @@ async fn through(fault: &Fault, mut bench: Bench, outcome: &mut Outcome) -> anyh
     match gathered {
         Ok((settled, evidence)) => {
             outcome.figures.push(figure("settled in s", settled.as_secs_f64()));
+            if evidence.chain_links > 0 {
+                outcome.figures.push(figure("links of the audit log", evidence.chain_links as f64));
+            }
             outcome.breaches = check(&book, &evidence, &allowed);
         }
         Err(error) => outcome.error = Some(format!("nothing could be checked: {error:#}")),

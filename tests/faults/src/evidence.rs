@@ -96,6 +96,10 @@ pub struct Evidence {
     pub open_calls: u64,
     /// Audit entries by action.
     pub audit: BTreeMap<String, u64>,
+    /// Where chains of the audit log break.
+    pub chain_breaks: Vec<String>,
+    /// Links of all chains that were checked.
+    pub chain_links: u64,
     /// Objects that rows name.
     pub referenced: BTreeSet<String>,
     /// Objects that stand in the object store.
@@ -263,6 +267,30 @@ impl Evidence {
         evidence.billed = model.calls().iter().filter(|call| is_paid(call)).map(billed).collect();
         Ok(evidence)
     }
+}
+
+/// Has the program check the chain of each workspace's audit log: its links, and where it
+/// breaks.
+///
+/// # Errors
+/// The program does not answer.
+pub async fn chains(place: &Place, addresses: &[String]) -> anyhow::Result<(u64, Vec<String>)> {
+    let address = addresses.first().context("no front runs")?;
+    let http = crate::place::http(Duration::from_secs(30))?;
+    let (mut links, mut breaks) = (0, Vec::new());
+    for workspace in &place.workspaces {
+        let mut after = Some(0);
+        while let Some(from) = after {
+            let url = format!("{address}/api/admin/audit/verify?after={from}&limit=5000");
+            let response = http.get(url).bearer_auth(workspace.token()).send().await?;
+            let checked: serde_json::Value = response.error_for_status()?.json().await?;
+            links += checked["links"].as_u64().unwrap_or(0);
+            let found = checked["breaks"].as_array().cloned().unwrap_or_default();
+            breaks.extend(found.iter().map(|broken| format!("{}: {broken}", workspace.id)));
+            after = checked["next"].as_u64();
+        }
+    }
+    Ok((links, breaks))
 }
 
 /// What a provider writes a bill for.

@@ -88,12 +88,14 @@ pub struct Place {
 }
 
 /// Settings by which faults show in seconds: a dead worker's job is taken up after three.
-const QUICK: [(&str, &str); 15] = [
+const QUICK: [(&str, &str); 16] = [
     ("QUAESTOR_WORKERS__LEASE_S", "4"),
     ("QUAESTOR_WORKERS__HEARTBEAT_S", "1"),
     ("QUAESTOR_JOBS__MAX_ATTEMPTS", "40"),
     ("QUAESTOR_WORKERS__SLOTS__CHAT_GENERATE", "16"),
     ("QUAESTOR_WORKERS__CHAT_PER_WORKSPACE", "16"),
+    // Longer than any transaction here is held up.
+    ("QUAESTOR_AUDIT__SEAL_AFTER_S", "40"),
     ("QUAESTOR_MODELS__RETRY__PAUSE_MS", "20"),
     ("QUAESTOR_MODELS__TIMEOUTS__CONNECT_S", "2"),
     ("QUAESTOR_MODELS__BREAKER__OPEN_S", "2"),

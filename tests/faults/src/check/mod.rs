@@ -210,8 +210,9 @@ fn bill(evidence: &Evidence, breaches: &mut Vec<Breach>) {
     }
 }
 
-/// Every effect has its entry.
+/// Every effect has its entry, and the chain over the entries is whole.
 fn audit(book: &Book, evidence: &Evidence, breaches: &mut Vec<Breach>) {
+    breaches.extend(evidence.chain_breaks.iter().map(|broken| breach("chain", broken)));
     let chats = evidence.jobs.values().filter(|job| job.kind == "chat").count() as u64;
     let entries = evidence.audit.get("question.ask").copied().unwrap_or(0);
     if chats != entries {

@@ -90,6 +90,12 @@ fn what_is_lost_is_found() {
     assert_eq!(found(|_, evidence| evidence.objects.clear()), ["object"]);
     assert_eq!(found(|_, evidence| drop(evidence.calls.pop())), ["bill"]);
     assert_eq!(found(|_, evidence| evidence.audit.clear()), ["audit", "audit"]);
+    let broken = |_: &mut Book, evidence: &mut Evidence| {
+        evidence.chain_breaks.push("entry 3 was changed".to_owned());
+    };
+    assert_eq!(found(broken), ["chain"]);
+    let open = |_: &mut Book, evidence: &mut Evidence| evidence.open_calls = 1;
+    assert_eq!(found(open), ["bill"]);
 }
 
 #[test]
