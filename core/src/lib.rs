@@ -4,8 +4,10 @@
 //! front use it, and neither knows the other: that is the point of this package.
 
 pub mod api_key;
+pub mod backup;
 pub mod boxes;
 pub mod budgets;
+pub mod bundle;
 pub mod clock;
 pub mod entropy;
 

@@ -145,6 +145,11 @@ impl Backends {
         })
     }
 
+    /// Where what must outlive a dropped call runs.
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
     /// Lets go of what has to be let go in order.
     pub(super) async fn close(self) {
         if let Some(rabbit) = self.rabbit {
@@ -201,15 +206,15 @@ pub(super) async fn open_objects(
     })
 }
 
-async fn open_s3(
+pub(super) async fn open_s3(
     config: &Config,
     place: S3Place,
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,
 ) -> anyhow::Result<S3Objects> {
     let s3 = &config.s3;
-    let missing = "data.objects_url names a bucket, which needs a key: set AWS_ACCESS_KEY_ID and \
-                   AWS_SECRET_ACCESS_KEY";
+    let missing =
+        "a bucket is named, which needs a key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
     let options = S3Options {
         place,
         region: s3.region.clone(),

@@ -30,6 +30,7 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
         heartbeat: config.workers.heartbeat(),
         drain: config.workers.drain(),
         idempotency_keys_kept: config.jobs.idempotency(),
+        unnamed_files_kept: config.jobs.unnamed_files(),
         passage_tokens: config.models.prompt.passage_tokens,
         history_tokens: config.models.prompt.history_tokens,
         max_output_tokens: config.models.prompt.answer_tokens,

@@ -14,11 +14,18 @@ pub struct Jobs {
     pub ingest_deadline_s: u64,
     /// How long a repeated `Idempotency-Key` gets the first answer again, in hours.
     pub idempotency_hours: u64,
+    /// How old a stored file is, in hours, before it is removed because no row names it.
+    pub unnamed_files_hours: u64,
 }
 
 impl Default for Jobs {
     fn default() -> Self {
-        Self { chat_deadline_s: 300, ingest_deadline_s: 86_400, idempotency_hours: 24 }
+        Self {
+            chat_deadline_s: 300,
+            ingest_deadline_s: 86_400,
+            idempotency_hours: 24,
+            unnamed_files_hours: 24,
+        }
     }
 }
 
@@ -39,5 +46,11 @@ impl Jobs {
     #[must_use]
     pub fn idempotency(&self) -> Duration {
         Duration::from_secs(self.idempotency_hours.saturating_mul(3_600))
+    }
+
+    /// How old a stored file is before it is removed because no row names it.
+    #[must_use]
+    pub fn unnamed_files(&self) -> Duration {
+        Duration::from_secs(self.unnamed_files_hours.saturating_mul(3_600))
     }
 }

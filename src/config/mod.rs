@@ -2,6 +2,7 @@
 //! flags, each laid over the one before.
 
 mod answers;
+mod backup;
 mod calls;
 mod chain;
 mod check;
@@ -33,6 +34,7 @@ use figment::{Figment, value::Value};
 use serde::{Deserialize, Serialize};
 
 pub use answers::Answers;
+pub use backup::{Backup, BackupChoice, BackupEncryption, Every};
 pub use calls::{ModelBreaker, ModelRetry, ModelTimeouts};
 pub use chain::{ChatChain, ChatProvider, EmbedSetting, ModelAt, ProviderName};
 pub use check::check_exposure;
@@ -76,6 +78,8 @@ pub struct Config {
     pub workers: Workers,
     /// How long work is wanted.
     pub jobs: Jobs,
+    /// What is backed up, where to and when.
+    pub backup: Backup,
     /// What is logged.
     pub log: Log,
 }

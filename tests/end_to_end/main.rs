@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by it")]
 
 mod answers;
+mod backups;
 mod doctor;
 mod eval;
 mod fairness;
@@ -20,6 +21,7 @@ mod money;
 mod moving;
 mod program;
 mod providers;
+mod recovery;
 mod restarts;
 mod resume;
 mod servers;

@@ -131,6 +131,8 @@ pub struct Settings {
     pub embed_batch: u32,
     /// How long a client's idempotency key is kept.
     pub idempotency_keys_kept: Duration,
+    /// How old a stored file is before it is removed because no row names it.
+    pub unnamed_files_kept: Duration,
 }
 
 impl Default for Settings {
@@ -155,6 +157,7 @@ impl Default for Settings {
             earlier_messages: 24,
             embed_batch: 64,
             idempotency_keys_kept: Duration::from_secs(24 * 3600),
+            unnamed_files_kept: Duration::from_secs(24 * 3600),
         }
     }
 }

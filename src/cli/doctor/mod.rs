@@ -1,5 +1,6 @@
 //! `quaestor doctor`: what is wrong with the installation, and what mends it?
 
+mod backups;
 mod local;
 mod services;
 
@@ -57,6 +58,8 @@ pub(super) async fn run(
             Ok(settings) => {
                 local::look(&settings, &mut found);
                 services::look(&settings.config, &mut found).await;
+                let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+                backups::look(&settings.config, &clock, &mut found).await;
             }
             Err(error) => found.push(fail("configuration", super::sentence(&error))),
         }

@@ -39,6 +39,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "money",
         sql: include_str!("../../../../migrations/postgres/0005_money.sql"),
     },
+    Migration {
+        version: 8,
+        name: "backups",
+        sql: include_str!("../../../../migrations/postgres/0008_backups.sql"),
+    },
 ];
 
 /// How many months after this one have their partitions ahead of time.

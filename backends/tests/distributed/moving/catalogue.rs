@@ -36,6 +36,7 @@ const LEFT: &[(&str, &str)] = &[
     ("search_stamps", "*"),
     ("schema_migrations", "*"),
     ("standing", "*"),
+    ("backups", "*"),
     // Added up from the requests in `model_usage`.
     ("spent", "*"),
 ];

@@ -184,6 +184,10 @@ pub trait Installation: Send + Sync {
     /// Removes up to `limit` idempotency keys made before `before`.
     async fn forget_idempotency_keys(&self, before: Time, limit: u32) -> Result<u64, StoreError>;
 
+    /// Removes up to `limit` messages of jobs that have ended. A message goes with the end
+    /// of its job; this is for what a crash of the database server may have left.
+    async fn forget_ended_messages(&self, limit: u32) -> Result<u64, StoreError>;
+
     /// Does what the database needs from time to time, such as an index over what has
     /// grown, which may take minutes. Safe in several processes at once: one works.
     async fn upkeep(&self) -> Result<(), StoreError>;

@@ -11,6 +11,7 @@
 //! `finish_…`, `fail`, `cancel`). What lies between can be redone and need not wait.
 
 mod audit;
+mod backups;
 mod chat;
 mod collections;
 mod conversations;
@@ -27,6 +28,7 @@ mod portable_columns;
 mod search;
 
 pub use audit::{Audit, AuditEntry, NewAuditEntry};
+pub use backups::{BackupClaim, BackupEnd, BackupRun, BackupState, Backups};
 pub use chat::{
     AcceptQuestion, AcceptedQuestion, Answer, ChatStore, Grounding, NewFeedback, NewUsage,
     QuestionContext, RetrievedPassage, UnfinishedAnswer,
@@ -46,7 +48,9 @@ pub use jobs::{
 };
 pub use keys::{Keys, NewKey};
 pub use money::{CallsOf, Money, Spending, UsageBy, UsagePart};
-pub use portable::{Column, Cursor, Kind, Most, Portable, Record, RecordPage, Table, Value};
+pub use portable::{
+    Column, Cursor, Kind, Most, Portable, Record, RecordPage, Snapshot, Table, Value,
+};
 pub use search::{ScopeFilter, Search, SearchScope, TermStats, TextHit, VectorHit};
 
 /// The whole store.
@@ -64,6 +68,7 @@ pub trait Store:
     + Audit
     + Money
     + Portable
+    + Backups
     + std::fmt::Debug
 {
 }
@@ -82,6 +87,8 @@ impl<T> Store for T where
         + Audit
         + Money
         + Portable
+        + Backups
+        + Backups
         + std::fmt::Debug
 {
 }
