@@ -206,16 +206,22 @@ pub(super) async fn open_objects(
     })
 }
 
-pub(super) async fn open_s3(
+async fn open_s3(
     config: &Config,
     place: S3Place,
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,
 ) -> anyhow::Result<S3Objects> {
+    let options = s3_options(config, place)?;
+    S3Objects::open(options, clock, tasks).await.context("opening the object store")
+}
+
+/// How a bucket is reached.
+pub(super) fn s3_options(config: &Config, place: S3Place) -> anyhow::Result<S3Options> {
     let s3 = &config.s3;
-    let missing =
-        "a bucket is named, which needs a key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
-    let options = S3Options {
+    let missing = "a bucket is named, which needs a key: set AWS_ACCESS_KEY_ID and \
+                   AWS_SECRET_ACCESS_KEY";
+    Ok(S3Options {
         place,
         region: s3.region.clone(),
         endpoint: s3.endpoint_url.clone(),
@@ -232,8 +238,7 @@ pub(super) async fn open_s3(
             }),
         },
         scratch: config.data.dir.join("scratch"),
-    };
-    S3Objects::open(options, clock, tasks).await.context("opening the object store")
+    })
 }
 
 fn secret(url: &ServiceUrl) -> SecretString {

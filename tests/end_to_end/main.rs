@@ -25,5 +25,6 @@ mod recovery;
 mod restarts;
 mod resume;
 mod servers;
+mod sweeping;
 mod tls;
 mod tls_servers;

@@ -46,7 +46,6 @@ pub async fn run_file_sweeps(context: Context, stop: CancellationToken) {
         let mut unnamed = Round::default();
         let mut missing = Missing::default();
         loop {
-            context.clock.sleep(EVERY).await;
             if unnamed.is_due(&context) {
                 let after = unnamed.at.clone();
                 let swept = sweep_unnamed(&context, after.as_ref()).await;
@@ -68,6 +67,7 @@ pub async fn run_file_sweeps(context: Context, stop: CancellationToken) {
             if missing.round.is_due(&context) {
                 missing.look(&context).await;
             }
+            context.clock.sleep(EVERY).await;
         }
     };
     tokio::select! {

@@ -276,3 +276,90 @@ impl Write for Sealed {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECIPIENT: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
+    const IDENTITY: &str =
+        "# a key\nAGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33\n";
+
+    fn stream_of(bytes: &[u8], piece: usize) -> ByteStream {
+        let pieces: Vec<_> =
+            bytes.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        stream::iter(pieces).boxed()
+    }
+
+    /// Larger than a piece of age's.
+    fn plain() -> Vec<u8> {
+        let mut plain = MAGIC.to_vec();
+        plain.extend((0..200_000_u32).map(|number| (number % 251) as u8));
+        plain
+    }
+
+    fn seal() -> AgeSeal {
+        let seal = AgeSeal::new().to(RECIPIENT).unwrap();
+        seal.with_identities(&SecretString::from(IDENTITY)).unwrap()
+    }
+
+    async fn all(bytes: ByteStream) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(bytes.try_collect::<Vec<Bytes>>().await?.concat())
+    }
+
+    async fn opened(seal: &AgeSeal, sealed: &[u8]) -> Result<Vec<u8>, String> {
+        let opened = seal.open(stream_of(sealed, 1_000)).await.map_err(|e| e.to_string())?;
+        all(opened).await.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn what_is_sealed_is_opened_by_its_key_alone() {
+        let sealed = all(seal().seal(stream_of(&plain(), 7_777)).unwrap()).await.unwrap();
+        assert!(!sealed.windows(16).any(|window| window == MAGIC));
+        assert_eq!(opened(&seal(), &sealed).await.unwrap(), plain());
+        let passphrase = SecretString::from("a passphrase of good length\n");
+        let by = AgeSeal::new().with_passphrase(&passphrase).unwrap();
+        assert!(opened(&by, &sealed).await.unwrap_err().contains("none of the keys"));
+        assert!(opened(&AgeSeal::new(), &sealed).await.unwrap_err().contains("--identity"));
+        let sealed = all(by.seal(stream_of(&plain(), 7_777)).unwrap()).await.unwrap();
+        assert_eq!(opened(&by, &sealed).await.unwrap(), plain());
+        assert!(opened(&seal(), &sealed).await.unwrap_err().contains("none of the keys"));
+    }
+
+    #[tokio::test]
+    async fn what_was_altered_or_cut_is_not_opened() {
+        let sealed = all(seal().seal(stream_of(&plain(), 7_777)).unwrap()).await.unwrap();
+        for at in (0..sealed.len()).step_by(997).chain([sealed.len() - 1]) {
+            let mut wrong = sealed.clone();
+            wrong[at] ^= 1;
+            assert!(opened(&seal(), &wrong).await.is_err(), "{at}");
+        }
+        for length in (0..sealed.len()).step_by(1_999).chain([sealed.len() - 1]) {
+            assert!(opened(&seal(), &sealed[..length]).await.is_err(), "{length}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_open_is_taken_only_where_that_was_said() {
+        let told = opened(&seal(), &plain()).await.unwrap_err();
+        assert!(told.contains("is not encrypted"), "{told}");
+        let in_clear = AgeSeal::new().in_clear();
+        assert_eq!(opened(&in_clear, &plain()).await.unwrap(), plain());
+        assert_eq!(all(in_clear.seal(stream_of(&plain(), 9)).unwrap()).await.unwrap(), plain());
+        assert!(opened(&in_clear, b"PK something else").await.unwrap_err().contains("no bundle"));
+        let refused = AgeSeal::new().seal(stream_of(b"", 1)).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("so it is encrypted"), "{refused}");
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_told_without_being_shown() {
+        assert!(AgeSeal::new().to("age1nobody").unwrap_err().to_string().contains("age-keygen"));
+        let secret = SecretString::from("AGE-SECRET-KEY-1NOT-A-KEY");
+        let told = AgeSeal::new().with_identities(&secret).unwrap_err().to_string();
+        assert!(told.contains("line 1") && !told.contains("NOT-A-KEY"), "{told}");
+        let told = AgeSeal::new().with_passphrase(&SecretString::from("short")).unwrap_err();
+        assert!(told.to_string().contains("at least 16"), "{told}");
+        let shown = format!("{:?}", seal());
+        assert!(!shown.contains("AGE-SECRET"), "{shown}");
+    }
+}

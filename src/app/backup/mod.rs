@@ -13,12 +13,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use quaestor_backends::bundles::bucket::BucketBundles;
 use quaestor_backends::bundles::folder::{FolderBundles, read_file};
+use quaestor_backends::objects::s3::S3Objects;
 use quaestor_core::ports::bundles::{BundleName, Bundles, KeptBundle};
 use quaestor_core::ports::objects::ByteStream;
 use tokio_util::task::TaskTracker;
 
 use super::World;
-use super::backends::open_s3;
+use super::backends::s3_options;
 use crate::config::{BackupChoice, Config, DatabaseChoice, ServiceUrl};
 
 pub(crate) use files::missing_files;
@@ -48,7 +49,9 @@ async fn open_bundles(
     Ok(match choice {
         BackupChoice::Folder(folder) => Arc::new(FolderBundles::new(folder)),
         BackupChoice::Bucket(place) => {
-            let objects = open_s3(config, place, world.clock.clone(), tasks.clone()).await;
+            // Without a look at it: a worker starts while it is away.
+            let options = s3_options(config, place)?;
+            let objects = S3Objects::open_unseen(options, world.clock.clone(), tasks.clone()).await;
             Arc::new(BucketBundles::new(objects.context("opening the place of the backups")?))
         }
     })

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use quaestor_backends::bundles::age::AgeSeal;
 use quaestor_backends::objects::local::LocalObjects;
 use quaestor_backends::store::postgres::{PgOptions, PgStore};
 use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
 use quaestor_core::clock::Clock;
-use quaestor_core::ports::bundles::Seal;
+use quaestor_core::ports::bundles::{Bundles, Seal};
 use quaestor_core::ports::objects::Objects;
 use quaestor_core::ports::store::{BackupRun, Store};
 use quaestor_core::transfer::{Damaged, Files, Tell};
@@ -132,11 +133,7 @@ pub async fn back_up(
     let worked = async {
         first_start::refuse_what_is_elsewhere(config, &*source.store).await?;
         let bundles = open_bundles(config, choice, &world, &source.tasks).await?;
-        let plan = BackupPlan {
-            bundles,
-            seal: Arc::new(seal),
-            ..plan_of(config, &world, Arc::clone(&source.objects))?
-        };
+        let plan = plan_of(config, &world, bundles, seal, Arc::clone(&source.objects))?;
         let made = make_backup(&*source.store, &world.ids, &plan, None, REMEMBERED, tell).await?;
         let trailer = &made.saved.trailer;
         Ok(BackupReport {
@@ -165,19 +162,21 @@ pub(in super::super) async fn plan(
     let Some(choice) = config.backup.place().map_err(anyhow::Error::msg)? else {
         return Ok(None);
     };
+    let seal = config.backup.seal().map_err(|(_, sentence)| anyhow::Error::msg(sentence))?;
     let bundles = open_bundles(config, choice, world, tasks).await?;
-    Ok(Some(BackupPlan { bundles, ..plan_of(config, world, objects)? }))
+    plan_of(config, world, bundles, seal, objects).map(Some)
 }
 
 fn plan_of(
     config: &Config,
     world: &World,
+    bundles: Arc<dyn Bundles>,
+    seal: AgeSeal,
     objects: Arc<dyn Objects>,
 ) -> anyhow::Result<BackupPlan> {
-    let seal = config.backup.seal().map_err(|(_, sentence)| anyhow::Error::msg(sentence))?;
     let days = u64::from(config.backup.keep_days);
     Ok(BackupPlan {
-        bundles: Arc::new(quaestor_backends::bundles::folder::FolderBundles::new("")),
+        bundles,
         seal: Arc::new(seal),
         objects,
         clock: world.clock.clone(),

@@ -61,11 +61,7 @@ impl S3Objects {
         clock: Arc<dyn Clock>,
         tasks: TaskTracker,
     ) -> Result<Self, ObjectError> {
-        let scratch = Scratch::open(options.scratch.clone())
-            .await
-            .map_err(|error| io("open", options.scratch.display(), error))?;
-        let client = Client::from_conf(options.client_config());
-        let this = Self { client, options, scratch, clock, tasks };
+        let this = Self::open_unseen(options, clock, tasks).await?;
         // A listing, because it is answered with the reason; a HEAD has a status alone.
         this.client
             .list_objects_v2()
@@ -76,6 +72,20 @@ impl S3Objects {
             .await
             .map_err(|error| this.failed("open", &this.options.place, error))?;
         Ok(this)
+    }
+
+    /// Opens a bucket without a look at it: what is wrong with it is told by the first call.
+    /// For a bucket without which a program can start.
+    pub async fn open_unseen(
+        options: S3Options,
+        clock: Arc<dyn Clock>,
+        tasks: TaskTracker,
+    ) -> Result<Self, ObjectError> {
+        let scratch = Scratch::open(options.scratch.clone())
+            .await
+            .map_err(|error| io("open", options.scratch.display(), error))?;
+        let client = Client::from_conf(options.client_config());
+        Ok(Self { client, options, scratch, clock, tasks })
     }
 
     /// A link by which anybody may read the file until it expires: at the latest after an

@@ -26,6 +26,7 @@ mod money;
 mod portable;
 mod portable_columns;
 mod search;
+mod snapshot;
 
 pub use audit::{Audit, AuditEntry, NewAuditEntry};
 pub use backups::{BackupClaim, BackupEnd, BackupRun, BackupState, Backups};
@@ -48,10 +49,9 @@ pub use jobs::{
 };
 pub use keys::{Keys, NewKey};
 pub use money::{CallsOf, Money, Spending, UsageBy, UsagePart};
-pub use portable::{
-    Column, Cursor, Kind, Most, Portable, Record, RecordPage, Snapshot, Table, Value,
-};
+pub use portable::{Column, Cursor, Kind, Most, Portable, Record, RecordPage, Table, Value};
 pub use search::{ScopeFilter, Search, SearchScope, TermStats, TextHit, VectorHit};
+pub use snapshot::{Snapshot, Snapshots};
 
 /// The whole store.
 pub trait Store:
@@ -69,6 +69,7 @@ pub trait Store:
     + Money
     + Portable
     + Backups
+    + Snapshots
     + std::fmt::Debug
 {
 }
@@ -88,7 +89,9 @@ impl<T> Store for T where
         + Money
         + Portable
         + Backups
+        + Snapshots
         + Backups
+        + Snapshots
         + std::fmt::Debug
 {
 }

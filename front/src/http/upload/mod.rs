@@ -9,6 +9,7 @@ use axum::extract::multipart::Multipart;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use quaestor_core::failpoint;
 use quaestor_core::ids::{BatchId, CollectionId, JobId};
 use quaestor_core::jobs::{JobKind, NewJob, Step};
 use quaestor_core::model::Caller;
@@ -111,6 +112,8 @@ async fn store(
         idempotency: key.cloned(),
         audit: app.audit(caller, "document.upload", batch_id),
     };
+    // The files are stored, and no row names them yet.
+    failpoint::hit("upload.before_accept");
     match app.front.store.accept_upload(caller.workspace_id, upload).await {
         Ok(Some(answer)) => {
             announce(app, &answer);

@@ -9,9 +9,7 @@ mod write;
 
 use async_trait::async_trait;
 use quaestor_core::ids::WorkspaceId;
-use quaestor_core::ports::store::{
-    Cursor, Most, Portable, Record, RecordPage, Snapshot, StoreError, Table,
-};
+use quaestor_core::ports::store::{Cursor, Most, Portable, Record, RecordPage, StoreError, Table};
 use sqlx::AssertSqlSafe;
 
 use super::connections::Commit;
@@ -53,11 +51,6 @@ impl Portable for DbStore {
             Ok(())
         };
         work.await.map_err(during("write records"))
-    }
-
-    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        let taken = snapshot::DbSnapshot::take(self).await.map_err(during("take a snapshot"))?;
-        Ok(Box::new(taken))
     }
 
     async fn count_records(&self, workspace: WorkspaceId, table: Table) -> Result<u64, StoreError> {

@@ -2,14 +2,16 @@
 
 use async_trait::async_trait;
 use quaestor_core::ids::WorkspaceId;
-use quaestor_core::ports::store::{Cursor, Most, RecordPage, Snapshot, StoreError, Table};
+use quaestor_core::ports::store::{
+    Cursor, Most, RecordPage, Snapshot, Snapshots, StoreError, Table,
+};
 
 use super::super::dialect::{self, DbStore, DbTransaction, WhileHeld};
 use super::super::fault::{Fault, during};
 use super::super::standing;
 use super::read;
 
-pub(super) struct DbSnapshot {
+struct DbSnapshot {
     tx: DbTransaction,
     held: WhileHeld,
     /// Whose rows the transaction sees.
@@ -17,11 +19,19 @@ pub(super) struct DbSnapshot {
 }
 
 impl DbSnapshot {
-    pub(super) async fn take(store: &DbStore) -> Result<Self, Fault> {
+    async fn take(store: &DbStore) -> Result<Self, Fault> {
         let mut tx = store.connections.snapshot().await?;
         // The state is that of the first statement, and not that of BEGIN.
         sqlx::query("SELECT count(*) FROM schema_migrations").fetch_one(&mut *tx).await?;
         Ok(Self { tx, held: WhileHeld::of(store), sees: None })
+    }
+}
+
+#[async_trait]
+impl Snapshots for DbStore {
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        let taken = DbSnapshot::take(self).await.map_err(during("take a snapshot"))?;
+        Ok(Box::new(taken))
     }
 }
 
