@@ -14,6 +14,7 @@
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people")]
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -83,9 +84,10 @@ fn number(number: usize) -> Value {
 /// A record of a table: the named values, and what an empty one of its kind is for the rest.
 fn record(table: Table, named: Vec<(&str, Value)>) -> Record {
     use quaestor_core::ports::store::Kind;
+    let mut named: HashMap<&str, Value> = named.into_iter().collect();
     let values = table.columns().iter().map(|column| {
-        if let Some((_, value)) = named.iter().find(|(name, _)| *name == column.name) {
-            return value.clone();
+        if let Some(value) = named.remove(column.name) {
+            return value;
         }
         match column.kind {
             _ if column.optional => Value::Null,
@@ -231,12 +233,10 @@ impl Timed {
         Self { began: Instant::now(), what: what.into(), payload }
     }
 
-    fn end(self) -> Duration {
-        let took = self.began.elapsed();
-        let rate = self.payload as f64 / 1e6 / took.as_secs_f64();
-        let (what, seconds) = (self.what, took.as_secs_f64());
-        println!("{what:<34} {seconds:>7.1} s {rate:>7.0} MB/s, peak {:>5} MB", peak());
-        took
+    fn end(self) {
+        let seconds = self.began.elapsed().as_secs_f64();
+        let rate = self.payload as f64 / 1e6 / seconds;
+        println!("{:<40} {seconds:>7.2} s {rate:>7.0} MB/s, peak {:>5} MB", self.what, peak());
     }
 }
 
@@ -259,9 +259,10 @@ async fn restore(
     let target = Target { store, objects, clock: &*world.clock, ids: &world.ids };
     Opened::begin(plain).await.unwrap().restore(&target, &|_| {}).await.unwrap();
     timed.end();
-    let timed = Timed::begin(format!("restore into {what}: indexes"), payload);
+    let began = Instant::now();
     store.upkeep().await.unwrap();
-    timed.end();
+    let (what, took) = (format!("restore into {what}: indexes"), began.elapsed().as_secs_f64());
+    println!("{what:<40} {took:>7.2} s");
 }
 
 async fn postgres(clock: &Arc<dyn Clock>, url: &str, name: &str) -> PgStore {

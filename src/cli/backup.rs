@@ -219,7 +219,7 @@ fn restored(
     let rows: u64 = trailer.tables.iter().map(|table| table.records).sum();
     if watch.json {
         let damaged = restored.damaged.iter().map(ToString::to_string);
-        terminal.line(&restored_json(header, trailer, rows, damaged.collect(), took))?;
+        terminal.line(&restored_json(header, trailer, rows, &damaged.collect::<Vec<_>>(), took))?;
     } else {
         let mark = terminal.paint(Style::Green, word);
         let files = files_of(trailer.files.files, trailer.files.bytes);
@@ -235,7 +235,7 @@ fn restored_json(
     header: &Header,
     trailer: &Trailer,
     rows: u64,
-    damaged: Vec<String>,
+    damaged: &[String],
     took: Duration,
 ) -> String {
     json!({

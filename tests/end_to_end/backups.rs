@@ -470,7 +470,13 @@ async fn a_bundle_in_a_bucket_is_listed_and_restored() {
     let listed: Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
     assert_eq!((&listed["name"], &listed["size_bytes"]), (&made["name"], &made["size_bytes"]));
     let restored = empty(Backends::Embedded).await;
-    restored.run_with(&["restore", made["name"].as_str().unwrap()], &environment);
+    // Whose files are there would be swept by who is restored beside them.
+    let mut shared = environment.clone();
+    shared.push(("QUAESTOR_OBJECTS_URL", installation.setting("QUAESTOR_OBJECTS_URL")));
+    let name = made["name"].as_str().unwrap();
+    let told = restored.refusal(&["restore", name], &shared);
+    assert!(told.contains("QUAESTOR_OBJECTS_URL"), "{told}");
+    restored.run_with(&["restore", name], &environment);
     let program = start(&restored);
     assert_eq!(found(&program).await, before);
 }

@@ -10,9 +10,9 @@ use quaestor_core::backup::{About, BackupError, Saved, Source, back_up};
 use quaestor_core::clock::{Clock, Time};
 use quaestor_core::ids::{IdSource, PrincipalId, WorkspaceId};
 use quaestor_core::ports::bundles::{BundleName, Bundles, Seal};
-use quaestor_core::ports::objects::Objects;
+use quaestor_core::ports::objects::{ObjectError, Objects};
 use quaestor_core::ports::store::{
-    BackupClaim, BackupEnd, BackupState, NewAuditEntry, Store, StoreError,
+    BackupClaim, BackupEnd, BackupRun, BackupState, NewAuditEntry, Store, StoreError,
 };
 use quaestor_core::transfer::Tell;
 use tokio_util::sync::CancellationToken;
@@ -72,14 +72,11 @@ impl fmt::Debug for BackupPlan {
     }
 }
 
-impl BackupPlan {
-    /// The last moment of the schedule that has come.
-    fn slot(&self, now: Time) -> Time {
-        let (every, at) = (seconds(self.every).max(1), seconds(self.at));
-        let since = now.timestamp() - at;
-        let slot = since - since.rem_euclid(every) + at;
-        Time::from_timestamp(slot, 0).unwrap_or(now)
-    }
+/// The last moment of a schedule that has come.
+fn slot(now: Time, every: Duration, at: Duration) -> Time {
+    let (every, at) = (seconds(every).max(1), seconds(at));
+    let since = now.timestamp() - at;
+    Time::from_timestamp(since - since.rem_euclid(every) + at, 0).unwrap_or(now)
 }
 
 fn seconds(duration: Duration) -> i64 {
@@ -124,8 +121,12 @@ pub enum NoBackup {
 pub async fn run_backups(context: Context, plan: BackupPlan, stop: CancellationToken) {
     let work = async {
         loop {
-            tell_metrics(&*context.store).await;
-            look(&context, &plan).await;
+            let slot = slot(context.clock.now(), plan.every, plan.at);
+            let kept = last_kept(&*context.store).await;
+            // Without a write, mostly: nothing is due.
+            if kept.is_none_or(|kept| kept.slot != Some(slot)) {
+                look(&context, &plan, slot).await;
+            }
             context.clock.sleep(LOOK_EVERY).await;
         }
     };
@@ -135,8 +136,7 @@ pub async fn run_backups(context: Context, plan: BackupPlan, stop: CancellationT
     }
 }
 
-async fn look(context: &Context, plan: &BackupPlan) {
-    let slot = plan.slot(context.clock.now());
+async fn look(context: &Context, plan: &BackupPlan, slot: Time) {
     let store = &*context.store;
     match make_backup(store, &context.ids, plan, Some(slot), RETRY_AFTER, &|_| {}).await {
         Ok(made) => {
@@ -149,7 +149,7 @@ async fn look(context: &Context, plan: &BackupPlan) {
             if files.damaged > 0 {
                 error!("{} files are missing in the backup {name}", files.damaged);
             }
-            tell_metrics(store).await;
+            last_kept(store).await;
             tidy(plan, name).await;
         }
         Err(NoBackup::Nothing | NoBackup::Taken) => {}
@@ -277,8 +277,14 @@ async fn audit(
 async fn tidy(plan: &BackupPlan, newest: &BundleName) {
     let now = plan.clock.now();
     let before = now.checked_sub_signed(delta(plan.keep)).unwrap_or(Time::MIN_UTC);
+    let warned = |error: ObjectError| {
+        warn!(error = &error as &dyn std::error::Error, "could not remove old backups");
+    };
+    // Apart from the rest: not every storage lists what was never finished.
+    if let Err(error) = plan.bundles.tidy(UNFINISHED_AFTER, now).await {
+        warned(error);
+    }
     let work = async {
-        plan.bundles.tidy(UNFINISHED_AFTER, now).await?;
         for bundle in plan.bundles.list().await? {
             let own = bundle.name.installation == newest.installation;
             if own && bundle.name != *newest && bundle.name.at < before {
@@ -286,31 +292,36 @@ async fn tidy(plan: &BackupPlan, newest: &BundleName) {
                 info!(backup.name = %bundle.name, "removed the backup {}", bundle.name);
             }
         }
-        Ok::<_, quaestor_core::ports::objects::ObjectError>(())
+        Ok::<_, ObjectError>(())
     };
     if let Err(error) = work.await {
-        warn!(error = &error as &dyn std::error::Error, "could not remove old backups");
+        warned(error);
     }
 }
 
-/// Every worker tells of the last backup, whoever has made it.
-async fn tell_metrics(store: &dyn Store) {
-    match store.last_backups(LOOK_BACK).await {
-        Ok(runs) => {
-            let Some(last) = runs.into_iter().find(|run| run.state == BackupState::Done) else {
-                return;
-            };
-            let ended = last.ended_at.unwrap_or(last.began_at);
-            let took = (ended - last.began_at).as_seconds_f64();
-            metrics::gauge!("quaestor_backup_last_success_timestamp_seconds")
-                .set(last.began_at.timestamp() as f64);
-            metrics::gauge!("quaestor_backup_last_size_bytes").set(last.size_bytes as f64);
-            metrics::gauge!("quaestor_backup_last_duration_seconds").set(took);
-            metrics::gauge!("quaestor_backup_last_damaged_files").set(last.damaged as f64);
-        }
+/// The last backup that is kept, by schedule where there is one. Every worker tells of the
+/// last of all in its metrics, whoever has made it.
+async fn last_kept(store: &dyn Store) -> Option<BackupRun> {
+    let runs = match store.last_backups(LOOK_BACK).await {
+        Ok(runs) => runs,
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "could not read the backups");
+            return None;
         }
+    };
+    let mut kept = runs.into_iter().filter(|run| run.state == BackupState::Done);
+    let last = kept.next()?;
+    let ended = last.ended_at.unwrap_or(last.began_at);
+    let took = (ended - last.began_at).as_seconds_f64();
+    metrics::gauge!("quaestor_backup_last_success_timestamp_seconds")
+        .set(last.began_at.timestamp() as f64);
+    metrics::gauge!("quaestor_backup_last_size_bytes").set(last.size_bytes as f64);
+    metrics::gauge!("quaestor_backup_last_duration_seconds").set(took);
+    metrics::gauge!("quaestor_backup_last_damaged_files").set(last.damaged as f64);
+    if last.slot.is_some() {
+        Some(last)
+    } else {
+        kept.find(|run| run.slot.is_some()).or(Some(last))
     }
 }
 
@@ -327,4 +338,26 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_the_last_moment_of_the_schedule() {
+        let moment = |text: &str| text.parse::<Time>().unwrap();
+        let (day, hour) = (Duration::from_secs(86_400), Duration::from_secs(3_600));
+        for (now, every, at, wanted) in [
+            ("2026-11-21T02:59:59Z", day, 3 * hour, "2026-11-20T03:00:00Z"),
+            ("2026-11-21T03:00:00Z", day, 3 * hour, "2026-11-21T03:00:00Z"),
+            ("2026-11-21T23:59:59.9Z", day, 3 * hour, "2026-11-21T03:00:00Z"),
+            ("2026-01-01T00:00:00Z", day, Duration::ZERO, "2026-01-01T00:00:00Z"),
+            ("2026-11-21T12:29:59Z", hour, hour / 2, "2026-11-21T11:30:00Z"),
+            ("2026-11-21T12:30:00Z", hour, 3 * hour + hour / 2, "2026-11-21T12:30:00Z"),
+            ("2026-11-21T01:10:00Z", hour, 3 * hour, "2026-11-21T01:00:00Z"),
+        ] {
+            assert_eq!(slot(moment(now), every, at), moment(wanted), "{now}");
+        }
+    }
 }

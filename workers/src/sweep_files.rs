@@ -124,6 +124,11 @@ async fn sweep_unnamed(
     }
     let mut removed = 0;
     for (workspace, keys) in old {
+        // Workspaces are never removed. One that is unknown is of another installation that
+        // was given the same place, by mistake: its files are not this one's to remove.
+        if context.store.count_records(workspace, Table::Workspaces).await? == 0 {
+            continue;
+        }
         let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
         let known = context.store.known_objects(workspace, &names).await?;
         let known: HashSet<String> = known.into_iter().collect();
@@ -154,7 +159,7 @@ struct Missing {
 impl Missing {
     async fn look(&mut self, context: &Context) {
         let place = self.round.at.clone();
-        match self.piece(context, place.clone()).await {
+        match self.piece(context, place).await {
             Ok(next) => {
                 told::<SweepError>(context, "missing_files", Ok(0));
                 if next.is_none() {

@@ -118,14 +118,14 @@ async fn find(
     let bundles = open_bundles(config, chosen(config, from)?, world, tasks).await?;
     let name = match by_name {
         Ok(name) => name,
-        Err(_) => latest(bundles.list().await.context("listing the backups")?, &bundles.place())?,
+        Err(_) => latest(&bundles.list().await.context("listing the backups")?, &bundles.place())?,
     };
     let bytes = bundles.get(&name).await.with_context(|| format!("reading {name}"))?;
     Ok(Bundle { called: name.to_string(), bytes })
 }
 
 /// The newest bundle, where all are of one installation.
-fn latest(kept: Vec<KeptBundle>, place: &str) -> anyhow::Result<BundleName> {
+fn latest(kept: &[KeptBundle], place: &str) -> anyhow::Result<BundleName> {
     let Some(newest) = kept.last() else { bail!("there are no backups at {place}") };
     let of_one = kept.iter().all(|one| one.name.installation == newest.name.installation);
     if !of_one {

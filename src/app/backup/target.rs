@@ -95,7 +95,17 @@ impl Place {
                  one; name an empty place (QUAESTOR_DATA_DIR, or QUAESTOR_DATABASE_URL with \
                  QUAESTOR_OBJECTS_URL), which needs no `quaestor migrate` before"
             ),
-            Standing::Whole => Ok(false),
+            Standing::Whole => {
+                // The files of another installation would be swept by this one.
+                let files = self.objects.list(None, 1).await.context("looking at the target")?;
+                if !files.objects.is_empty() {
+                    bail!(
+                        "the place for files beside {place} is not empty: name an empty one with \
+                         QUAESTOR_OBJECTS_URL, such as another prefix of the bucket"
+                    );
+                }
+                Ok(false)
+            }
         }
     }
 

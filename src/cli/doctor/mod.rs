@@ -57,9 +57,14 @@ pub(super) async fn run(
         match settings(file) {
             Ok(settings) => {
                 local::look(&settings, &mut found);
-                services::look(&settings.config, &mut found).await;
                 let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-                backups::look(&settings.config, &clock, &mut found).await;
+                let mut kept = Vec::new();
+                // At the same time: a server that hangs holds both up.
+                tokio::join!(
+                    services::look(&settings.config, &mut found),
+                    backups::look(&settings.config, &clock, &mut kept),
+                );
+                found.extend(kept);
             }
             Err(error) => found.push(fail("configuration", super::sentence(&error))),
         }

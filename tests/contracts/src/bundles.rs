@@ -1,10 +1,8 @@
 //! What every place of backups must do.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use quaestor_core::clock::{Clock, SystemClock, Time};
+use quaestor_core::clock::Time;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::bundles::{BundleName, Bundles};
 use quaestor_core::ports::objects::{ByteStream, ObjectError};
@@ -23,7 +21,6 @@ macro_rules! bundles_contract {
                 bundles_are_listed_oldest_first,
                 a_bundle_that_breaks_off_is_not_kept,
                 a_bundle_that_is_removed_is_gone,
-                what_is_young_is_not_tidied_away,
             ]
         );
     };
@@ -77,12 +74,4 @@ pub async fn a_bundle_that_is_removed_is_gone<G>((bundles, _): &(impl Bundles, G
     bundles.delete(&name(1)).await.unwrap();
     let listed = bundles.list().await.unwrap();
     assert_eq!(listed.iter().map(|one| one.name.clone()).collect::<Vec<_>>(), [name(2)]);
-}
-
-/// Case.
-pub async fn what_is_young_is_not_tidied_away<G>((bundles, _): &(impl Bundles, G)) {
-    let now = SystemClock.now();
-    bundles.put(&name(1), bytes(1)).await.unwrap();
-    bundles.tidy(Duration::from_secs(3_600), now).await.unwrap();
-    assert_eq!(bundles.list().await.unwrap().len(), 1, "what is whole is not tidied away");
 }

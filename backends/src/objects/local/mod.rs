@@ -181,7 +181,7 @@ impl Objects for LocalObjects {
 
     async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, ObjectError> {
         match fs::metadata(self.path(key)).await {
-            Ok(metadata) => Ok(metadata.is_file().then(|| metadata.len())),
+            Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(failed("read", key, error)),
         }
