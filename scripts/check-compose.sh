@@ -28,6 +28,9 @@ fi
 for profile in services all; do
     compose -f "$where/compose/compose.yaml" --profile "$profile" config --quiet
 done
+# With a folder named that it needs.
+sed -i 's#\${WAL_ARCHIVE:?[^}]*}#/srv/wal#' "$folder/compose/wal-archive.yaml"
+compose -f "$where/compose/compose.yaml" -f "$where/compose/wal-archive.yaml" --profile all config --quiet
 
 if [[ $EUID -eq 0 ]]; then
     # The certificate, the front's name and the log are there only where everything runs.

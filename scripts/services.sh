@@ -10,6 +10,7 @@
 #   scripts/services.sh status            say what runs
 #   scripts/services.sh with COMMAND…     up, COMMAND with the settings, and down what was started
 #   scripts/services.sh run COMMAND…      run COMMAND of the unpacked packages, over an empty /data
+#   scripts/services.sh exec COMMAND…     run COMMAND of the unpacked packages, over the servers' data
 #   scripts/services.sh check COMMAND…    run COMMAND of the packages for checks, over SERVICES_FOLDER
 #   scripts/services.sh destroy           stop, and remove the folder with all data
 #
@@ -189,7 +190,7 @@ case $verb in
         open_folder
         "$verb" "$@"
         ;;
-    run | check) "${verb}_alone" "$@" ;;
+    run | check | exec) "${verb}_alone" "$@" ;;
     __in_root) shift && in_root "$@" ;;
     *) usage ;;
 esac

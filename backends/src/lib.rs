@@ -1,5 +1,6 @@
 //! How the ports are kept: a folder per port, a file per technology.
 
+pub mod bundles;
 pub mod cache;
 pub mod entropy;
 pub mod event_log;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
+use quaestor_backends::bundles::folder::FolderBundles;
 use quaestor_backends::cache::memory::MemoryCache;
 use quaestor_backends::event_log::memory::{Bounds, MemoryEventLog};
 use quaestor_backends::limits::memory::MemoryLimits;
@@ -16,8 +17,8 @@ use quaestor_backends::queue::memory::MemoryQueue;
 use quaestor_backends::tickets::memory::MemoryTickets;
 use quaestor_contracts::queue::message;
 use quaestor_contracts::{
-    cache_contract, event_log_contract, limits_contract, noticeboard_contract, objects_contract,
-    provider_limits_contract, queue_contract, tickets_contract,
+    bundles_contract, cache_contract, event_log_contract, limits_contract, noticeboard_contract,
+    objects_contract, provider_limits_contract, queue_contract, tickets_contract,
 };
 use quaestor_core::clock::ManualClock;
 use quaestor_core::events::Event;
@@ -68,6 +69,13 @@ async fn folder() -> (LocalObjects, TempDir) {
     (LocalObjects::open(dir.path()).await.unwrap(), dir)
 }
 
+/// Likewise, of backups.
+async fn backups() -> (FolderBundles, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    // A folder that is not there yet.
+    (FolderBundles::new(dir.path().join("backups/quaestor")), dir)
+}
+
 mod contracts {
     use super::*;
 
@@ -79,6 +87,7 @@ mod contracts {
     provider_limits_contract!(super::super::provider_limits);
     tickets_contract!(super::super::tickets);
     objects_contract!(super::super::folder);
+    bundles_contract!(super::super::backups);
 }
 
 #[tokio::test]

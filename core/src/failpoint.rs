@@ -12,10 +12,10 @@
 
 /// Every point there is: one at each hand-over, in the order in which a request comes to them.
 /// A test holds the list to the code.
-pub const NAMES: [&str; 31] = [
+pub const NAMES: [&str; 39] = [
     "front.before_accept",
     "front.after_accept",
-    "upload.after_object",
+    "upload.before_accept",
     "upload.after_accept",
     "relay.after_take",
     "relay.after_publish",
@@ -38,12 +38,20 @@ pub const NAMES: [&str; 31] = [
     "worker.before_ack",
     "sweep.before_requeue",
     "sweep.after_requeue",
+    "sweep.after_delete",
     "socket.before_event",
     "move.before_check",
     "move.between_marks",
     "move.after_object",
     "move.after_table",
     "move.after_page",
+    "backup.after_page",
+    "backup.after_rows",
+    "backup.after_file",
+    "backup.after_trailer",
+    "restore.after_page",
+    "restore.after_file",
+    "restore.before_whole",
 ];
 
 /// The process has come to a named point.

@@ -5,8 +5,10 @@
 
 pub mod api_key;
 pub mod audit;
+pub mod backup;
 pub mod boxes;
 pub mod budgets;
+pub mod bundle;
 pub mod clock;
 pub mod entropy;
 

@@ -144,6 +144,15 @@ run_alone() {
     in_root "$(root_of new)" - "$@"
 }
 
+# A program of a server's packages over that server's data, such as `psql` or `pg_basebackup`.
+exec_alone() {
+    [[ $# -gt 0 ]] || usage
+    needs_root
+    [[ $(by) == packages ]] || die "exec: the servers are containers here; use docker compose exec"
+    unpack new
+    in_root "$(root_of new)" "$FOLDER/data" "$@"
+}
+
 # A program that checks files, with the folder as its /data.
 check_alone() {
     [[ $# -gt 0 ]] || usage

@@ -145,6 +145,11 @@ impl Backends {
         })
     }
 
+    /// Where what must outlive a dropped call runs.
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
     /// Lets go of what has to be let go in order.
     pub(super) async fn close(self) {
         if let Some(rabbit) = self.rabbit {
@@ -207,10 +212,16 @@ async fn open_s3(
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,
 ) -> anyhow::Result<S3Objects> {
+    let options = s3_options(config, place)?;
+    S3Objects::open(options, clock, tasks).await.context("opening the object store")
+}
+
+/// How a bucket is reached.
+pub(super) fn s3_options(config: &Config, place: S3Place) -> anyhow::Result<S3Options> {
     let s3 = &config.s3;
-    let missing = "data.objects_url names a bucket, which needs a key: set AWS_ACCESS_KEY_ID and \
+    let missing = "a bucket is named, which needs a key: set AWS_ACCESS_KEY_ID and \
                    AWS_SECRET_ACCESS_KEY";
-    let options = S3Options {
+    Ok(S3Options {
         place,
         region: s3.region.clone(),
         endpoint: s3.endpoint_url.clone(),
@@ -227,8 +238,7 @@ async fn open_s3(
             }),
         },
         scratch: config.data.dir.join("scratch"),
-    };
-    S3Objects::open(options, clock, tasks).await.context("opening the object store")
+    })
 }
 
 fn secret(url: &ServiceUrl) -> SecretString {

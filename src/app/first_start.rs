@@ -10,6 +10,7 @@ use quaestor_core::ports::store::{
 use quaestor_core::{api_key, model};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::backup::FROM_BUNDLE;
 use super::{Role, World};
 use crate::config::{Config, DatabaseChoice, check_exposure};
 
@@ -88,6 +89,11 @@ pub(super) async fn refuse_what_is_elsewhere(
         if distributed { ("distributed", "embedded") } else { ("embedded", "distributed") };
     match store.standing().await.context("looking whether the installation may be used")? {
         Standing::Whole => Ok(()),
+        Standing::Arriving { from, since } if from.starts_with(FROM_BUNDLE) => bail!(
+            "this installation is not whole: the restore from {from} that began at {since} has \
+             not ended; run `quaestor restore` again, with this bundle or another one",
+            since = since.format("%F %R UTC")
+        ),
         Standing::Arriving { from, since } => bail!(
             "this installation is not whole: the move from {from} that began at {since} has not \
              ended; run `quaestor move --to {here}` again, or give it up with `quaestor move --to \

@@ -22,7 +22,7 @@ use quaestor_core::ports::noticeboard::Noticeboard;
 use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
 use quaestor_front::{Front, Offer, Stop};
-use quaestor_workers::{AnswerCache, Context, Drain, ParseProcess};
+use quaestor_workers::{AnswerCache, BackupPlan, Context, Drain, ParseProcess};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,7 @@ use tracing::{info, warn};
 use crate::config::{Config, EmbedderChoice, Settings};
 
 mod backends;
+mod backup;
 mod bare;
 mod first_start;
 mod models;
@@ -41,6 +42,11 @@ mod providers;
 
 use backends::Backends;
 pub(crate) use backends::open_bucket;
+pub use backup::{
+    BackupReport, BackupRequest, Found as FoundBundle, RestoreReport, RestoreRequest, back_up,
+    list as list_backups, restore, verify as verify_backup,
+};
+pub(crate) use backup::{history as backup_history, missing_files};
 pub(crate) use bare::Bare;
 pub use moving::{MoveReport, MoveRequest, Moving, To, move_installation, undo_move};
 
@@ -133,6 +139,12 @@ pub async fn start(
 
     let guards =
         models::guards(config, &world, &backends.provider_limits, Some(backends.store.clone()));
+    let backup_plan = match role {
+        Role::Front => None,
+        Role::Serve | Role::Worker(_) => {
+            backup::plan(config, &world, backends.objects.clone(), backends.tasks()).await?
+        }
+    };
     let embedder = models::open_embedder(settings, &world.clock, &guards)?;
     let reranking = models::open_reranking(config, &world.clock, &guards)?;
     let searcher =
@@ -192,8 +204,18 @@ pub async fn start(
 
     let running = TaskTracker::new();
     let leave_for = config.server.leave(&role);
-    let parts =
-        Parts { role, context, front, listener, metrics, guards, backends, leave_for, data_lock };
+    let parts = Parts {
+        role,
+        context,
+        front,
+        listener,
+        metrics,
+        guards,
+        backends,
+        backup_plan,
+        leave_for,
+        data_lock,
+    };
     running.spawn(run_all(parts, stop));
     running.close();
     Ok(Server { address, first_key, running })
@@ -221,6 +243,7 @@ struct Parts {
     metrics: PrometheusHandle,
     guards: Guards,
     backends: Backends,
+    backup_plan: Option<BackupPlan>,
     leave_for: Duration,
     data_lock: Option<File>,
 }
@@ -248,8 +271,8 @@ async fn run_all(parts: Parts, stop: CancellationToken) {
 /// under way may end as long as the time of the drain lasts; then the loops that moved the
 /// work.
 async fn run_and_stop(parts: Parts, stop: CancellationToken) {
-    let Parts { role, context, front, listener, metrics, guards, backends, leave_for, data_lock } =
-        parts;
+    let Parts { role, context, front, listener, metrics, guards, .. } = parts;
+    let Parts { backends, backup_plan, leave_for, data_lock, .. } = parts;
     let clock = context.clock.clone();
     let drain = context.settings.drain;
     let loops_stop = CancellationToken::new();
@@ -267,7 +290,11 @@ async fn run_and_stop(parts: Parts, stop: CancellationToken) {
         let (board, steps) = (backends.noticeboard.clone(), role.steps());
         let telling = quaestor_workers::tell_presence(context.clone(), steps, board, stop.clone());
         loops.spawn(telling);
+        loops.spawn(quaestor_workers::run_file_sweeps(context.clone(), loops_stop.clone()));
         loops.spawn(quaestor_workers::run_upkeep(context.clone(), loops_stop.clone()));
+        if let Some(plan) = backup_plan {
+            loops.spawn(quaestor_workers::run_backups(context.clone(), plan, loops_stop.clone()));
+        }
         let drain = Drain { begin: stop.clone() };
         workers.spawn(quaestor_workers::run_workers(context, role.steps(), drain));
     }

@@ -32,6 +32,7 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
         drain: config.workers.drain(),
         max_step_attempts: config.jobs.max_attempts,
         idempotency_keys_kept: config.jobs.idempotency(),
+        unnamed_files_kept: config.jobs.unnamed_files(),
         passage_tokens: config.models.prompt.passage_tokens,
         history_tokens: config.models.prompt.history_tokens,
         max_output_tokens: config.models.prompt.answer_tokens,

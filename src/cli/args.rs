@@ -39,6 +39,11 @@ pub enum Command {
     /// Move an installation from one process to services, or back, with all its rows, vectors
     /// and files. Nothing is embedded anew, and everything is compared at the end.
     Move(MoveArguments),
+    /// Write everything into one encrypted bundle while the server runs, or look at those
+    /// there are.
+    Backup(BackupArguments),
+    /// Bring an installation back out of a bundle, into an empty place of either kind.
+    Restore(RestoreArguments),
     /// Upload files and folders, and wait until they are searchable.
     Ingest(IngestArguments),
     /// Ask a question and read the answer with its citations.
@@ -242,6 +247,86 @@ pub enum MoveTo {
     Embedded,
     /// On services, for `quaestor front` and `quaestor worker`.
     Distributed,
+}
+
+/// `quaestor backup`. The configuration names what is backed up, where to and who may read it.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct BackupArguments {
+    /// The configuration.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Where to, such as `file:/srv/backups` or `s3://bucket/prefix`
+    /// [default: backup.target_url].
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
+    /// Leave it open: whoever reads it reads every document.
+    #[arg(long)]
+    pub unencrypted: bool,
+    /// Print one JSON object at the end.
+    #[arg(long)]
+    pub json: bool,
+    /// What else to do.
+    #[command(subcommand)]
+    pub action: Option<BackupAction>,
+}
+
+/// `quaestor backup …`.
+#[derive(Debug, Subcommand)]
+pub enum BackupAction {
+    /// List the bundles, newest first.
+    List {
+        /// The configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Where they are [default: backup.target_url].
+        #[arg(long, value_name = "URL")]
+        from: Option<String>,
+        /// Print a JSON object for each.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read a whole bundle and hold every row and file in it to its sum.
+    Verify {
+        /// The configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+        /// The bundle.
+        #[command(flatten)]
+        bundle: BundleArguments,
+    },
+}
+
+/// `quaestor restore`. The configuration names the place, which must be empty.
+#[derive(Debug, Args)]
+pub struct RestoreArguments {
+    /// The configuration.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The bundle.
+    #[command(flatten)]
+    pub bundle: BundleArguments,
+}
+
+/// Which bundle, and with which key.
+#[derive(Debug, Args)]
+pub struct BundleArguments {
+    /// A file, a name as `quaestor backup list` shows it, or `latest`.
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: String,
+    /// Where it is [default: backup.target_url].
+    #[arg(long, value_name = "URL")]
+    pub from: Option<String>,
+    /// The file with the identity, as `age-keygen` writes it
+    /// [env: QUAESTOR_BACKUP_IDENTITY_FILE].
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// The bundle is not encrypted, and may be anybody's.
+    #[arg(long)]
+    pub unencrypted: bool,
+    /// Print one JSON object at the end.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `quaestor ingest`.

@@ -3,6 +3,7 @@
 mod args;
 mod ask;
 mod audit;
+mod backup;
 mod client;
 mod config;
 mod dead;
@@ -124,6 +125,8 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
             Command::Worker(arguments) => serve::worker(arguments, terminal).await,
             Command::Migrate(arguments) => migrate::run(arguments, terminal).await,
             Command::Move(arguments) => moving::run(arguments, terminal).await,
+            Command::Backup(arguments) => backup::run(arguments, terminal).await,
+            Command::Restore(arguments) => backup::restore(arguments, terminal).await,
             Command::Ingest(arguments) => ingest::run(arguments, terminal).await,
             Command::Ask(arguments) => ask::run(arguments, terminal).await,
             Command::Jobs { connection, action } => jobs::run(&connection, action, terminal).await,

@@ -78,19 +78,19 @@ pub(super) async fn run(arguments: MoveArguments, terminal: &Terminal) -> anyhow
     Ok(Ended::Well)
 }
 
-fn spinner() -> ProgressBar {
+pub(super) fn spinner() -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner());
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
     bar.with_style(style)
 }
 
-fn told_rows(verb: &str, table: Table, rows: u64) -> String {
+pub(super) fn told_rows(verb: &str, table: Table, rows: u64) -> String {
     format!("{verb:<9} {:<17} {:>12}", table.name(), count(rows))
 }
 
 /// A number with its thousands set apart.
-fn count(number: u64) -> String {
+pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use secrecy::ExposeSecret;
 
-use super::{Config, ConfigError, DatabaseChoice, Encryption, ObjectsChoice, check_models, rerank};
+use super::{
+    Config, ConfigError, DatabaseChoice, Encryption, ObjectsChoice, backup, check_models, rerank,
+};
 
 /// An admin key shorter than this could be guessed.
 const MIN_ADMIN_KEY: usize = 16;
@@ -32,6 +34,7 @@ fn own(config: &Config) -> Result<Vec<String>, Refusal> {
     filter.map_err(|error| ("log.filter", error.to_string()))?;
     let mut warnings = Vec::new();
     workers(config, &mut warnings)?;
+    backup::check(config, &mut warnings)?;
     risky(config, &mut warnings);
     Ok(warnings)
 }

@@ -152,7 +152,7 @@ impl Data {
 }
 
 /// The path of `scheme:path` or `scheme://path`.
-fn path_of(url: &str, scheme: &str) -> Option<PathBuf> {
+pub(super) fn path_of(url: &str, scheme: &str) -> Option<PathBuf> {
     let rest = url.strip_prefix(scheme)?.strip_prefix(':')?;
     let path = rest.strip_prefix("//").unwrap_or(rest);
     (!path.is_empty()).then(|| Path::new(path).to_path_buf())

@@ -22,6 +22,8 @@ pub struct Jobs {
     pub files_per_workspace: u32,
     /// How long a repeated `Idempotency-Key` gets the first answer again, in hours.
     pub idempotency_hours: u64,
+    /// How old a stored file is, in hours, before it is removed because no row names it.
+    pub unnamed_files_hours: u64,
 }
 
 impl Default for Jobs {
@@ -34,6 +36,7 @@ impl Default for Jobs {
             chats_per_workspace: 5_000,
             files_per_workspace: 50_000,
             idempotency_hours: 24,
+            unnamed_files_hours: 24,
         }
     }
 }
@@ -61,5 +64,11 @@ impl Jobs {
     #[must_use]
     pub fn idempotency(&self) -> Duration {
         Duration::from_secs(self.idempotency_hours.saturating_mul(3_600))
+    }
+
+    /// How old a stored file is before it is removed because no row names it.
+    #[must_use]
+    pub fn unnamed_files(&self) -> Duration {
+        Duration::from_secs(self.unnamed_files_hours.saturating_mul(3_600))
     }
 }

@@ -232,7 +232,19 @@ pub const KEYS: &[Key] = &[
     number("jobs.chats_per_workspace", COUNT),
     number("jobs.files_per_workspace", COUNT),
     number("jobs.idempotency_hours", "a whole number of hours, at least 1"),
+    number("jobs.unnamed_files_hours", "a whole number of hours, at least 1"),
     number("audit.seal_after_s", SECONDS),
+    secret("backup.target_url", "QUAESTOR_BACKUP_URL", "`file:<folder>` or `s3://<bucket>`"),
+    Key {
+        short: Some("QUAESTOR_BACKUP_RECIPIENTS"),
+        ..list("backup.recipients", "a list of public keys of age, such as age1…")
+    },
+    secret("backup.passphrase", "QUAESTOR_BACKUP_PASSPHRASE", "a text of at least 16 characters"),
+    text("backup.encryption", "`age` or `none`"),
+    text("backup.every", "`day` or `hour`"),
+    text("backup.at", "a time of the day (UTC), such as 03:00"),
+    number("backup.keep_days", "a whole number of days, at least 1"),
+    number("backup.at_most_minutes", "a whole number of minutes, at least 1"),
     text("log.format", "`text` or `json`"),
     text("log.filter", "levels by target, such as `info,quaestor_workers=debug`"),
 ];
@@ -244,6 +256,7 @@ pub(super) const OTHER_VARIABLES: &[&str] = &[
     "QUAESTOR_API_KEY",
     "QUAESTOR_API_KEY_FILE",
     "QUAESTOR_SHARED",
+    "QUAESTOR_BACKUP_IDENTITY_FILE",
 ];
 
 /// The key of this full name.

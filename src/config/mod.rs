@@ -3,6 +3,7 @@
 
 mod answers;
 mod audit;
+mod backup;
 mod calls;
 mod chain;
 mod check;
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub use answers::Answers;
 pub use audit::Audit;
+pub use backup::{Backup, BackupChoice, BackupEncryption, Every};
 pub use calls::{ModelBreaker, ModelRetry, ModelTimeouts};
 pub use chain::{ChatChain, ChatProvider, EmbedSetting, ModelAt, ProviderName};
 pub use check::check_exposure;
@@ -80,6 +82,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// How the audit log is kept.
     pub audit: Audit,
+    /// What is backed up, where to and when.
+    pub backup: Backup,
     /// What is logged.
     pub log: Log,
 }

@@ -5,6 +5,7 @@
 
 mod answers;
 mod audit;
+mod backups;
 mod doctor;
 mod drain;
 mod eval;
@@ -26,8 +27,10 @@ mod overload;
 mod poison;
 mod program;
 mod providers;
+mod recovery;
 mod restarts;
 mod resume;
 mod servers;
+mod sweeping;
 mod tls;
 mod tls_servers;

@@ -64,7 +64,7 @@ impl Servers {
         services(self.own_folder(), &[&["resume"], servers].concat());
     }
 
-    fn own_folder(&self) -> &Path {
+    pub(crate) fn own_folder(&self) -> &Path {
         match &*self.0 {
             Kind::Own { folder, .. } => folder.path(),
             Kind::OfProcess => panic!("these servers are not this test's own"),

@@ -133,6 +133,8 @@ pub struct Settings {
     pub idempotency_keys_kept: Duration,
     /// How old an entry of the audit log is when it is sealed.
     pub seal_audit_after: Duration,
+    /// How old a stored file is before it is removed because no row names it.
+    pub unnamed_files_kept: Duration,
 }
 
 impl Default for Settings {
@@ -158,6 +160,7 @@ impl Default for Settings {
             embed_batch: 64,
             idempotency_keys_kept: Duration::from_secs(24 * 3600),
             seal_audit_after: Duration::from_mins(10),
+            unnamed_files_kept: Duration::from_secs(24 * 3600),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! call one, it can only put a job into the store.
 
 mod answer_cache;
+mod backups;
 mod consume;
 mod context;
 mod dead_messages;
@@ -25,9 +26,11 @@ mod run;
 mod seal;
 mod settle;
 mod sweep;
+mod sweep_files;
 mod upkeep;
 
 pub use answer_cache::AnswerCache;
+pub use backups::{BackupPlan, MadeBackup, NoBackup, ScratchFile, make_backup, run_backups};
 pub use context::{Context, Settings, Slots};
 pub use parse_process::ParseProcess;
 pub use presence::tell_presence;
@@ -35,4 +38,5 @@ pub use relay::run_relay;
 pub use run::{Drain, run_workers};
 pub use seal::run_sealing;
 pub use sweep::run_sweeps;
+pub use sweep_files::run_file_sweeps;
 pub use upkeep::run_upkeep;

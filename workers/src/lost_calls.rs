@@ -2,9 +2,9 @@
 //! sent, so they are accounted.
 
 use chrono::TimeDelta;
-use tracing::{info, warn};
 
 use crate::context::Context;
+use crate::sweep::told;
 
 /// How long after its job's end a request may still be written by whoever sent it.
 const AFTER_THE_END: TimeDelta = TimeDelta::seconds(10);
@@ -16,14 +16,6 @@ const AT_MOST: u32 = 500;
 /// Accounts what nobody will tell of any more.
 pub(crate) async fn settle(context: &Context) {
     let now = context.clock.now();
-    match context.store.settle_lost_calls(now - AFTER_THE_END, now - LONGEST, AT_MOST).await {
-        Ok(0) => {}
-        Ok(calls) => {
-            info!(calls, "{calls} requests to models were lost with their process");
-            metrics::counter!("quaestor_lost_calls_total").increment(calls);
-        }
-        Err(error) => {
-            warn!(error = &error as &dyn std::error::Error, "could not account lost requests");
-        }
-    }
+    let settled = context.store.settle_lost_calls(now - AFTER_THE_END, now - LONGEST, AT_MOST);
+    told(context, "lost_calls", settled.await);
 }

@@ -1,4 +1,8 @@
 //! The sweeps: what a crash or the passing of time leaves behind is put right.
+//!
+//! Each does a bounded piece of work, tells how much it did, and is safe in any number of
+//! processes at once. Logs of events need none: they end by themselves (`EXPIRE` in Redis,
+//! bounds in memory).
 
 use std::time::Duration;
 
@@ -8,6 +12,7 @@ use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::jobs::Step;
 use quaestor_core::ports::queue::{Depth, Durability};
+use quaestor_core::ports::store::StoreError;
 use quaestor_core::problem::Problem;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -18,6 +23,8 @@ use crate::emitter::Emitter;
 
 /// How often the sweeps run.
 const EVERY: Duration = Duration::from_secs(5);
+/// How often those run that find something only after a crash of the database server.
+const RARELY: TimeDelta = TimeDelta::minutes(10);
 /// A message that was sent this long ago, and is neither queued nor claimed, is lost.
 const LOST_AFTER: Duration = Duration::from_mins(1);
 /// The most rows that one sweep touches.
@@ -28,10 +35,34 @@ const OVERDUE_ROUNDS: u32 = 40;
 /// Ends that are told at once.
 const TOLD_AT_ONCE: usize = 32;
 
-/// Runs the sweeps until `stop`: leases that ran out, deadlines that passed, idempotency
-/// keys that are old.
+/// Tells how a sweep went: `quaestor_sweep_rows_total`, `…_last_run_timestamp_seconds` and
+/// `…_failures_total`, by `sweep`. Returns what it did.
+pub(crate) fn told<E: std::error::Error + 'static>(
+    context: &Context,
+    sweep: &'static str,
+    swept: Result<u64, E>,
+) -> u64 {
+    match swept {
+        Ok(rows) => {
+            metrics::counter!("quaestor_sweep_rows_total", "sweep" => sweep).increment(rows);
+            let now = context.clock.now().timestamp() as f64;
+            metrics::gauge!("quaestor_sweep_last_run_timestamp_seconds", "sweep" => sweep).set(now);
+            rows
+        }
+        Err(error) => {
+            metrics::counter!("quaestor_sweep_failures_total", "sweep" => sweep).increment(1);
+            let error: &dyn std::error::Error = &error;
+            warn!(error, sweep, "the sweep of {sweep} failed");
+            0
+        }
+    }
+}
+
+/// Runs the sweeps until `stop`: leases that ran out, deadlines that passed, messages that
+/// were lost or left, idempotency keys that are old.
 pub async fn run_sweeps(context: Context, stop: CancellationToken) {
     let mut dead_messages = DeadMessages::default();
+    let mut rarely_at = context.clock.now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -43,6 +74,10 @@ pub async fn run_sweeps(context: Context, stop: CancellationToken) {
         old_idempotency_keys(&context).await;
         crate::lost_calls::settle(&context).await;
         dead_messages.sweep(&context).await;
+        if context.clock.now() >= rarely_at {
+            ended_messages(&context).await;
+            rarely_at = context.clock.now() + RARELY;
+        }
     }
 }
 
@@ -59,37 +94,31 @@ async fn lost_messages(context: &Context) {
             Ok(Depth { ready: 0, .. }) => {}
             Ok(_) => continue,
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "could not measure a queue");
+                told(context, "lost_messages", Err(error));
                 return;
             }
         }
         // A message that a worker holds unclaimed is not lost; sending it twice does no
         // harm, since a claim is granted once.
-        match context.store.outbox_resend(step, sent_before, now, AT_MOST).await {
-            Ok(0) => {}
-            Ok(jobs) => {
-                warn!(jobs, "the queue of {step} had lost {jobs} messages; they are sent again");
-                metrics::counter!("quaestor_lost_messages_total", "step" => step.as_str())
-                    .increment(jobs);
-                context.wake.notify();
-            }
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "could not send lost messages");
-            }
+        let resent = context.store.outbox_resend(step, sent_before, now, AT_MOST).await;
+        let jobs = told(context, "lost_messages", resent);
+        if jobs > 0 {
+            warn!(jobs, "the queue of {step} had lost {jobs} messages; they are sent again");
+            metrics::counter!("quaestor_lost_messages_total", "step" => step.as_str())
+                .increment(jobs);
+            context.wake.notify();
         }
     }
 }
 
 async fn expired_leases(context: &Context) {
     failpoint::hit("sweep.before_requeue");
-    match context.store.requeue_expired(context.clock.now(), AT_MOST).await {
-        Ok(0) => {}
-        Ok(jobs) => {
-            failpoint::hit("sweep.after_requeue");
-            info!(jobs, "{jobs} jobs lost their worker and were queued again");
-            context.wake.notify();
-        }
-        Err(error) => warn!(error = &error as &dyn std::error::Error, "could not sweep leases"),
+    let requeued = context.store.requeue_expired(context.clock.now(), AT_MOST).await;
+    let jobs = told(context, "expired_leases", requeued);
+    if jobs > 0 {
+        failpoint::hit("sweep.after_requeue");
+        info!(jobs, "{jobs} jobs lost their worker and were queued again");
+        context.wake.notify();
     }
 }
 
@@ -99,11 +128,11 @@ async fn overdue_jobs(context: &Context) {
         let swept = match context.store.fail_overdue(context.clock.now(), AT_MOST).await {
             Ok(swept) => swept,
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "could not sweep deadlines");
+                told(context, "overdue_jobs", Err(error));
                 return;
             }
         };
-        metrics::counter!("quaestor_deadlines_passed_total").increment(swept.len() as u64);
+        told::<StoreError>(context, "overdue_jobs", Ok(swept.len() as u64));
         let last = swept.len() < AT_MOST as usize;
         let tell = swept.into_iter().map(|job| async move {
             let events = context.events.clone();
@@ -122,9 +151,13 @@ async fn old_idempotency_keys(context: &Context) {
     let kept =
         TimeDelta::from_std(context.settings.idempotency_keys_kept).unwrap_or(TimeDelta::days(1));
     let before = context.clock.now() - kept;
-    if let Err(error) = context.store.forget_idempotency_keys(before, AT_MOST).await {
-        warn!(error = &error as &dyn std::error::Error, "could not forget idempotency keys");
-    }
+    told(context, "idempotency_keys", context.store.forget_idempotency_keys(before, AT_MOST).await);
+}
+
+/// A message is removed with the end of its job. One that is left has survived a crash that
+/// undid one of the two.
+async fn ended_messages(context: &Context) {
+    told(context, "ended_messages", context.store.forget_ended_messages(AT_MOST).await);
 }
 
 /// What a job is told that waited for too long.

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::context::Context;
+use crate::sweep::told;
 
 /// How often the store is asked to see to itself.
 const STORE_EVERY: Duration = Duration::from_mins(1);
@@ -41,12 +42,10 @@ async fn sweep_objects(context: &Context, due: Time) -> Time {
     if now < due {
         return due;
     }
-    match context.objects.sweep(UPLOAD_AT_MOST).await {
-        Ok(0) => {}
-        Ok(uploads) => info!(uploads, "removed {uploads} uploads that were never finished"),
-        Err(error) => {
-            warn!(error = &error as &dyn std::error::Error, "could not sweep the objects");
-        }
+    let swept = context.objects.sweep(UPLOAD_AT_MOST).await;
+    let uploads = told(context, "unfinished_uploads", swept);
+    if uploads > 0 {
+        info!(uploads, "removed {uploads} uploads that were never finished");
     }
     now + OBJECTS_EVERY
 }

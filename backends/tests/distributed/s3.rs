@@ -14,8 +14,9 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+use quaestor_backends::bundles::bucket::BucketBundles;
 use quaestor_backends::objects::s3::{Credentials, Encryption, S3Objects, S3Options, S3Place};
-use quaestor_contracts::objects_contract;
+use quaestor_contracts::{bundles_contract, objects_contract};
 use quaestor_core::clock::{Clock, ManualClock, SystemClock};
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::objects::{ByteStream, ObjectError, ObjectKey, Objects};
@@ -104,6 +105,11 @@ async fn open(options: S3Options) -> Result<S3Objects, ObjectError> {
     S3Objects::open(options, Arc::new(SystemClock), TaskTracker::new()).await
 }
 
+async fn backups() -> (BucketBundles, Tidied) {
+    let (objects, tidied) = bucket().await;
+    (BucketBundles::new(objects), tidied)
+}
+
 async fn bucket() -> (S3Objects, Tidied) {
     let (options, scratch) = real();
     let objects = open(options.clone()).await.unwrap();
@@ -113,6 +119,7 @@ async fn bucket() -> (S3Objects, Tidied) {
 mod contracts {
     use super::*;
 
+    bundles_contract!(super::super::backups);
     objects_contract!(super::super::bucket);
 }
 

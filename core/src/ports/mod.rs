@@ -2,6 +2,7 @@
 //!
 //! Every port has one contract suite (`tests/contracts`) that each backend runs.
 
+pub mod bundles;
 pub mod cache;
 pub mod chat_model;
 pub mod embedder;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
+use crate::clock::Time;
 use crate::ids::{DocumentId, WorkspaceId};
 
 /// Where a file is stored: made of ids only, so that no name from outside becomes a path.
@@ -37,6 +38,18 @@ impl ObjectKey {
         if clean { Ok(Self(text.to_owned())) } else { Err(ObjectError::BadKey) }
     }
 
+    /// The workspace whose file it is, where the key is one that a row may name: of a
+    /// document or of an upload. None of others, which a sweep leaves alone.
+    #[must_use]
+    pub fn workspace(&self) -> Option<WorkspaceId> {
+        let (workspace, rest) = self.0.split_once('/')?;
+        let kind = rest.split('/').next()?;
+        if !["documents", "uploads"].contains(&kind) {
+            return None;
+        }
+        workspace.parse().ok()
+    }
+
     /// The key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -57,6 +70,26 @@ pub struct Stored {
     pub size_bytes: u64,
     /// SHA-256 of its bytes, hexadecimal, lower case.
     pub sha256: String,
+}
+
+/// A file in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its size.
+    pub size_bytes: u64,
+    /// When it was stored, by the storage's clock.
+    pub stored_at: Time,
+}
+
+/// Some files of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectPage {
+    /// The files, by key.
+    pub objects: Vec<ListedObject>,
+    /// After which key the next page begins; none after the last one.
+    pub next: Option<ObjectKey>,
 }
 
 /// Why a file could not be stored or read.
@@ -151,6 +184,14 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
 
     /// Removes a file. One that is not there is no error: a delete may be repeated.
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError>;
+
+    /// The size of a file; none where nothing is stored under the key.
+    async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, ObjectError>;
+
+    /// Files in the order of their keys, after the given one, at most `limit`. What is
+    /// stored or removed meanwhile may be in it or not; every other file is, once. What has
+    /// no key is left out.
+    async fn list(&self, after: Option<&ObjectKey>, limit: u32) -> Result<ObjectPage, ObjectError>;
 
     /// Removes what uploads have left that were never finished and began longer ago.
     /// Returns how many.

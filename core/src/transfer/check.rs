@@ -84,6 +84,30 @@ pub async fn check_rows(
     Ok((rows, differences))
 }
 
+/// What the rows of a table come to, over all workspaces.
+///
+/// # Errors
+/// Whatever the store says.
+pub async fn tally_rows(
+    store: &dyn Store,
+    table: Table,
+    tell: Tell<'_>,
+) -> Result<Tally, TransferError> {
+    let mut tally = Tally::default();
+    let mut workspaces = Workspaces::of(store, At::Target);
+    while let Some(workspace) = workspaces.next().await? {
+        let mut rows = Rows::of(store, At::Target, workspace, table);
+        while let Some(record) = rows.next().await? {
+            tally.add(&record);
+            if tally.records.is_multiple_of(TOLD_EVERY) {
+                tell(Told::Checking(table, tally.records));
+            }
+        }
+    }
+    tell(Told::Checked(table, tally.records));
+    Ok(tally)
+}
+
 async fn count_workspaces(store: &dyn Store, at: At) -> Result<u64, TransferError> {
     let mut workspaces = Workspaces::of(store, at);
     let mut count = 0;

@@ -10,7 +10,7 @@ mod digest;
 mod objects;
 mod rows;
 
-pub use check::{Difference, check_rows};
+pub use check::{Difference, check_rows, tally_rows};
 pub use digest::{Digest, Tally};
 pub use objects::{Damage, Damaged, Files, check_objects, copy_objects, remove_objects};
 pub use rows::{copy_rows, count_rows};

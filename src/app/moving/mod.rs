@@ -12,6 +12,7 @@ use quaestor_core::ports::store::{Standing, Table};
 use quaestor_core::transfer::{self, Damaged, Files, Tell};
 
 use super::World;
+use super::backup::FROM_BUNDLE;
 use crate::config::Settings;
 use sides::{Side, Sides};
 
@@ -104,6 +105,10 @@ fn refuse_source(left: &Standing, source: &Side, request: &MoveRequest) -> anyho
     match left {
         // Of a source that was marked already, `refuse_full_target` looks at the target.
         Standing::Whole | Standing::Moved { .. } => Ok(()),
+        Standing::Arriving { from, .. } if from.starts_with(FROM_BUNDLE) => bail!(
+            "{} is not whole: a restore from {from} has not ended; end it with `quaestor restore`",
+            source.place
+        ),
         Standing::Arriving { from, .. } => {
             let other = match request.to {
                 To::Embedded => "distributed",

@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
 
 use super::super::backends::{self, Close};
+use super::super::backup::FROM_BUNDLE;
 use super::super::{World, lock_data_dir};
 use super::{MoveRequest, To};
 use crate::config::{Config, DatabaseChoice, ObjectsChoice, ServiceUrl};
@@ -228,6 +229,15 @@ impl Sides {
             (Standing::Whole, false)
         };
         match (left, standing) {
+            (Standing::Whole, (Standing::Arriving { from, .. }, _))
+                if from.starts_with(FROM_BUNDLE) =>
+            {
+                bail!(
+                    "{} is not empty: a restore from {from} has not ended there; end it with \
+                     `quaestor restore`, or name another place",
+                    self.target_place
+                )
+            }
             (Standing::Whole, (Standing::Arriving { .. }, _)) => Ok(()),
             // That move was killed between its two marks: it is ended by being run again.
             (Standing::Moved { to, .. }, (Standing::Arriving { .. }, _))

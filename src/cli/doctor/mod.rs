@@ -1,5 +1,6 @@
 //! `quaestor doctor`: what is wrong with the installation, and what mends it?
 
+mod backups;
 mod local;
 mod services;
 mod stuck;
@@ -57,7 +58,14 @@ pub(super) async fn run(
         match settings(file) {
             Ok(settings) => {
                 local::look(&settings, &mut found);
-                services::look(&settings.config, &mut found).await;
+                let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+                let mut kept = Vec::new();
+                // At the same time: a server that hangs holds both up.
+                tokio::join!(
+                    services::look(&settings.config, &mut found),
+                    backups::look(&settings.config, &clock, &mut kept),
+                );
+                found.extend(kept);
             }
             Err(error) => found.push(fail("configuration", super::sentence(&error))),
         }

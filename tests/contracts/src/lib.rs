@@ -9,6 +9,7 @@ use quaestor_core::ids::{CallId, WorkspaceId};
 use quaestor_core::ports::model_call::CallScope;
 use uuid::Uuid;
 
+pub mod bundles;
 pub mod cache;
 pub mod chat_model;
 pub mod embedder;

@@ -29,6 +29,8 @@ macro_rules! objects_contract {
                 a_delete_may_be_repeated,
                 files_that_stand_together_are_deleted_at_once,
                 a_second_put_replaces_the_first,
+                files_are_listed_in_pages_by_their_keys,
+                a_size_is_told_without_reading,
                 it_serves,
             ]
         );
@@ -196,6 +198,58 @@ pub async fn a_second_put_replaces_the_first<G>((objects, _): &(impl Objects, G)
     objects.put(&key(1), pieces(b"first"), LIMIT).await.unwrap();
     objects.put(&key(1), pieces(b"second"), LIMIT).await.unwrap();
     assert_eq!(read(objects, &key(1), 0).await, b"second");
+}
+
+/// Case.
+pub async fn files_are_listed_in_pages_by_their_keys<G>((objects, _): &(impl Objects, G)) {
+    let list = async |after: Option<&ObjectKey>, limit| objects.list(after, limit).await.unwrap();
+    assert!(list(None, 10).await.objects.is_empty(), "an empty store has an empty list");
+    let mut keys = Vec::new();
+    for workspace in [1, 2] {
+        let workspace = WorkspaceId(Uuid::from_u128(workspace));
+        for number in 0..4 {
+            keys.push(ObjectKey::upload(workspace, Uuid::from_u128(number)));
+            let document = DocumentId(Uuid::from_u128(number));
+            // The tenth version stands before the second.
+            for version in [1, 2, 10] {
+                keys.push(ObjectKey::document(workspace, document, version));
+            }
+        }
+    }
+    keys.push(ObjectKey::parse("a-b").unwrap());
+    keys.push(ObjectKey::parse("a/b").unwrap());
+    keys.push(ObjectKey::parse("a-a/b").unwrap());
+    for key in &keys {
+        objects.put(key, pieces(b"four"), LIMIT).await.unwrap();
+    }
+    keys.sort();
+    for limit in [1, 2, 3, 7, 1_000] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = list(after.as_ref(), limit).await;
+            assert!(page.objects.len() <= limit as usize);
+            seen.extend(page.objects);
+            match page.next {
+                None => break,
+                next => after = next,
+            }
+        }
+        assert!(seen.iter().all(|object| object.size_bytes == 4), "{seen:?}");
+        let years = seen.iter().map(|object| object.stored_at.format("%Y").to_string());
+        assert!(years.into_iter().all(|year| ("2024".."2100").contains(&&*year)), "{seen:?}");
+        let seen: Vec<_> = seen.into_iter().map(|object| object.key).collect();
+        assert_eq!(seen, keys, "{limit}");
+    }
+    // From a key that is not there, as after a delete.
+    objects.delete(&keys[4]).await.unwrap();
+    assert_eq!(list(Some(&keys[4]), 1).await.objects[0].key, keys[5]);
+}
+
+/// Case.
+pub async fn a_size_is_told_without_reading<G>((objects, _): &(impl Objects, G)) {
+    assert_eq!(objects.size(&key(1)).await.unwrap(), None);
+    objects.put(&key(1), pieces(b"four"), LIMIT).await.unwrap();
+    assert_eq!(objects.size(&key(1)).await.unwrap(), Some(4));
 }
 
 /// Case.

@@ -5,6 +5,7 @@
 //! after that fails the call, and a job's own retry begins it anew.
 
 mod failure;
+mod list;
 mod options;
 mod read;
 mod scratch;
@@ -22,7 +23,7 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use chrono::TimeDelta;
 use quaestor_core::clock::Clock;
 use quaestor_core::ports::objects::{
-    ByteStream, LocalCopy, ObjectError, ObjectKey, Objects, Stored,
+    ByteStream, LocalCopy, ObjectError, ObjectKey, ObjectPage, Objects, Stored,
 };
 use tokio_util::task::TaskTracker;
 
@@ -60,11 +61,7 @@ impl S3Objects {
         clock: Arc<dyn Clock>,
         tasks: TaskTracker,
     ) -> Result<Self, ObjectError> {
-        let scratch = Scratch::open(options.scratch.clone())
-            .await
-            .map_err(|error| io("open", options.scratch.display(), error))?;
-        let client = Client::from_conf(options.client_config());
-        let this = Self { client, options, scratch, clock, tasks };
+        let this = Self::open_unseen(options, clock, tasks).await?;
         // A listing, because it is answered with the reason; a HEAD has a status alone.
         this.client
             .list_objects_v2()
@@ -75,6 +72,20 @@ impl S3Objects {
             .await
             .map_err(|error| this.failed("open", &this.options.place, error))?;
         Ok(this)
+    }
+
+    /// Opens a bucket without a look at it: what is wrong with it is told by the first call.
+    /// For a bucket without which a program can start.
+    pub async fn open_unseen(
+        options: S3Options,
+        clock: Arc<dyn Clock>,
+        tasks: TaskTracker,
+    ) -> Result<Self, ObjectError> {
+        let scratch = Scratch::open(options.scratch.clone())
+            .await
+            .map_err(|error| io("open", options.scratch.display(), error))?;
+        let client = Client::from_conf(options.client_config());
+        Ok(Self { client, options, scratch, clock, tasks })
     }
 
     /// A link by which anybody may read the file until it expires: at the latest after an
@@ -136,6 +147,12 @@ impl S3Objects {
         Ok(aborted)
     }
 
+    /// Where it is, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.options.place.to_string()
+    }
+
     /// The key as the bucket knows it.
     fn name(&self, key: &ObjectKey) -> String {
         format!("{}{key}", self.options.place.prefix_folder())
@@ -188,6 +205,23 @@ impl Objects for S3Objects {
             Err(error) if failure::is_missing(&error) => Ok(()),
             Err(error) => Err(self.failed("delete", key, error)),
         }
+    }
+
+    async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, ObjectError> {
+        let bucket = &self.options.place.bucket;
+        let answer = self.client.head_object().bucket(bucket).key(self.name(key)).send().await;
+        match answer {
+            Ok(answer) => match answer.content_length().and_then(|size| u64::try_from(size).ok()) {
+                Some(size) => Ok(Some(size)),
+                None => Err(io("read", key, "the storage did not say how long the file is")),
+            },
+            Err(error) if failure::is_missing(&error) => Ok(None),
+            Err(error) => Err(self.failed("read", key, error)),
+        }
+    }
+
+    async fn list(&self, after: Option<&ObjectKey>, limit: u32) -> Result<ObjectPage, ObjectError> {
+        list::page(self, after, limit).await
     }
 
     async fn sweep(&self, older_than: Duration) -> Result<u64, ObjectError> {

@@ -36,6 +36,12 @@ const REPLICA_PATIENCE: Duration = Duration::from_millis(500);
 /// Connections that nobody used for this long are closed.
 const IDLE: Duration = Duration::from_secs(300);
 
+/// How long a snapshot may stand idle: where a bundle goes may be slow, and a process that
+/// hangs must not keep the server from tidying up for ever.
+const SNAPSHOT_IDLE: Duration = Duration::from_secs(10 * 60);
+/// How long reading one page of a snapshot may take.
+const SNAPSHOT_STATEMENT: Duration = Duration::from_secs(5 * 60);
+
 /// What a commit promises when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Commit {
@@ -180,6 +186,22 @@ impl Connections {
                 Err(error) => replica.rest(&error),
             }
         }
+        Ok(begin_on(&self.primary, &begin).await?)
+    }
+
+    /// A transaction that reads one state of all workspaces, for as long as it is held. It
+    /// may stand idle while the rows before are being written elsewhere.
+    pub(super) async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, Fault> {
+        let mut begin = begin(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            &Reach::Installation,
+            Commit::OnDisk,
+        );
+        begin.push_str(&format!(
+            "; SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL statement_timeout = {}",
+            SNAPSHOT_IDLE.as_millis(),
+            SNAPSHOT_STATEMENT.as_millis()
+        ));
         Ok(begin_on(&self.primary, &begin).await?)
     }
 

@@ -6,7 +6,7 @@ use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
 use quaestor_core::ports::store::{Record, StoreError, Table};
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
-use sqlx::{Postgres, Row};
+use sqlx::{Postgres, Row, Transaction};
 
 use super::PgStore;
 use super::fault::Fault;
@@ -16,6 +16,23 @@ pub(super) type DbStore = PgStore;
 pub(super) type DbConnection = PgConnection;
 pub(super) type DbRow = PgRow;
 pub(super) type DbQuery<'q> = Query<'q, Postgres, PgArguments>;
+
+pub(super) type DbTransaction = Transaction<'static, Postgres>;
+
+/// What is looked at while a snapshot is held. The server sees to it itself: it ends a
+/// transaction that stands idle for too long.
+pub(super) struct WhileHeld;
+
+impl WhileHeld {
+    pub(super) fn of(_store: &DbStore) -> Self {
+        Self
+    }
+
+    #[expect(clippy::unused_async, reason = "the other database is asked")]
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
 
 /// Whose rows a transaction sees. Row-level security shows it no other.
 #[derive(Clone, Debug)]

@@ -50,6 +50,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/postgres/0007_audit_chain.sql"),
     },
     Migration {
+        version: 8,
+        name: "backups",
+        sql: include_str!("../../../../migrations/postgres/0008_backups.sql"),
+    },
+    Migration {
         version: 9,
         name: "open calls",
         sql: include_str!("../../../../migrations/postgres/0009_open_calls.sql"),

@@ -20,6 +20,8 @@ mod search;
 // What both databases share, compiled for this one.
 #[path = "../sql/audit.rs"]
 mod audit;
+#[path = "../sql/backups.rs"]
+mod backups;
 #[path = "../sql/chain.rs"]
 mod chain;
 #[path = "../sql/chat.rs"]

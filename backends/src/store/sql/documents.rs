@@ -9,13 +9,16 @@ use quaestor_core::model::{
 use quaestor_core::ports::store::{
     AcceptUpload, AcceptedUpload, DocumentFilter, Documents, NewAuditEntry, StoreError,
 };
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::connections::Commit;
 use super::dialect::{DbConnection, DbStore};
 use super::fault::{Fault, during};
 use super::rows::passage_columns;
 use super::{audit, erase, rows, uploads};
+
+/// So many keys of files are looked for in one statement.
+const KEYS_AT_ONCE: usize = 100;
 
 /// The columns of a document's newest version, from `documents d` and `versions v`.
 macro_rules! document_columns {
@@ -132,6 +135,34 @@ impl Documents for DbStore {
             found.as_ref().map(rows::stored_object).transpose()
         };
         work.await.map_err(during("find a document's file"))
+    }
+
+    async fn known_objects(
+        &self,
+        workspace: WorkspaceId,
+        keys: &[String],
+    ) -> Result<Vec<String>, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(workspace).await?;
+            let mut known = Vec::new();
+            for some in keys.chunks(KEYS_AT_ONCE) {
+                let places: Vec<String> =
+                    (0..some.len()).map(|place| format!("${}", place + 2)).collect();
+                let sql = format!(
+                    "SELECT object_key FROM versions WHERE workspace_id = $1 AND object_key IN ({})",
+                    places.join(", ")
+                );
+                let query = sqlx::query(AssertSqlSafe(sql))
+                    .persistent(some.len() == KEYS_AT_ONCE)
+                    .bind(workspace.uuid());
+                let query = some.iter().fold(query, |query, key| query.bind(key.clone()));
+                for row in query.fetch_all(&mut *reader).await? {
+                    known.push(row.try_get("object_key")?);
+                }
+            }
+            Ok(known)
+        };
+        work.await.map_err(during("look for files"))
     }
 
     async fn document_chunks(

@@ -431,6 +431,25 @@ impl Installation for DbStore {
         work.await.map_err(during("look for stuck work"))
     }
 
+    async fn forget_ended_messages(&self, limit: u32) -> Result<u64, StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(INSTALLATION, Commit::Soon).await?;
+            let mut tx = writer.begin().await?;
+            // Dead jobs keep theirs: they may be called again.
+            let forgotten = sqlx::query(
+                "DELETE FROM outbox WHERE id IN
+                     (SELECT o.id FROM outbox o JOIN jobs j ON j.id = o.job_id
+                      WHERE j.state IN ('done', 'failed', 'cancelled') LIMIT $1)",
+            )
+            .bind(i64::from(limit))
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(forgotten.rows_affected())
+        };
+        work.await.map_err(during("forget messages of ended jobs"))
+    }
+
     async fn upkeep(&self) -> Result<(), StoreError> {
         dialect::upkeep(self).await
     }

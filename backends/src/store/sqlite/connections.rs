@@ -37,6 +37,15 @@ pub(super) enum Commit {
     Soon,
 }
 
+/// What is done about the schema when a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Schema {
+    /// It is made, or brought up to date.
+    Made,
+    /// It is there, and is this program's.
+    Expected,
+}
+
 struct Writers {
     on_disk: SqliteConnection,
     soon: SqliteConnection,
@@ -70,15 +79,21 @@ impl Writer<'_> {
 }
 
 impl Connections {
-    pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
+    pub(super) async fn open(
+        path: &Path,
+        options: SqliteOptions,
+        schema: Schema,
+    ) -> Result<Self, StoreError> {
         register_vector_functions();
         let opened = async {
-            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            let made = schema == Schema::Made;
+            let folder = path.parent().filter(|folder| made && !folder.as_os_str().is_empty());
+            if let Some(folder) = folder {
                 tokio::fs::create_dir_all(folder).await.map_err(sqlx::Error::Io)?;
             }
             let shared = SqliteConnectOptions::new()
                 .filename(path)
-                .create_if_missing(true)
+                .create_if_missing(made)
                 .journal_mode(SqliteJournalMode::Wal)
                 .foreign_keys(true)
                 .busy_timeout(options.busy_timeout)
@@ -91,7 +106,10 @@ impl Connections {
                 &shared.clone().synchronous(SqliteSynchronous::Full),
             )
             .await?;
-            migrations::run(&mut on_disk).await?;
+            match schema {
+                Schema::Made => migrations::run(&mut on_disk).await?,
+                Schema::Expected => migrations::check(&mut on_disk).await?,
+            }
             let soon = SqliteConnection::connect_with(
                 &shared.clone().synchronous(SqliteSynchronous::Normal),
             )
@@ -129,6 +147,11 @@ impl Connections {
         _reach: impl Into<Reach>,
     ) -> Result<PoolConnection<Sqlite>, Fault> {
         Ok(self.readers.acquire().await?)
+    }
+
+    /// A transaction that reads one state of the file, for as long as it is held.
+    pub(super) async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, Fault> {
+        Ok(self.readers.begin().await?)
     }
 
     pub(super) async fn close(&self) {

@@ -1,11 +1,13 @@
 //! What SQLite calls things, for the statements that both databases share (`store/sql`).
 
+use std::path::PathBuf;
+
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
 use quaestor_core::ports::store::{Record, StoreError, Table};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Sqlite};
+use sqlx::{AssertSqlSafe, Sqlite, Transaction};
 
 use super::SqliteStore;
 use super::fault::Fault;
@@ -14,6 +16,40 @@ pub(super) type DbStore = SqliteStore;
 pub(super) type DbConnection = SqliteConnection;
 pub(super) type DbRow = SqliteRow;
 pub(super) type DbQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+pub(super) type DbTransaction = Transaction<'static, Sqlite>;
+
+/// How large the write-ahead log may grow while a snapshot is held: what is written
+/// meanwhile cannot be folded into the file.
+const LOG_AT_MOST: u64 = 8 << 30;
+
+/// What is looked at while a snapshot is held: the size of the write-ahead log.
+pub(super) struct WhileHeld {
+    log: PathBuf,
+}
+
+impl WhileHeld {
+    pub(super) fn of(store: &DbStore) -> Self {
+        let mut log = store.path().as_os_str().to_owned();
+        log.push("-wal");
+        Self { log: log.into() }
+    }
+
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        // There is none where nothing was written since the file was opened.
+        let size = tokio::fs::metadata(&self.log).await.map_or(0, |log| log.len());
+        metrics::gauge!("quaestor_snapshot_log_bytes").set(size as f64);
+        if size <= LOG_AT_MOST {
+            return Ok(());
+        }
+        let source = format!(
+            "the write-ahead log {} has grown to {size} bytes while a snapshot was read: back up \
+             when less is written",
+            self.log.display()
+        );
+        Err(StoreError::Failed { action: "read records", source: source.into() })
+    }
+}
 
 /// Whose rows a transaction works on. SQLite has no row-level security to be told: every
 /// statement names the workspace.

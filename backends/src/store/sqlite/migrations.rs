@@ -41,6 +41,11 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/sqlite/0006_audit_chain.sql"),
     },
     Migration {
+        version: 7,
+        name: "backups",
+        sql: include_str!("../../../../migrations/sqlite/0007_backups.sql"),
+    },
+    Migration {
         version: 8,
         name: "open calls",
         sql: include_str!("../../../../migrations/sqlite/0008_open_calls.sql"),
@@ -50,6 +55,29 @@ const MIGRATIONS: &[Migration] = &[
 /// Runs what the file lacks, all in one transaction.
 pub(super) async fn run(connection: &mut SqliteConnection) -> Result<(), Fault> {
     run_all(connection, MIGRATIONS).await
+}
+
+/// Makes sure that the file has all of it.
+pub(super) async fn check(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    let applied = applied(connection).await?;
+    match history::missing(MIGRATIONS, &applied).map_err(refusal)?.first() {
+        None => Ok(()),
+        Some(migration) => Err(refusal(format!(
+            "the database was made by an older program: it lacks migration {} ({}); start this \
+             program's server once, or use the program of the server that runs",
+            migration.version, migration.name
+        ))),
+    }
+}
+
+async fn applied(connection: &mut SqliteConnection) -> Result<Vec<Applied>, Fault> {
+    let applied = sqlx::query("SELECT version, name, sha256 FROM schema_migrations")
+        .fetch_all(connection)
+        .await?;
+    let applied = applied.iter().map(|row| {
+        Ok(Applied { version: row.try_get(0)?, name: row.try_get(1)?, sha256: row.try_get(2)? })
+    });
+    Ok(applied.collect::<Result<Vec<_>, sqlx::Error>>()?)
 }
 
 async fn run_all(connection: &mut SqliteConnection, migrations: &[Migration]) -> Result<(), Fault> {
@@ -62,15 +90,7 @@ async fn run_all(connection: &mut SqliteConnection, migrations: &[Migration]) ->
     // The lock is taken before the history is read: two programs that start at once
     // would else both run the same migration.
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let applied = sqlx::query("SELECT version, name, sha256 FROM schema_migrations")
-        .fetch_all(&mut *tx)
-        .await?;
-    let applied = applied
-        .iter()
-        .map(|row| {
-            Ok(Applied { version: row.try_get(0)?, name: row.try_get(1)?, sha256: row.try_get(2)? })
-        })
-        .collect::<Result<Vec<_>, sqlx::Error>>()?;
+    let applied = applied(&mut tx).await?;
     for migration in history::missing(migrations, &applied).map_err(refusal)? {
         sqlx::raw_sql(migration.sql).execute(&mut *tx).await?;
         sqlx::query("INSERT INTO schema_migrations (version, name, sha256) VALUES ($1, $2, $3)")

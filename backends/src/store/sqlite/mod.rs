@@ -14,6 +14,8 @@ mod search;
 // What both databases share, compiled for this one.
 #[path = "../sql/audit.rs"]
 mod audit;
+#[path = "../sql/backups.rs"]
+mod backups;
 #[path = "../sql/chain.rs"]
 mod chain;
 #[path = "../sql/chat.rs"]
@@ -75,7 +77,7 @@ use std::time::Duration;
 
 use quaestor_core::ports::store::StoreError;
 
-use connections::Connections;
+use connections::{Connections, Schema};
 use search::TermCounts;
 
 /// How the store uses its file.
@@ -114,8 +116,26 @@ impl SqliteStore {
     /// `Failed` where the path is none, the file is no database, or its schema was made
     /// by a newer program; `Unavailable` where another program holds it.
     pub async fn open(url: &str, options: SqliteOptions) -> Result<Self, StoreError> {
+        Self::open_as(url, options, Schema::Made).await
+    }
+
+    /// Opens the file beside another process that may have it open, whose schema it leaves as
+    /// it is.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`]; and where there is no file, or its schema is not that of
+    /// this program.
+    pub async fn open_beside(url: &str, options: SqliteOptions) -> Result<Self, StoreError> {
+        Self::open_as(url, options, Schema::Expected).await
+    }
+
+    async fn open_as(
+        url: &str,
+        options: SqliteOptions,
+        schema: Schema,
+    ) -> Result<Self, StoreError> {
         let path = file_of(url)?;
-        let connections = Connections::open(&path, options).await?;
+        let connections = Connections::open(&path, options, schema).await?;
         Ok(Self { path, connections, term_counts: TermCounts::default() })
     }
 

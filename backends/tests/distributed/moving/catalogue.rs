@@ -38,6 +38,7 @@ const LEFT: &[(&str, &str)] = &[
     ("search_stamps", "*"),
     ("schema_migrations", "*"),
     ("standing", "*"),
+    ("backups", "*"),
     // Added up from the requests in `model_usage`.
     ("spent", "*"),
 ];

@@ -13,7 +13,7 @@ use sqlx::{Connection, Row};
 use super::{furnished, silent, sqlite};
 
 /// A file for every version, as an upload would have left it.
-async fn files(store: &dyn Store, folder: &Path) -> LocalObjects {
+pub(super) async fn files(store: &dyn Store, folder: &Path) -> LocalObjects {
     let objects = LocalObjects::open(folder).await.unwrap();
     for workspace in store.workspaces_after(None, 10).await.unwrap() {
         for version in versions(store, workspace).await {
@@ -33,7 +33,7 @@ async fn versions(store: &dyn Store, workspace: WorkspaceId) -> Vec<Record> {
 }
 
 /// Makes the rows say of each file what `files` has stored.
-async fn as_stored(file: &Path) {
+pub(super) async fn as_stored(file: &Path) {
     use sha2::{Digest, Sha256};
     let url = format!("sqlite:{}", file.display());
     let mut database = sqlx::SqliteConnection::connect(&url).await.unwrap();

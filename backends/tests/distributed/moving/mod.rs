@@ -1,6 +1,7 @@
 //! An installation goes from SQLite to PostgreSQL and back, and what is not the same on
 //! both sides is found.
 
+mod bundles;
 mod catalogue;
 mod files;
 

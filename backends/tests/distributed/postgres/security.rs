@@ -21,7 +21,7 @@ async fn tables(database: &mut PgConnection) -> Vec<Table> {
     let found = sqlx::query(
         "SELECT relname FROM pg_class
          WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
-           AND NOT relispartition AND relname NOT IN ('schema_migrations', 'standing')
+           AND NOT relispartition AND relname NOT IN ('schema_migrations', 'standing', 'backups')
          ORDER BY relname",
     )
     .fetch_all(database)

@@ -124,6 +124,13 @@ pub trait Documents: Send + Sync {
         version: Option<u32>,
     ) -> Result<Option<StoredObject>, StoreError>;
 
+    /// Which of these keys of stored files a row names.
+    async fn known_objects(
+        &self,
+        workspace: WorkspaceId,
+        keys: &[String],
+    ) -> Result<Vec<String>, StoreError>;
+
     /// The passages of the current version from place `from` on, at most `limit`.
     async fn document_chunks(
         &self,

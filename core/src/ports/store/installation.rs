@@ -301,6 +301,10 @@ pub trait Installation: Send + Sync {
     /// What has stood still since before a moment.
     async fn stuck_work(&self, before: Time) -> Result<StuckWork, StoreError>;
 
+    /// Removes up to `limit` messages of jobs that have ended. A message goes with the end
+    /// of its job; this is for what a crash of the database server may have left.
+    async fn forget_ended_messages(&self, limit: u32) -> Result<u64, StoreError>;
+
     /// Does what the database needs from time to time, such as an index over what has
     /// grown, which may take minutes. Safe in several processes at once: one works.
     async fn upkeep(&self) -> Result<(), StoreError>;

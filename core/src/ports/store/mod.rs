@@ -11,6 +11,7 @@
 //! `finish_…`, `fail`, `cancel`). What lies between can be redone and need not wait.
 
 mod audit;
+mod backups;
 mod chat;
 mod collections;
 mod conversations;
@@ -26,8 +27,10 @@ mod money;
 mod portable;
 mod portable_columns;
 mod search;
+mod snapshot;
 
 pub use audit::{Audit, AuditEnd, AuditEntry, AuditLink, AuditLinks, NewAuditEntry};
+pub use backups::{BackupClaim, BackupEnd, BackupRun, BackupState, Backups};
 pub use chat::{
     AcceptQuestion, AcceptedQuestion, Answer, ChatStore, Grounding, NewFeedback, NewUsage,
     QuestionContext, RetrievedPassage, UnfinishedAnswer,
@@ -57,6 +60,7 @@ pub use keys::{Keys, NewKey};
 pub use money::{CallsOf, Money, Spending, UsageBy, UsagePart};
 pub use portable::{Column, Cursor, Kind, Most, Portable, Record, RecordPage, Table, Value};
 pub use search::{ScopeFilter, Search, SearchScope, TermStats, TextHit, VectorHit};
+pub use snapshot::{Snapshot, Snapshots};
 
 /// The whole store.
 pub trait Store:
@@ -74,6 +78,8 @@ pub trait Store:
     + Audit
     + Money
     + Portable
+    + Backups
+    + Snapshots
     + std::fmt::Debug
 {
 }
@@ -94,6 +100,10 @@ impl<T> Store for T where
         + Audit
         + Money
         + Portable
+        + Backups
+        + Snapshots
+        + Backups
+        + Snapshots
         + std::fmt::Debug
 {
 }

@@ -113,7 +113,8 @@ async fn store(
         idempotency: key.cloned(),
         audit: app.audit(caller, "document.upload", batch_id),
     };
-    failpoint::hit("upload.after_object");
+    // The files are stored, and no row names them yet.
+    failpoint::hit("upload.before_accept");
     match app.front.store.accept_upload(caller.workspace_id, upload).await {
         Ok(Some(answer)) => {
             failpoint::hit("upload.after_accept");

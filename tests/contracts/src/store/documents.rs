@@ -132,3 +132,25 @@ pub async fn a_deletion_cancels_waiting_jobs(f: Fixture) {
         other => panic!("{other:?}"),
     }
 }
+
+pub async fn the_keys_of_files_that_rows_name_are_known(f: Fixture) {
+    let filings = f.collection("filings").await;
+    let uploaded = f.upload(filings, "a.txt", "a").await.items[0].document_id;
+    f.upload(filings, "a.txt", "another a").await;
+    let mut keys = Vec::new();
+    for version in [1, 2] {
+        let object = f.store.document_object(f.workspace, uploaded, Some(version)).await;
+        keys.push(object.expect("read").expect("stored").key);
+    }
+    let mut asked: Vec<String> =
+        (0..250).map(|number| format!("nobody/uploads/{number}")).collect();
+    asked.insert(7, keys[0].clone());
+    asked.push(keys[1].clone());
+    let mut known = f.store.known_objects(f.workspace, &asked).await.expect("looked for");
+    known.sort();
+    keys.sort();
+    assert_eq!(known, keys);
+    let other = f.new_workspace().await;
+    assert!(f.store.known_objects(other, &asked).await.expect("looked for").is_empty());
+    assert!(f.store.known_objects(f.workspace, &[]).await.expect("looked for").is_empty());
+}

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod access;
+pub mod backups;
 pub mod beginning;
 pub mod chain;
 pub mod claims;
@@ -69,6 +70,7 @@ macro_rules! store_contract {
         $crate::store_contract!(@cases $make, documents:
             documents_are_listed_and_filtered_in_pages,
             a_document_has_its_pages_passages_and_files,
+            the_keys_of_files_that_rows_name_are_known,
             a_deleted_document_leaves_nothing_and_fences_its_worker,
             a_deleted_collection_leaves_nothing_and_fences_its_workers,
             a_deletion_cancels_waiting_jobs,
@@ -163,6 +165,7 @@ macro_rules! store_contract {
             overdue_jobs_fail_with_their_subjects,
             running_jobs_are_not_overdue,
             old_idempotency_keys_are_forgotten,
+            messages_of_jobs_that_have_ended_are_forgotten,
             a_call_that_is_dropped_midway_leaves_all_or_nothing,
         );
         $crate::store_contract!(@cases $make, money:
@@ -208,6 +211,13 @@ macro_rules! store_contract {
             a_record_that_names_nothing_or_is_of_another_kind_is_refused,
             the_standing_is_kept_until_it_changes,
             workspaces_are_listed_in_the_order_they_were_made,
+            a_snapshot_stays_as_it_was,
+        );
+        $crate::store_contract!(@cases $make, backups:
+            of_many_who_want_a_slot_one_is_given_it,
+            a_backup_whose_maker_died_is_taken_over,
+            a_backup_that_failed_is_tried_again_a_few_times,
+            backups_by_hand_do_not_stand_in_each_others_way,
         );
         $crate::store_contract!(@cases $make, isolation:
             another_workspaces_ids_are_as_missing,

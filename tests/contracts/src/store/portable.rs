@@ -221,3 +221,42 @@ pub async fn workspaces_are_listed_in_the_order_they_were_made(f: Fixture) {
     }
     assert_eq!(listed, made);
 }
+
+pub async fn a_snapshot_stays_as_it_was(mut f: Fixture) {
+    furnish(&mut f).await;
+    let before = everything(&*f.store).await;
+    let mut snapshot = f.store.snapshot().await.unwrap();
+    // What is written, changed and removed afterwards.
+    let filings = f.collection("later").await;
+    f.upload(filings, "later.txt", "later").await;
+    let documents = f.store.list_documents(f.workspace, Default::default(), Default::default());
+    let first = documents.await.unwrap().items[0].id;
+    let audit = f.audit("document.delete");
+    f.store.delete_document(f.workspace, first, f.now(), audit).await.unwrap();
+    f.new_workspace().await;
+    let now = everything(&*f.store).await;
+    assert_ne!(now.len(), before.len());
+
+    let workspaces = snapshot.workspaces_after(None, 1_000).await.unwrap();
+    assert_eq!(workspaces, before.iter().map(|(workspace, _)| *workspace).collect::<Vec<_>>());
+    // The workspaces in turns, as no reader of one would.
+    let mut seen: Vec<Vec<Record>> = vec![Vec::new(); workspaces.len()];
+    for table in Table::ALL {
+        for (place, workspace) in workspaces.iter().enumerate() {
+            let mut after = None;
+            loop {
+                let page = snapshot.read_records(*workspace, table, after, MOST).await.unwrap();
+                seen[place].extend(page.records);
+                match page.next {
+                    None => break,
+                    next => after = next,
+                }
+            }
+        }
+    }
+    snapshot.end().await;
+    for ((_, before), seen) in before.iter().zip(&seen) {
+        assert_eq!(before, seen);
+    }
+    assert_eq!(everything(&*f.store).await, now);
+}

@@ -7,7 +7,8 @@ use std::time::Duration;
 use quaestor_core::jobs::{JobKind, Step};
 use quaestor_core::model::{DocumentStatus, JobState, MessageState, PageRequest};
 use quaestor_core::ports::store::{
-    DocumentFilter, Heartbeat, IdempotencyKey, JobFilter, OutboxRow, PutOff, StoreError, Unclaimed,
+    DocumentFilter, Heartbeat, IdempotencyKey, JobFilter, Most, OutboxRow, PutOff, StoreError,
+    Table, Unclaimed,
 };
 
 use super::Fixture;
@@ -330,4 +331,26 @@ pub async fn a_call_that_is_dropped_midway_leaves_all_or_nothing(f: Fixture) {
     let messages = f.due(f.now(), 1_000).await;
     assert_eq!((documents - 1) % 4, 0, "no part of a request is accepted alone");
     assert_eq!((jobs.items.len(), messages.len()), (documents, documents));
+}
+
+pub async fn messages_of_jobs_that_have_ended_are_forgotten(f: Fixture) {
+    let filings = f.collection("filings").await;
+    let gone = f.upload(filings, "a.txt", "a").await.items[0].clone();
+    let kept = f.upload(filings, "b.txt", "b").await.items[0].job_id;
+    let most = Most { records: 10, bytes: 1 << 20 };
+    let read = || f.store.read_records(f.workspace, Table::Outbox, None, most);
+    let message = read().await.expect("read").records;
+    let message: Vec<_> = message
+        .into_iter()
+        .filter(|record| record.id("job_id") == Some(gone.job_id.uuid()))
+        .collect();
+    let audit = f.audit("document.delete");
+    let deleted = f.store.delete_document(f.workspace, gone.document_id, f.now(), audit).await;
+    assert!(deleted.expect("deleted").is_some());
+    // As a crash leaves it that undoes one of two.
+    f.store.write_records(f.workspace, Table::Outbox, message).await.expect("written");
+    assert_eq!(read().await.expect("read").records.len(), 2);
+    assert_eq!(f.store.forget_ended_messages(10).await.expect("forgotten"), 1);
+    assert_eq!(f.store.forget_ended_messages(10).await.expect("forgotten"), 0);
+    assert!(f.message_of(kept).await.is_some());
 }

@@ -2,6 +2,7 @@
 //! read in `read` and how they are written in `write`.
 
 mod read;
+mod snapshot;
 mod values;
 mod ways;
 mod write;

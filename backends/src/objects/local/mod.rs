@@ -1,5 +1,7 @@
 //! Files in a folder of this machine.
 
+mod list;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use quaestor_core::ports::objects::{
-    ByteStream, LocalCopy, ObjectError, ObjectKey, Objects, Stored,
+    ByteStream, LocalCopy, ObjectError, ObjectKey, ObjectPage, Objects, Stored,
 };
 use sha2::{Digest, Sha256};
 use tokio::fs::{self, File};
@@ -41,6 +43,16 @@ impl LocalObjects {
         };
         this.prepare().await.map_err(|error| failed("open", &folder.display(), error))?;
         Ok(this)
+    }
+
+    /// Opens a folder beside another process that may have it open: to read. What is coming
+    /// in there is left alone.
+    pub async fn open_beside(folder: &Path) -> Result<Self, ObjectError> {
+        let objects = folder.join("objects");
+        let found = fs::metadata(&objects).await;
+        found.map_err(|error| failed("open", &objects.display(), error))?;
+        // Not where uploads come in: nothing is stored over this one.
+        Ok(Self { objects, tmp: folder.join("tmp"), next: AtomicU64::new(0) })
     }
 
     async fn prepare(&self) -> io::Result<()> {
@@ -165,6 +177,21 @@ impl Objects for LocalObjects {
             let _ = fs::remove_dir(folder).await;
         }
         Ok(())
+    }
+
+    async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, ObjectError> {
+        match fs::metadata(self.path(key)).await {
+            Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(failed("read", key, error)),
+        }
+    }
+
+    async fn list(&self, after: Option<&ObjectKey>, limit: u32) -> Result<ObjectPage, ObjectError> {
+        let (root, after) = (self.objects.clone(), after.cloned());
+        let listed = tokio::task::spawn_blocking(move || list::page(&root, after.as_ref(), limit));
+        let listed = listed.await.map_err(io::Error::other).flatten();
+        listed.map_err(|error| failed("list", &self.objects.display(), error))
     }
 
     async fn sweep(&self, _older_than: Duration) -> Result<u64, ObjectError> {
