@@ -134,7 +134,9 @@ pub(super) const DRAIN: Fault = Fault {
 fn points_of(role: &str) -> Vec<&'static str> {
     let fits = |name: &&&'static str| {
         // Old files and whole installations are not what a day under load is about.
-        if ["move.", "backup.", "restore.", "sweep.after_delete"].iter().any(|a| name.starts_with(a))
+        if ["move.", "backup.", "restore.", "sweep.after_delete"]
+            .iter()
+            .any(|a| name.starts_with(a))
         {
             return false;
         }
