@@ -38,12 +38,12 @@ BEGIN
     PERFORM set_config('quaestor.installation', 'on', true);
     INSERT INTO dead_letters (id, workspace_id, kind, step, code, detail, causes, attempts,
         first_failed_at, died_at, traceparent, payload)
-    SELECT id, workspace_id, kind, step, coalesce(problem::json ->> 'code', 'unknown'),
-        -- PostgreSQL cannot make text of an escaped NUL.
-        CASE WHEN problem LIKE '%\u0000%' THEN '' ELSE coalesce(problem::json ->> 'detail', '') END,
-        '[]', attempt,
-        coalesce(finished_at, updated_at), coalesce(finished_at, updated_at), traceparent, payload
-    FROM jobs WHERE state = 'dead';
+    SELECT id, workspace_id, kind, step, coalesce(told ->> 'code', 'unknown'),
+        coalesce(told ->> 'detail', ''), '[]', attempt, coalesce(finished_at, updated_at),
+        coalesce(finished_at, updated_at), traceparent, payload
+    -- PostgreSQL cannot make text of JSON with an escaped NUL.
+    FROM (SELECT *, replace(problem, '\u0000', '\ufffd')::json AS told
+          FROM jobs WHERE state = 'dead') dead;
     PERFORM set_config('quaestor.installation', '', true);
 END $$;
 

@@ -59,5 +59,5 @@ async fn jobs_that_are_dead_already_get_a_letter() {
     let told: Vec<(String, String, i64, i64)> =
         letters.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect();
     let wanted = |code: &str, detail: &str| (code.to_owned(), detail.to_owned(), 6, 3);
-    assert_eq!(told, [wanted("too_many_attempts", "it was"), wanted("crashed", "")]);
+    assert_eq!(told, [wanted("too_many_attempts", "it was"), wanted("crashed", "it \u{fffd} was")]);
 }
