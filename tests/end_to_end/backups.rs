@@ -409,7 +409,7 @@ async fn a_backup_that_is_killed_leaves_nothing_and_a_restore_is_begun_anew() {
         installation.refusal(&["backup"], &killed);
         let (left, bundles): (Vec<_>, Vec<_>) =
             place.bundles().into_iter().partition(|path| path.extension().is_some());
-        assert_eq!(bundles, [whole.clone()], "{point}");
+        assert_eq!(bundles, std::slice::from_ref(&whole), "{point}");
         for path in left {
             std::fs::remove_file(path).unwrap();
         }
