@@ -29,6 +29,7 @@ for profile in services all; do
     compose -f "$where/compose/compose.yaml" --profile "$profile" config --quiet
 done
 # With a folder named that it needs.
+# shellcheck disable=SC2016
 sed -i 's#\${WAL_ARCHIVE:?[^}]*}#/srv/wal#' "$folder/compose/wal-archive.yaml"
 compose -f "$where/compose/compose.yaml" -f "$where/compose/wal-archive.yaml" --profile all config --quiet
 

@@ -44,7 +44,7 @@ case $2 in
             [[ -z $(find "$data/postgres/pg_wal/archive_status" -name '*.ready') ]] && break
             sleep 0.2
         done
-        [[ -n $(ls "$data/archive") ]] || { echo "nothing was archived up to $segment" >&2; exit 1; }
+        [[ -n $(find "$data/archive" -type f -print -quit) ]] || { echo "nothing was archived up to $segment" >&2; exit 1; }
         "$services" kill postgres
         rm -rf "$data/postgres"
         mv "$data/base" "$data/postgres"
@@ -63,7 +63,7 @@ CONF
             sleep 0.2
         done
         [[ $(sql "select pg_is_in_recovery()") == f ]] || { echo "the recovery did not end" >&2; exit 1; }
-        echo "recovered to $3 in $(((($(date +%s%N) - began)) / 1000000)) ms"
+        echo "recovered to $3 in $((($(date +%s%N) - began) / 1000000)) ms"
         ;;
     *) exit 2 ;;
 esac
