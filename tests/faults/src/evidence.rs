@@ -104,8 +104,6 @@ pub struct Evidence {
     pub referenced: BTreeSet<String>,
     /// Objects that stand in the object store.
     pub objects: BTreeSet<String>,
-    /// Whether the object store was looked at.
-    pub objects_seen: bool,
 }
 
 /// Rows of text, whichever database they come from.
@@ -264,6 +262,7 @@ impl Evidence {
         {
             evidence.audit.insert(text(&row, 0), number(&row, 1)?);
         }
+        evidence.objects = place.object_keys().await?;
         evidence.billed = model.calls().iter().filter(|call| is_paid(call)).map(billed).collect();
         Ok(evidence)
     }

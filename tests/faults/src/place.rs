@@ -1,6 +1,7 @@
 //! Where an installation stands for one run: its folder, its database, its part of the broker,
 //! its workspaces with their keys, and the bad network between it and its servers.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,16 +9,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use quaestor_backends::entropy::OsEntropy;
+use quaestor_backends::objects::s3::{Credentials, S3Objects, S3Options, S3Place};
 use quaestor_backends::store::postgres::{PgOptions, PgStore};
 use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
 use quaestor_core::api_key;
 use quaestor_core::clock::{Clock, SystemClock};
 use quaestor_core::ids::{IdSource, PrincipalId, WorkspaceId};
 use quaestor_core::model::Role;
+use quaestor_core::ports::objects::Objects;
 use quaestor_core::ports::store::{NewAuditEntry, NewKey, NewWorkspace, Store};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
 
 use crate::proxy::Proxy;
 use crate::servers::{Servers, of_process};
@@ -284,6 +288,45 @@ impl Place {
         })
     }
 
+    /// Every key under which a file is stored, read past the program.
+    ///
+    /// # Errors
+    /// The folder or the bucket cannot be read.
+    pub async fn object_keys(&self) -> anyhow::Result<BTreeSet<String>> {
+        if self.kind == Kind::Embedded {
+            // Opened as a backend, the folder would lose what is coming in.
+            let (mut keys, folder) = (BTreeSet::new(), self.folder.path().join("objects/objects"));
+            files_under(&folder, &folder, &mut keys)?;
+            return Ok(keys);
+        }
+        let setting = |name: &str| {
+            let found = self.settings.iter().find(|(each, _)| each == name);
+            found.map(|(_, value)| value.clone()).with_context(|| format!("{name} is not set"))
+        };
+        let options = S3Options {
+            place: S3Place::parse(&setting("QUAESTOR_OBJECTS_URL")?).map_err(anyhow::Error::msg)?,
+            region: setting("AWS_REGION")?,
+            endpoint: Some(of_process("AWS_ENDPOINT_URL_S3")?),
+            credentials: Credentials {
+                access_key_id: setting("AWS_ACCESS_KEY_ID")?.into(),
+                secret_access_key: setting("AWS_SECRET_ACCESS_KEY")?.into(),
+                session_token: None,
+            },
+            encryption: None,
+            scratch: self.folder.path().join("bench-scratch"),
+        };
+        let bucket = S3Objects::open(options, Arc::new(SystemClock), TaskTracker::new()).await?;
+        let (mut keys, mut after) = (BTreeSet::new(), None);
+        loop {
+            let page = bucket.list(after.as_ref(), 1_000).await?;
+            keys.extend(page.objects.iter().map(|object| object.key.to_string()));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(keys),
+            }
+        }
+    }
+
     /// Makes workspaces behind the program's back: it has no way to.
     async fn make_workspaces(&self, count: usize) -> anyhow::Result<Vec<Workspace>> {
         let store = self.store().await?;
@@ -365,6 +408,19 @@ impl Workspace {
     pub fn token(&self) -> &str {
         self.key.expose_secret()
     }
+}
+
+/// The files under a folder, by their paths from `base`.
+fn files_under(base: &Path, folder: &Path, keys: &mut BTreeSet<String>) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder).context("reading the object folder")? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files_under(base, &path, keys)?;
+        } else {
+            keys.insert(path.strip_prefix(base)?.display().to_string());
+        }
+    }
+    Ok(())
 }
 
 /// A proxy before the server that a URL names.

@@ -225,14 +225,16 @@ fn audit(book: &Book, evidence: &Evidence, breaches: &mut Vec<Breach>) {
     }
 }
 
-/// Objects and the rows that name them are the same. (What an upload left behind that died
-/// before it was accepted is for the sweep.)
+/// Objects and the rows that name them are the same, but for what an upload left behind that
+/// died before it was accepted: that is for the sweep, a day later.
 fn objects(evidence: &Evidence, breaches: &mut Vec<Breach>) {
-    if !evidence.objects_seen {
-        return;
-    }
     for key in evidence.referenced.difference(&evidence.objects) {
         breaches.push(breach("object", format!("{key} is named by a row and not there")));
+    }
+    for key in evidence.objects.difference(&evidence.referenced) {
+        if !key.contains("/uploads/") {
+            breaches.push(breach("object", format!("{key} is there and no row names it")));
+        }
     }
 }
 

@@ -61,7 +61,6 @@ fn clean() -> (Book, Evidence) {
     evidence.audit.insert("document.upload".to_owned(), 1);
     evidence.referenced.insert("o".to_owned());
     evidence.objects.insert("o".to_owned());
-    evidence.objects_seen = true;
     (Book { asked: vec![asked], uploaded: vec![uploaded], ..Book::default() }, evidence)
 }
 
@@ -88,6 +87,11 @@ fn what_is_lost_is_found() {
     assert_eq!(found(|_, evidence| evidence.outbox = 1), ["outbox"]);
     assert_eq!(found(|_, evidence| evidence.versions[0].vectors = 2), ["document"]);
     assert_eq!(found(|_, evidence| evidence.objects.clear()), ["object"]);
+    let left = |_: &mut Book, evidence: &mut Evidence| {
+        evidence.objects.insert("w/documents/d/1".to_owned());
+        evidence.objects.insert("w/uploads/u".to_owned());
+    };
+    assert_eq!(found(left), ["object"]);
     assert_eq!(found(|_, evidence| drop(evidence.calls.pop())), ["bill"]);
     assert_eq!(found(|_, evidence| evidence.audit.clear()), ["audit", "audit"]);
     let broken = |_: &mut Book, evidence: &mut Evidence| {
