@@ -53,7 +53,10 @@ fn with_password(url: &str) -> String {
 #[tokio::test]
 async fn a_healthy_installation_is_told_from_one_with_faults() {
     let installation = Installation::new(Backends::Distributed).await;
-    let front = installation.process("front", &[]);
+    // Nobody else's workers are on the noticeboard of this database.
+    let (events, _) = installation.setting("QUAESTOR_EVENTS_URL").rsplit_once('/').unwrap();
+    let events = format!("{events}/15");
+    let front = installation.process("front", &[("QUAESTOR_EVENTS_URL", &events)]);
     let server = front.address.clone();
     let program = Program::of(vec![front]);
     let report = Report::of(&installation, &server, &[]);

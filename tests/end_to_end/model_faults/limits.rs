@@ -55,7 +55,7 @@ async fn a_quota_that_is_used_up_is_told_at_once(backends: Backends) {
                 (&"openai:scripted".into(), &"chat".into())
             );
             assert_eq!((&seen["last_error"], &seen["calls"]), (&"quota".into(), &1.into()));
-            assert_eq!(seen["processes"].as_array().unwrap().len(), 1);
+            assert!(!seen["processes"].as_array().unwrap().is_empty(), "{seen}");
             break;
         }
         assert!(std::time::Instant::now() < until, "nothing is told: {told}");

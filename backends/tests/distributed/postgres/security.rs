@@ -3,9 +3,10 @@
 use quaestor_contracts::store::Fixture;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::jobs::Step;
-use quaestor_core::model::{Budget, Role, Usage};
-use quaestor_core::ports::model_call::{CallOutcome, ModelCall, Operation};
-use quaestor_core::ports::store::{Answer, IdempotencyKey, NewFeedback, NewKey};
+use quaestor_core::model::{Budget, JobState, Role, Usage};
+use quaestor_core::ports::model_call::{BegunCall, CallOutcome, ModelCall, Operation};
+use quaestor_core::ports::store::{Answer, CallsOf, IdempotencyKey, NewFeedback, NewKey};
+use quaestor_core::problem::Problem;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::databases::{Database, open, run};
@@ -101,7 +102,20 @@ async fn fill(f: &Fixture, workspace: WorkspaceId) {
     let budget = Budget { day_hard_micros: Some(1), ..Budget::default() };
     let set = f.store.create_budget(workspace, None, budget, f.audit("budget.set")).await;
     assert!(set.unwrap());
-    f.ask(conversation, "and?").await;
+    let asked = f.ask(conversation, "and?").await;
+    let claim = f.claim(asked.job_id).await.claim;
+    let open = BegunCall {
+        id: f.id(),
+        model: "openai:x".to_owned(),
+        operation: Operation::Chat,
+        usage: Usage::default(),
+        started_at: f.now(),
+    };
+    let of = CallsOf { principal_id: f.principal, job: Some((asked.job_id, claim.attempt)) };
+    f.store.begin_call(workspace, of, open).await.unwrap();
+    let problem = Problem::new("crashed", "Crashed", "It crashed too often.");
+    f.store.fail(workspace, &claim, JobState::Dead, problem, &[], f.now()).await.unwrap();
+    f.ask(conversation, "and then?").await;
     f.pass(std::time::Duration::from_secs(1));
     assert!(f.store.seal_audit(workspace, f.now(), 9).await.unwrap() > 0);
 }
@@ -241,6 +255,15 @@ async fn sweeps_see_the_tables_that_they_need_and_no_others() {
         }
         tx.rollback().await.unwrap();
     }
-    let needed = ["api_keys", "budgets", "idempotency_keys", "jobs", "outbox", "workspaces"];
+    let needed = [
+        "api_keys",
+        "budgets",
+        "dead_letters",
+        "idempotency_keys",
+        "jobs",
+        "open_calls",
+        "outbox",
+        "workspaces",
+    ];
     assert_eq!(seen, needed);
 }
