@@ -252,6 +252,8 @@ pub const KEYS: &[Key] = &[
 /// Names of the environment that other parts of the program read.
 pub(super) const OTHER_VARIABLES: &[&str] = &[
     "QUAESTOR_CONFIG",
+    #[cfg(feature = "failpoints")]
+    "QUAESTOR_FAIL_AT",
     "QUAESTOR_SERVER",
     "QUAESTOR_API_KEY",
     "QUAESTOR_API_KEY_FILE",

@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
+use tokio_util::task::TaskTracker;
 
 use super::dialect::Reach;
 use super::fault::Fault;
@@ -81,17 +82,26 @@ impl Writer<'_> {
 /// Begins a transaction on a connection of the pool. After the server was restarted the
 /// pool holds connections that are dead, and it is here that this shows. Nothing has been
 /// done yet, so the next one is tried, and none of them costs a caller its call.
+///
+/// The beginning is a task of its own. Dropped while the server answers, sqlx 0.9 takes it
+/// for not begun and gives the connection back: its transaction stays open there, with what
+/// the next caller locks in it. A caller that goes away now leaves a whole transaction
+/// behind, which is rolled back. (Closing the pool waits for its connection.)
 async fn begin_on(
     pool: &PgPool,
     begin: &str,
 ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let mut left = pool.options().get_max_connections();
-    loop {
-        match pool.begin_with(AssertSqlSafe(begin)).await {
-            Err(error) if left > 0 && has_died(&error) => left -= 1,
-            begun => return begun,
+    let (pool, begin) = (pool.clone(), begin.to_owned());
+    let begun = TaskTracker::new().spawn(async move {
+        let mut left = pool.options().get_max_connections();
+        loop {
+            match pool.begin_with(AssertSqlSafe(begin.clone())).await {
+                Err(error) if left > 0 && has_died(&error) => left -= 1,
+                begun => return begun,
+            }
         }
-    }
+    });
+    begun.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?
 }
 
 /// Whether the connection is dead: broken, or ended by the server as it shut down.

@@ -40,7 +40,7 @@ pub(super) const CUT: Fault = Fault {
     what: "every third answer is cut off in the middle, by a reset or an orderly end, for 15 s",
     expected: "no cut answer counts as whole",
     kinds: BOTH,
-    fast: true,
+    fast: false,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| cut(bench).boxed(),

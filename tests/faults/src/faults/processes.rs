@@ -36,7 +36,7 @@ pub(super) const KILLS: Fault = Fault {
     what: "SIGKILL of every process, at every fail-point and at any other moment (H1 to H10)",
     expected: "every fail-point was died at",
     kinds: BOTH,
-    fast: true,
+    fast: false,
     shape: Shape { clients: 8, words: 20, ..Shape::STANDARD },
     settings: &[],
     inject: |bench| kills(bench).boxed(),
@@ -88,7 +88,7 @@ pub(super) const FRONT: Fault = Fault {
     what: "a front is killed under its sockets, five times",
     expected: "99.9 % of the streams resume in 10 s",
     kinds: SERVICES,
-    fast: true,
+    fast: false,
     shape: Shape { clients: 48, upload_every: None, ..Shape::STANDARD },
     settings: &[],
     inject: |bench| fronts(bench).boxed(),
@@ -100,7 +100,7 @@ pub(super) const FROZEN: Fault = Fault {
     what: "a worker is stopped for three leases (12 s) and continued",
     expected: "what it still wants to write is refused, and its jobs have ended elsewhere",
     kinds: SERVICES,
-    fast: true,
+    fast: false,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| frozen(bench).boxed(),
@@ -112,7 +112,7 @@ pub(super) const PANIC: Fault = Fault {
     what: "handlers panic at each of their points",
     expected: "no process ends, and each job is tried again",
     kinds: BOTH,
-    fast: true,
+    fast: false,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| panics(bench).boxed(),
@@ -124,7 +124,7 @@ pub(super) const DRAIN: Fault = Fault {
     what: "SIGTERM to every process under load, one after another",
     expected: "each exits with 0 in 35 s",
     kinds: BOTH,
-    fast: true,
+    fast: false,
     shape: Shape::STANDARD,
     settings: &[("QUAESTOR_WORKERS__DRAIN_S", "5")],
     inject: |bench| drains(bench).boxed(),
@@ -193,7 +193,7 @@ async fn kills(bench: &mut Bench) -> anyhow::Result<()> {
         bench.fleet.all().iter().flat_map(|seat| points_of(seat.role)).collect();
     let mut met: BTreeSet<&str> = BTreeSet::new();
     let begun = Instant::now();
-    let limit = Duration::from_secs(90) + Duration::from_secs(3) * u32::try_from(wanted)?;
+    let limit = Duration::from_secs(240) + Duration::from_secs(3) * u32::try_from(wanted)?;
     let mut dice = bench.dice.part(2);
     let mut anywhere = 0;
     while bench.fleet.restarts() < wanted || met.len() < every.len() {
