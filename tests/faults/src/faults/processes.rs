@@ -336,18 +336,19 @@ async fn frozen(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 async fn panics(bench: &mut Bench) -> anyhow::Result<()> {
+    // Apart from each other: a step that panics three times is given up.
     let points = [
-        "retrieve.before_save",
-        "retrieve.after_save",
-        "generate.before_call",
-        "generate.mid_stream",
-        "generate.before_save",
-        "ingest.mid_parse",
-        "ingest.before_switch",
-        "embed.before_save",
-        "embed.before_finish",
+        "retrieve.before_save:2",
+        "retrieve.after_save:5",
+        "generate.before_call:2",
+        "generate.mid_stream:300",
+        "generate.before_save:9",
+        "ingest.mid_parse:1",
+        "ingest.before_switch:2",
+        "embed.before_save:2",
+        "embed.before_finish:2",
     ];
-    let plan = points.map(|point| format!("{point}:2=panic")).join(",");
+    let plan = points.map(|point| format!("{point}=panic")).join(",");
     bench
         .fleet
         .set_plan(Arc::new(
