@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use quaestor_model_server::ModelServer;
 
-use crate::check::{Allowed, check};
+use crate::check::check;
 use crate::dice::Dice;
 use crate::evidence::{self, Evidence};
 use crate::fleet::Fleet;
@@ -82,8 +82,6 @@ pub struct Bench {
     pub shape: Shape,
     /// How it was started.
     pub options: Options,
-    /// What is not a breach this time.
-    pub allowed: Allowed,
     figures: Vec<Figure>,
 }
 
@@ -141,20 +139,9 @@ impl Bench {
         let fleet = Fleet::start(&place, 2, 3).await?;
         let workload = Workload::start(&place, &fleet, fault.shape).await?;
         let (dice, options) = (Dice::of(options.seed), options.clone());
-        let (allowed, figures) = (Allowed::default(), Vec::new());
+        let figures = Vec::new();
         let shape = fault.shape;
-        Ok(Self {
-            place,
-            fleet,
-            model,
-            model_network,
-            workload,
-            dice,
-            shape,
-            options,
-            allowed,
-            figures,
-        })
+        Ok(Self { place, fleet, model, model_network, workload, dice, shape, options, figures })
     }
 }
 
@@ -194,13 +181,14 @@ pub async fn run(
 
 fn again(fault: &Fault, kind: Kind, options: &Options) -> String {
     let times = options.times.map(|times| format!(" --times {times}")).unwrap_or_default();
+    let minutes = options.minutes;
     let (name, kind, seed) = (fault.name, kind.as_str(), options.seed);
-    format!("make faults FAULTS=\"{name} --on {kind} --seed {seed}{times}\"")
+    format!("make faults FAULTS=\"{name} --on {kind} --seed {seed} --minutes {minutes}{times}\"")
 }
 
 async fn through(fault: &Fault, mut bench: Bench, outcome: &mut Outcome) -> anyhow::Result<()> {
     let injected = inject(fault, &mut bench).await;
-    let Bench { mut place, fleet, model, model_network, workload, allowed, figures, .. } = bench;
+    let Bench { mut place, fleet, model, model_network, workload, figures, .. } = bench;
     outcome.figures = figures;
     let ledger = workload.end(SETTLE).await;
     let gathered = async {
@@ -232,7 +220,7 @@ async fn through(fault: &Fault, mut bench: Bench, outcome: &mut Outcome) -> anyh
             if evidence.chain_links > 0 {
                 outcome.figures.push(figure("links of the audit log", evidence.chain_links as f64));
             }
-            outcome.breaches = check(&book, &evidence, &allowed);
+            outcome.breaches = check(&book, &evidence);
         }
         Err(error) => outcome.error = Some(format!("nothing could be checked: {error:#}")),
     }

@@ -33,11 +33,6 @@ impl Dice {
         low + self.next() % (high - low).max(1)
     }
 
-    /// True with a chance of one in `of`.
-    pub fn one_in(&mut self, of: u64) -> bool {
-        self.between(0, of) == 0
-    }
-
     /// One of these; none of none.
     pub fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         let number = self.between(0, of.len().max(1) as u64);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use quaestor_model_server::{Call, Ended, ModelServer, Operation};
+use quaestor_model_server::{Call, ModelServer, Operation};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 
@@ -54,10 +54,8 @@ pub struct StoredVersion {
 /// A request to a provider as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredCall {
-    /// The provider's id of it, where it told one.
-    pub request_id: Option<String>,
-    /// The program's own.
-    pub call_id: Option<String>,
+    /// The program's own name for it.
+    pub call_id: String,
     /// How it ended.
     pub outcome: String,
 }
@@ -65,14 +63,10 @@ pub struct StoredCall {
 /// A request as the provider knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Billed {
-    /// The provider's id.
-    pub request_id: String,
-    /// The program's own id, as it came.
-    pub call_id: Option<String>,
+    /// The program's own name for it, as it came; empty where none came.
+    pub call_id: String,
     /// Whether it was for an answer.
     pub is_chat: bool,
-    /// Whether nothing came of it that is paid for: it was refused.
-    pub refused: bool,
     /// The canaries of the prompt: more than one workspace's is a leak.
     pub canaries: Vec<String>,
 }
@@ -247,12 +241,8 @@ impl Evidence {
         }
         let outbox = reader.rows("SELECT CAST(count(*) AS TEXT) FROM outbox").await?;
         evidence.outbox = outbox.first().map_or(Ok(0), |row| number(row, 0))?;
-        for row in reader.rows("SELECT request_id, outcome, {id:call_id} FROM model_usage").await? {
-            evidence.calls.push(StoredCall {
-                request_id: row.first().cloned().flatten(),
-                call_id: row.get(2).cloned().flatten(),
-                outcome: text(&row, 1),
-            });
+        for row in reader.rows("SELECT {id:call_id}, outcome FROM model_usage").await? {
+            evidence.calls.push(StoredCall { call_id: text(&row, 0), outcome: text(&row, 1) });
         }
         let open = reader.rows("SELECT CAST(count(*) AS TEXT) FROM open_calls").await?;
         evidence.open_calls = open.first().map_or(Ok(0), |row| number(row, 0))?;
@@ -298,15 +288,11 @@ fn is_paid(call: &Call) -> bool {
 }
 
 fn billed(call: &Call) -> Billed {
-    let header = |name: &str| {
-        let mut headers = call.request.headers.iter();
-        headers.find(|(each, _)| each == name).map(|(_, value)| value.clone())
-    };
+    let mut headers = call.request.headers.iter();
+    let name = headers.find(|(name, _)| name == "x-client-request-id");
     Billed {
-        request_id: call.request_id.clone(),
-        call_id: header("x-client-request-id").map(|id| id.replace('-', "")),
+        call_id: name.map(|(_, id)| id.replace('-', "")).unwrap_or_default(),
         is_chat: call.operation == Operation::Chat,
-        refused: call.status >= 400 || (call.status == 0 && call.ended != Ended::Running),
         canaries: canaries_in(&call.request.body.to_string()),
     }
 }

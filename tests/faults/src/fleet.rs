@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -34,8 +34,6 @@ pub struct Seat {
     /// What its processes log, one after another.
     pub log: PathBuf,
     starts: AtomicU64,
-    /// Whether somebody holds it empty.
-    vacant: AtomicBool,
 }
 
 impl Seat {
@@ -49,18 +47,13 @@ impl Seat {
     pub fn restarts(&self) -> u64 {
         self.starts.load(Ordering::SeqCst).saturating_sub(1)
     }
-
-    /// Whether the next process is started once this one has ended.
-    pub fn hold_vacant(&self, vacant: bool) {
-        self.vacant.store(vacant, Ordering::SeqCst);
-    }
 }
 
 /// All processes of a run.
 pub struct Fleet {
     seats: Vec<Arc<Seat>>,
     program: PathBuf,
-    settings: RwLock<Settings>,
+    settings: Settings,
     plan: RwLock<Plan>,
     stop: CancellationToken,
     keepers: TaskTracker,
@@ -95,14 +88,13 @@ impl Fleet {
                     address: Mutex::new(None),
                     log: place.folder().join(format!("{role}-{number}.log")),
                     starts: AtomicU64::new(0),
-                    vacant: AtomicBool::new(false),
                 })
             })
             .collect();
         let fleet = Arc::new(Self {
             seats,
             program: place.program.clone(),
-            settings: RwLock::new(place.settings()),
+            settings: place.settings(),
             plan: RwLock::new(Arc::new(|_, _| Vec::new())),
             stop: CancellationToken::new(),
             keepers: TaskTracker::new(),
@@ -146,13 +138,6 @@ impl Fleet {
         *self.plan.write().await = plan;
     }
 
-    /// From now on processes are started with this setting.
-    pub async fn set(&self, name: &str, value: &str) {
-        let mut settings = self.settings.write().await;
-        settings.retain(|(each, _)| each != name);
-        settings.push((name.to_owned(), value.to_owned()));
-    }
-
     /// How often processes ended and were started again.
     #[must_use]
     pub fn restarts(&self) -> u64 {
@@ -166,7 +151,7 @@ impl Fleet {
 
     async fn fill(&self, seat: &Seat) -> anyhow::Result<()> {
         let started = seat.starts.fetch_add(1, Ordering::SeqCst);
-        let mut settings = self.settings.read().await.clone();
+        let mut settings = self.settings.clone();
         let mut address = seat.address.lock().await;
         if let Some(known) = address.as_deref().and_then(|address| address.strip_prefix("http://"))
         {
@@ -193,7 +178,7 @@ impl Fleet {
                 Some(process) => process.has_ended(),
                 None => true,
             };
-            if !ended || seat.vacant.load(Ordering::SeqCst) || self.stop.is_cancelled() {
+            if !ended || self.stop.is_cancelled() {
                 continue;
             }
             match self.fill(seat).await {

@@ -65,7 +65,8 @@ impl Outcome {
     /// What was seen, in a cell.
     fn seen(&self) -> String {
         if let Some(error) = &self.error {
-            return format!("not run to its end: {error}");
+            let line = error.split_whitespace().collect::<Vec<_>>().join(" ");
+            return format!("not run to its end: {line}").replace('|', "/");
         }
         match self.breaches.len() {
             0 => "clean".to_owned(),

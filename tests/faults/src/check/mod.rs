@@ -20,23 +20,14 @@ fn breach(rule: &'static str, detail: impl Into<String>) -> Breach {
     Breach { rule, detail: detail.into() }
 }
 
-/// What a run allows that another does not.
-#[derive(Clone, Debug, Default)]
-pub struct Allowed {
-    /// Jobs may end so, too: by problem code, for faults that end jobs.
-    pub failures: Vec<&'static str>,
-    /// So many jobs are to be dead letters.
-    pub dead: usize,
-}
-
 /// Everything that is wrong; nothing where the promises were kept.
 #[must_use]
-pub fn check(book: &Book, evidence: &Evidence, allowed: &Allowed) -> Vec<Breach> {
+pub fn check(book: &Book, evidence: &Evidence) -> Vec<Breach> {
     let mut breaches = Vec::new();
     breaches.extend(book.leaks.iter().map(|leak| breach("leak", leak)));
     breaches.extend(book.surprises.iter().map(|said| breach("refused", said)));
     let accepted = accepted(book, &mut breaches);
-    jobs(&accepted, evidence, allowed, &mut breaches);
+    jobs(&accepted, evidence, &mut breaches);
     for asked in &book.asked {
         told(asked, evidence, &mut breaches);
     }
@@ -71,16 +62,10 @@ fn accepted(book: &Book, breaches: &mut Vec<Breach>) -> BTreeSet<String> {
     jobs
 }
 
-fn jobs(
-    accepted: &BTreeSet<String>,
-    evidence: &Evidence,
-    allowed: &Allowed,
-    breaches: &mut Vec<Breach>,
-) {
+fn jobs(accepted: &BTreeSet<String>, evidence: &Evidence, breaches: &mut Vec<Breach>) {
     for job in accepted.iter().filter(|job| !evidence.jobs.contains_key(*job)) {
         breaches.push(breach("lost", format!("job {job} was accepted and is not there")));
     }
-    let mut dead = 0;
     for (id, job) in &evidence.jobs {
         if !accepted.contains(id) {
             breaches.push(breach("phantom", format!("nobody was told of job {id}")));
@@ -88,16 +73,11 @@ fn jobs(
         let StoredJob { state, why, kind, .. } = job;
         match state.as_str() {
             "done" => {}
-            "dead" => dead += 1,
-            "failed" if allowed.failures.iter().any(|code| why.contains(code)) => {}
-            "failed" | "cancelled" => {
+            "failed" | "cancelled" | "dead" => {
                 breaches.push(breach("ended", format!("{kind} job {id} is {state}: {why}")));
             }
             _ => breaches.push(breach("unfinished", format!("{kind} job {id} is {state} {why}"))),
         }
-    }
-    if dead != allowed.dead {
-        breaches.push(breach("dead", format!("{dead} dead letters instead of {}", allowed.dead)));
     }
 }
 
@@ -173,25 +153,20 @@ fn documents(book: &Book, evidence: &Evidence, breaches: &mut Vec<Breach>) {
     }
 }
 
-/// The rows of usage are the provider's log: each request once.
+/// The rows of usage are the provider's log, each request once, whatever became of it or of
+/// the process that sent it. A row of a request that never came there was not answered.
 fn bill(evidence: &Evidence, breaches: &mut Vec<Breach>) {
-    let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut rows: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for call in &evidence.calls {
-        // A request that was lost with its process has our own id alone.
-        for id in [&call.call_id, &call.request_id].into_iter().flatten().take(1) {
-            *rows.entry(id).or_default() += 1;
-        }
+        rows.entry(&call.call_id).or_default().push(&call.outcome);
     }
     let mut missing = Vec::new();
     for billed in &evidence.billed {
-        let ids = [billed.call_id.as_deref(), Some(billed.request_id.as_str())];
-        let found: usize = ids.into_iter().flatten().filter_map(|id| rows.remove(id)).sum();
-        match found {
+        match rows.remove(billed.call_id.as_str()).map_or(0, |rows| rows.len()) {
             1 => {}
-            0 if billed.refused => {}
-            0 => missing.push(billed.request_id.as_str()),
+            0 => missing.push(billed.call_id.as_str()),
             times => {
-                let detail = format!("{} is charged {times} times", billed.request_id);
+                let detail = format!("{} is charged {times} times", billed.call_id);
                 breaches.push(breach("bill", detail));
             }
         }
@@ -203,6 +178,11 @@ fn bill(evidence: &Evidence, breaches: &mut Vec<Breach>) {
     if !missing.is_empty() {
         let detail = format!("{} requests are in no row: {missing:?}", missing.len());
         breaches.push(breach("bill", detail));
+    }
+    for (id, outcomes) in rows {
+        if outcomes.iter().any(|outcome| ["done", "cut"].contains(outcome)) {
+            breaches.push(breach("bill", format!("{id} is charged and was never sent")));
+        }
     }
     if evidence.open_calls > 0 {
         let detail = format!("{} requests were begun and never settled", evidence.open_calls);

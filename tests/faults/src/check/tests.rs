@@ -49,12 +49,11 @@ fn clean() -> (Book, Evidence) {
     });
     for number in 1..=2 {
         let id = format!("req-{number}");
-        evidence.calls.push(StoredCall { request_id: Some(id.clone()), ..StoredCall::default() });
+        evidence.calls.push(StoredCall { call_id: id.clone(), outcome: "done".to_owned() });
         evidence.billed.push(Billed {
-            request_id: id,
+            call_id: id,
             is_chat: true,
             canaries: vec!["canary".to_owned()],
-            ..Billed::default()
         });
     }
     evidence.audit.insert("question.ask".to_owned(), 1);
@@ -68,7 +67,7 @@ fn clean() -> (Book, Evidence) {
 fn found(plant: impl FnOnce(&mut Book, &mut Evidence)) -> Vec<&'static str> {
     let (mut book, mut evidence) = clean();
     plant(&mut book, &mut evidence);
-    check(&book, &evidence, &Allowed::default()).iter().map(|breach| breach.rule).collect()
+    check(&book, &evidence).iter().map(|breach| breach.rule).collect()
 }
 
 #[test]
@@ -123,6 +122,12 @@ fn what_happens_twice_is_found() {
         evidence.calls.push(call);
     };
     assert_eq!(found(charged), ["bill"]);
+    assert_eq!(found(|_, evidence| drop(evidence.billed.pop())), ["bill"]);
+    let never_came = |_: &mut Book, evidence: &mut Evidence| {
+        let call_id = "req-3".to_owned();
+        evidence.calls.push(StoredCall { call_id, outcome: "failed".to_owned() });
+    };
+    assert_eq!(found(never_came), Vec::<&str>::new());
     assert_eq!(found(|_, evidence| evidence.versions[0].chunk_rows = (4, 3)), ["document"]);
 }
 
@@ -153,9 +158,9 @@ fn an_end_that_is_not_the_stored_one_is_found() {
         evidence.jobs.entry(plain(JOB)).or_default().state = "failed".to_owned();
     };
     assert_eq!(found(failed), ["ended", "end"]);
-    let (book, mut evidence) = clean();
-    evidence.jobs.entry(plain(JOB)).or_default().state = "dead".to_owned();
-    let allowed = Allowed { dead: 1, ..Allowed::default() };
-    let rules: Vec<_> = check(&book, &evidence, &allowed).iter().map(|b| b.rule).collect();
-    assert_eq!(rules, ["end"]);
+    // A dead letter is told as a failure, and is none of what these runs may end in.
+    let dead = |_: &mut Book, evidence: &mut Evidence| {
+        evidence.jobs.entry(plain(JOB)).or_default().state = "dead".to_owned();
+    };
+    assert_eq!(found(dead), ["ended", "end"]);
 }
