@@ -9,11 +9,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
-use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use quaestor_core::clock::Clock;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,8 @@ use crate::app::App;
 use crate::auth::Peer;
 use crate::polite::Polite;
 
+/// How long a connection may take to its first request while the listener closes.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// Room for a request's headers; what is beyond is answered 431.
 const HEADER_BYTES: usize = 64 << 10;
 const MAX_HEADERS: usize = 100;
@@ -76,7 +78,8 @@ pub async fn serve(
             tracing::debug!(error = %error, "a connection stays with delayed sending");
         }
         let stream = Polite::new(stream, clock.clone());
-        let connection = connection(stream, peer, router.clone(), header_timeout, stop.clone());
+        let (router, clock, stop) = (router.clone(), clock.clone(), stop.clone());
+        let connection = connection(stream, peer, router, clock, header_timeout, stop);
         tracker.spawn(async move {
             connection.await;
             drop(place);
@@ -100,11 +103,20 @@ pub async fn serve(
         }
     }
     // Those that have connected already would be reset together with the listener. Each of
-    // them gets its one answer.
-    while let Ok(place) = places.clone().try_acquire_owned()
-        && let Some(Ok(accepted)) = listener.accept().now_or_never()
-    {
-        take(accepted, place);
+    // them gets its one answer. The system is asked, and not the runtime, which learns of
+    // them only with its next turn.
+    let listener = listener.into_std()?;
+    while let Ok(place) = places.clone().try_acquire_owned() {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                stream.set_nonblocking(true)?;
+                take((TcpStream::from_std(stream)?, peer), place);
+            }
+            // It left while it waited.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
@@ -113,13 +125,17 @@ async fn connection(
     stream: Polite,
     peer: SocketAddr,
     router: Router,
+    clock: Arc<dyn Clock>,
     header_timeout: Duration,
     stop: Stop,
 ) {
     let Stop { leave, close: shutdown, .. } = stop;
+    let asked = CancellationToken::new();
+    let first = asked.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(Peer(Some(peer.ip())));
+        first.cancel();
         let (router, leave) = (router.clone(), leave.clone());
         async move {
             let mut response = router.oneshot(request).await.unwrap_or_else(|e| match e {});
@@ -143,8 +159,19 @@ async fn connection(
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            // Who has connected and whose first request was not read yet would be hung up on
+            // without an answer.
+            let ended = tokio::select! {
+                () = asked.cancelled() => None,
+                () = clock.sleep(FIRST_REQUEST) => None,
+                ended = connection.as_mut() => Some(ended),
+            };
+            if let Some(ended) = ended {
+                ended
+            } else {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
     if let Err(error) = ended {

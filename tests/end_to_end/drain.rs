@@ -240,7 +240,7 @@ async fn whoever_connects_to_a_front_that_leaves_gets_a_whole_answer() {
             answered += 1;
         }
     }
-    assert!(answered > 100, "{answered}");
+    assert!(answered > 8, "{answered}");
 }
 
 /// An upload over a connection of its own, the body of which is sent piece by piece.

@@ -95,6 +95,41 @@ async fn who_leaves_asks_clients_to_connect_anew_and_answers_what_comes_late() {
     tokio::time::timeout(Duration::from_secs(20), tracker.wait()).await.expect("all end");
 }
 
+/// The runtime has one thread, which connects and never waits in between: it has no way to
+/// learn of the connections before it stops listening.
+#[tokio::test]
+async fn whoever_has_connected_when_it_closes_is_answered() {
+    use std::io::{Read, Write};
+    let world = World::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, tracker) = (Stop::default(), TaskTracker::new());
+    let serving = tracker.spawn(quaestor_front::serve(
+        listener,
+        world.front.clone(),
+        Offer::Everything,
+        stop.clone(),
+        tracker.clone(),
+    ));
+    assert_eq!(status(address, "/health").await, Some(200));
+    let mut clients: Vec<_> =
+        (0..20).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    stop.close.cancel();
+    serving.await.unwrap().unwrap();
+    let answers = tokio::task::spawn_blocking(move || {
+        let answer = |client: &mut std::net::TcpStream| {
+            client.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).map(|_| answer)
+        };
+        clients.iter_mut().map(answer).collect::<Vec<_>>()
+    });
+    for answer in answers.await.unwrap() {
+        let answer = answer.expect("no connection is reset");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn an_upload_that_outlasts_the_end_is_refused_and_leaves_nothing() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
