@@ -53,7 +53,7 @@ fn every_fail_point_is_in_the_list() {
         if path.ends_with("core/src/failpoint.rs") || path.ends_with("tests/tidy.rs") {
             continue;
         }
-        for call in ["failpoint::hit(\"", "failpoint::error(\""] {
+        for call in ["failpoint::hit(\"", "failpoint::error(\"", "failpoint::store(\""] {
             used.extend(
                 text.split(call)
                     .skip(1)

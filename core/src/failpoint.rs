@@ -8,16 +8,20 @@
 //! - `kill`: SIGKILL of the process by itself;
 //! - `panic`: a panic in whatever runs there;
 //! - `sleep(MS)`: the thread stands still for so many milliseconds, and all that it runs;
-//! - `error`: what [`error`] is asked for, where the code there can fail.
+//! - `error`: the code there fails, where it can: as a broker, a store or an acknowledgement
+//!   does whose answer does not come.
+
+use crate::ports::store::StoreError;
 
 /// Every point there is: one at each hand-over, in the order in which a request comes to them.
 /// A test holds the list to the code.
-pub const NAMES: [&str; 39] = [
+pub const NAMES: [&str; 40] = [
     "front.before_accept",
     "front.after_accept",
     "upload.before_accept",
     "upload.after_accept",
     "relay.after_take",
+    "relay.before_publish",
     "relay.after_publish",
     "relay.before_mark",
     "worker.before_claim",
@@ -65,6 +69,19 @@ pub fn hit(_name: &str) {}
 #[must_use]
 pub fn error(_name: &str) -> bool {
     false
+}
+
+/// The process has come to a named point at a call to the store: what a store says that is
+/// away, where it is to fail. Before the call it did not come about, after it its answer is
+/// lost.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], where a test wants it.
+pub fn store(name: &'static str) -> Result<(), StoreError> {
+    if error(name) {
+        return Err(StoreError::Unavailable { action: "answer", source: name.into() });
+    }
+    Ok(())
 }
 
 #[cfg(feature = "failpoints")]
@@ -166,7 +183,10 @@ mod chosen {
                 }
                 Action::Panic => panic!("the fail-point {name}"),
                 Action::Sleep(time) => std::thread::sleep(time),
-                Action::Error => fails = true,
+                Action::Error => {
+                    note(&format!("fail-point {name} fails"));
+                    fails = true;
+                }
             }
         }
         fails

@@ -16,6 +16,7 @@ on_both!(
     killed_between_save_and_ack,
     killed_in_the_middle_of_an_answer,
     killed_in_the_middle_of_embedding,
+    an_outage_uses_no_tries_up,
 );
 
 const QUESTION: &str = "What was the market value of bond 17 in 2025?";
@@ -157,4 +158,25 @@ async fn killed_in_the_middle_of_embedding(backends: Backends) {
     let folder = model_folder().expect("`make model` fetches the model, as `make test` does");
     let embed = format!("minilm:{}", folder.display());
     check(backends, "embed.mid_embedding:2", &[("QUAESTOR_EMBED", &embed)]).await;
+}
+
+/// A store that is away four times in a row at the same step, for a job that has two tries.
+async fn an_outage_uses_no_tries_up(backends: Backends) {
+    let installation = Installation::new(backends).await;
+    let away: Vec<String> = ["retrieve.before_save", "ingest.before_switch"]
+        .iter()
+        .flat_map(|point| (1..=4).map(move |time| format!("{point}:{time}=error")))
+        .collect();
+    let away = away.join(",");
+    let program = installation
+        .start(&[("QUAESTOR_FAIL_AT", away.as_str()), ("QUAESTOR_JOBS__MAX_ATTEMPTS", "2")]);
+    let collection = program.make_collection("reports").await;
+    let upload = program.upload(&collection, "halden.md", long_report(4)).await.unwrap();
+    let conversation = program.make_conversation().await;
+    let asked = ask(&program, &conversation).await.unwrap();
+    for job in [&upload["items"][0]["job_id"], &asked["job_id"]] {
+        let job = program.wait_for_job(job.as_str().unwrap()).await;
+        assert_eq!(job["state"], "done", "{job}");
+        assert!(job["attempt"].as_u64() >= Some(5), "{job}");
+    }
 }

@@ -190,6 +190,10 @@ impl<'a> Relay<'a> {
         let ids: Vec<_> = rows.iter().map(|row| row.envelope.outbox_id).collect();
         tell_queued(context, &rows).await;
         let messages = rows.into_iter().map(|row| row.envelope).collect();
+        if failpoint::error("relay.before_publish") {
+            self.return_later(&ids).await;
+            return Err("the fail-point relay.before_publish".into());
+        }
         let published = match context.queue.publish(messages).await {
             Ok(published) => published,
             Err(error) => {
@@ -197,11 +201,13 @@ impl<'a> Relay<'a> {
                 return Err(error.into());
             }
         };
+        let unheard = failpoint::error("relay.after_publish");
         if self.sent.is_empty() {
             self.sent_since = context.clock.now();
         }
         let mut unsent = Vec::new();
         for (id, published) in ids.into_iter().zip(published) {
+            let published = if unheard { Published::Unconfirmed } else { published };
             metrics::counter!("quaestor_published_total", "outcome" => published.as_str())
                 .increment(1);
             match published {
@@ -215,7 +221,6 @@ impl<'a> Relay<'a> {
                 ),
             }
         }
-        failpoint::hit("relay.after_publish");
         if unsent.is_empty() {
             return Ok(Progress::Published);
         }
@@ -234,8 +239,11 @@ impl<'a> Relay<'a> {
     /// longer held, and claimed once.
     async fn mark(&mut self) {
         let sent = std::mem::take(&mut self.sent);
-        failpoint::hit("relay.before_mark");
-        if let Err(error) = self.context.store.outbox_sent(&sent, self.context.clock.now()).await {
+        let marked = match failpoint::store("relay.before_mark") {
+            Ok(()) => self.context.store.outbox_sent(&sent, self.context.clock.now()).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = marked {
             warn!(error = &error as &dyn std::error::Error, "could not mark messages as sent");
         }
     }

@@ -172,13 +172,11 @@ impl Worker {
     ) -> Option<(Claimed, Next)> {
         let context = &self.context;
         let mut next = None;
-        failpoint::hit("worker.before_claim");
         let settled = match claim(context, envelope).await {
             Ok(ClaimOutcome::Claimed(claimed)) => {
                 failpoint::hit("worker.after_claim");
                 next = self.run_claimed(envelope, *claimed, None, wish).await;
-                failpoint::hit("worker.before_ack");
-                true
+                !failpoint::error("worker.before_ack")
             }
             Ok(ClaimOutcome::Ended { job }) => {
                 // A worker died between its commit and its event: tell the watchers now.
@@ -339,6 +337,7 @@ async fn claim(context: &Context, envelope: &Envelope) -> Result<ClaimOutcome, S
         now,
         lease_until: lease_until(context, now),
     };
+    failpoint::store("worker.before_claim")?;
     context.store.claim(envelope.workspace_id, request).await
 }
 

@@ -1,5 +1,7 @@
 //! What came out of a handler is written: the job ends, goes on, waits, or is handed back.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use quaestor_core::clock::Time;
 use quaestor_core::events::Event;
@@ -104,10 +106,55 @@ where
     written
 }
 
+/// How long a job waits for the installation's own servers to come back before it is given
+/// up: whoever runs them finds it among the dead then, and loses nothing.
+const LONGEST_OUTAGE: TimeDelta = TimeDelta::hours(24);
+
+fn is_one_of(reason: &str, those: &[Reason]) -> bool {
+    those.iter().any(|one| one.as_str() == reason)
+}
+
 /// Whether a step was tried that waits for this reason: a model that is left alone was not
-/// asked.
+/// asked, and what is the servers' own trouble says nothing about the job.
 fn is_try(reason: &str) -> bool {
-    ![Reason::ModelBreakerOpen, Reason::ModelLimitReached].iter().any(|r| r.as_str() == reason)
+    !is_one_of(reason, &[Reason::ModelBreakerOpen, Reason::ModelLimitReached]) && !is_outage(reason)
+}
+
+fn is_outage(reason: &str) -> bool {
+    let servers = [Reason::StoreUnavailable, Reason::EventsUnavailable, Reason::ObjectsUnavailable];
+    is_one_of(reason, &servers)
+}
+
+/// Since when a job waits for the same server.
+async fn outage_since(
+    context: &Context,
+    job: &Running,
+    reason: &str,
+    now: Time,
+) -> Result<Time, StoreError> {
+    let last = context.store.last_failure(job.workspace, job.claim.job_id).await?;
+    let same = last.filter(|last| last.step == job.claim.step && last.code == reason);
+    Ok(same.map_or(now, |last| last.since.unwrap_or(last.at)))
+}
+
+/// Half as long as it has lasted so far, which finds the end of an outage late by half of it
+/// at the most.
+fn pause_in_outage(lasted: TimeDelta) -> Duration {
+    let half = lasted.to_std().unwrap_or_default() / 2;
+    half.clamp(Duration::from_secs(1), Duration::from_secs(60))
+}
+
+fn outage_too_long(reason: &str) -> Problem {
+    let hours = LONGEST_OUTAGE.num_hours();
+    Problem::new(
+        "outage",
+        "The job was given up",
+        format!(
+            "{} for {hours} hours; an administrator finds it with `quaestor dead list` and can \
+             replay it",
+            Reason::told(reason)
+        ),
+    )
 }
 
 /// How often a step is tried that fails for this reason. One that breaks the program is not
@@ -234,7 +281,14 @@ async fn try_settle(
         }
         Err(Decision::Retry { reason, after, error }) => {
             let at = (job.claim.step, job.claim.attempt);
-            let failure = Failure::of(reason, error.as_ref(), at, Some(context.worker_id), now);
+            let mut failure = Failure::of(reason, error.as_ref(), at, Some(context.worker_id), now);
+            if is_outage(reason) {
+                failure.since = Some(outage_since(context, job, reason, now).await?);
+            }
+            let outage = failure.since.map(|since| now - since);
+            if outage.is_some_and(|lasted| lasted >= LONGEST_OUTAGE) {
+                return die(context, job, outage_too_long(reason), Some(failure), now).await;
+            }
             if is_try(reason) && claimed.step_attempt >= tries(context, reason) {
                 let problem = with_last_error(too_many_attempts(claimed.step_attempt), &failure);
                 return die(context, job, problem, Some(failure), now).await;
@@ -245,13 +299,17 @@ async fn try_settle(
                 error = error.as_ref() as &dyn std::error::Error,
                 "job {job_id} is tried again later"
             );
-            let pause = after.unwrap_or_else(|| pause_before_retry(claimed.step_attempt));
+            let pause = after.unwrap_or_else(|| match outage {
+                Some(lasted) => pause_in_outage(lasted),
+                None => pause_before_retry(claimed.step_attempt),
+            });
             let until = now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::minutes(1));
             let next = same_step(context, job, claimed, until);
             failpoint::hit("worker.put_off");
             let is_try = is_try(reason);
             // That a model is left alone is no news of why: what it failed with stays.
-            let why = PutOff { reason, is_try, failure: is_try.then_some(&failure) };
+            let keep = is_try || outage.is_some();
+            let why = PutOff { reason, is_try, failure: keep.then_some(&failure) };
             with_calls(job, |calls| async move {
                 context.store.put_off(job.workspace, &job.claim, why, next, &calls, now).await
             })
@@ -259,5 +317,23 @@ async fn try_settle(
             job.emitter.emit(Event::Waiting { reason: reason.to_owned(), until }).await;
             Ok("put_off")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outages_are_no_tries_and_are_looked_at_once_a_minute_at_the_least() {
+        assert!(is_try("model_unavailable") && is_try("handler_panicked"));
+        for reason in ["store_unavailable", "objects_unavailable", "model_breaker_open"] {
+            assert!(!is_try(reason), "{reason}");
+        }
+        let pauses = [0, 1, 10, 60, 600, 80_000]
+            .map(|lasted| pause_in_outage(TimeDelta::seconds(lasted)).as_secs());
+        assert_eq!(pauses, [1, 1, 5, 30, 60, 60]);
+        let told = outage_too_long("objects_unavailable").detail;
+        assert!(told.contains("stored files") && told.contains("24 hours"), "{told}");
     }
 }

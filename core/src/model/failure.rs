@@ -32,6 +32,10 @@ pub struct Failure {
     pub worker_id: Option<WorkerId>,
     /// When it failed.
     pub at: Time,
+    /// Since when it is the same one again and again, where it is an outage of the
+    /// installation's own servers: no try of the step counts then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
 }
 
 impl Failure {
@@ -60,7 +64,7 @@ impl Failure {
             }
             next = cause.source();
         }
-        Self { code: code.into(), detail, causes, step, attempt, worker_id, at }
+        Self { code: code.into(), detail, causes, step, attempt, worker_id, at, since: None }
     }
 
     /// The error and its causes in one sentence.

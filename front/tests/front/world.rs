@@ -286,6 +286,7 @@ impl World {
             attempt: claimed.claim.attempt,
             worker_id: None,
             at: now,
+            since: None,
         };
         let problem = Problem::new("too_many_attempts", "The job was given up", "nonsense");
         let store = &self.front.store;

@@ -201,7 +201,15 @@ impl Fleet {
     /// # Errors
     /// One does not come back in a minute.
     pub async fn start_anew(&self) -> anyhow::Result<()> {
-        self.set_plan(Arc::new(|_, _| Vec::new())).await;
+        self.start_anew_with(Arc::new(|_, _| Vec::new())).await
+    }
+
+    /// Starts every process anew with what a plan says.
+    ///
+    /// # Errors
+    /// One does not come back in a minute.
+    pub async fn start_anew_with(&self, plan: Plan) -> anyhow::Result<()> {
+        self.set_plan(plan).await;
         for seat in &self.seats {
             if let Some(process) = seat.process().await {
                 process.kill().await;

@@ -84,13 +84,13 @@ impl Handler for Embed {
             }
             let done = batch.done + ids.len() as u64;
             let vectors = ids.into_iter().zip(vectors).collect();
-            failpoint::hit("embed.before_save");
             with_calls(job, |calls| async move {
+                failpoint::store("embed.before_save")?;
                 let store = &context.store;
                 store.save_vectors(job.workspace, &job.claim, generation, vectors, &calls).await
             })
             .await?;
-            failpoint::hit("embed.mid_embedding");
+            failpoint::store("embed.mid_embedding")?;
             let progress =
                 Event::Progress { done, total: batch.total, unit: "passages".to_owned() };
             if !job.emitter.emit(progress).await {
@@ -98,7 +98,7 @@ impl Handler for Embed {
             }
         }
         let now = context.clock.now();
-        failpoint::hit("embed.before_finish");
+        failpoint::store("embed.before_finish")?;
         context.store.finish_embed(job.workspace, &job.claim, document_id, version, now).await?;
         Ok(Outcome::Ended(vec![Event::Done { usage: None }]))
     }

@@ -292,7 +292,7 @@ impl Writing<'_> {
         let kept = kept
             .filter(|_| self.whole && is_first_choice(context, &answer.model))
             .map(|(key, answers)| (key, answers, answer.clone()));
-        failpoint::hit("generate.before_save");
+        failpoint::store("generate.before_save")?;
         save_answer(context, self.job, self.payload, answer).await?;
         if let Some((key, answers, answer)) = kept {
             answers.keep(key, &answer).await;

@@ -218,7 +218,7 @@ impl<'a> Ingestion<'a> {
             .store
             .save_parsed(self.job.workspace, &self.job.claim, self.subject, pages, chunks)
             .await?;
-        failpoint::hit("ingest.mid_parse");
+        failpoint::store("ingest.mid_parse")?;
         let progress = Event::Progress {
             done: u64::from(self.summary.pages),
             total: 0,
@@ -273,9 +273,9 @@ async fn finish(
     let now = context.clock.now();
     let next = next_step(context, job, payload, &summary).await?;
     let advanced = next.is_some();
-    failpoint::hit("ingest.before_switch");
+    failpoint::store("ingest.before_switch")?;
     context.store.finish_ingest(job.workspace, &job.claim, subject, summary, next, now).await?;
-    failpoint::hit("ingest.after_switch");
+    failpoint::store("ingest.after_switch")?;
     Ok(if advanced { Outcome::Advanced } else { Outcome::Ended(vec![Event::Done { usage: None }]) })
 }
 

@@ -100,7 +100,7 @@ impl Handler for Retrieve {
         };
         let outbox_id = next.outbox_id;
         let count = u32::try_from(passages.len()).unwrap_or(u32::MAX);
-        failpoint::hit("retrieve.before_save");
+        failpoint::store("retrieve.before_save")?;
         let saved = context
             .store
             .save_retrieved(
@@ -112,6 +112,7 @@ impl Handler for Retrieve {
                 next,
             )
             .await;
+        let saved = failpoint::store("retrieve.after_save").and(saved);
         match saved {
             Ok(Heartbeat::CancelRequested) => job.cancel.cancel(),
             Ok(Heartbeat::Held | Heartbeat::Lost) => {}
@@ -124,7 +125,6 @@ impl Handler for Retrieve {
             }
             Err(error) => return Err(error.into()),
         }
-        failpoint::hit("retrieve.after_save");
         let retrieved = Event::Retrieved { passages: count };
         let Some(slot) = slot else {
             job.emitter.emit(retrieved).await;

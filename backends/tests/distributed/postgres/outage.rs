@@ -186,3 +186,43 @@ async fn searches_ask_the_primary_while_the_replica_is_away() {
     clock.advance(Duration::from_secs(6));
     assert!(search().await.unwrap().is_empty());
 }
+
+/// Polls a call so often and drops it, as a caller does that goes away.
+async fn dropped_after<T>(polls: u32, call: impl Future<Output = T>) {
+    let mut call = std::pin::pin!(call);
+    let mut left = polls;
+    std::future::poll_fn(|cx| {
+        left -= 1;
+        if call.as_mut().poll(cx).is_ready() || left == 0 {
+            return std::task::Poll::Ready(());
+        }
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_anywhere_leaves_no_transaction_open() {
+    let database = Database::with_schema().await;
+    let store =
+        PgStore::connect(options(&url_of(database.name())), Arc::new(SystemClock)).await.unwrap();
+    let id = workspace(&store).await;
+    for polls in (1..=8).cycle().take(80) {
+        dropped_after(polls, store.list_collections(id, PageRequest::default())).await;
+    }
+    let mut watcher = database.connect().await;
+    let closed = async {
+        loop {
+            let open = sqlx::query(
+                "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
+            );
+            let row = open.fetch_one(&mut watcher).await.unwrap();
+            if row.get::<i64, _>(0) == 0 && store.open_and_used().1 == 0 {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), closed).await.expect("all are closed");
+    assert_whole(&database, &store).await;
+}

@@ -35,6 +35,7 @@ fn failure(f: &Fixture, claim: &Claim, code: &str) -> Failure {
         attempt: claim.attempt,
         worker_id: Some(f.id()),
         at: f.now(),
+        since: None,
     }
 }
 

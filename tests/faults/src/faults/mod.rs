@@ -32,6 +32,7 @@ pub const CATALOGUE: &[&Fault] = &[
     &processes::FRONT,
     &processes::FROZEN,
     &processes::PANIC,
+    &processes::ERRORS,
     &processes::DRAIN,
     &broker::RESTART,
     &broker::AWAY,

@@ -118,6 +118,19 @@ pub(super) const PANIC: Fault = Fault {
     inject: |bench| panics(bench).boxed(),
 };
 
+/// What is asked for fails, or its answer is lost.
+pub(super) const ERRORS: Fault = Fault {
+    name: "errors",
+    what: "writes fail or their answers are lost, publications and acknowledgements too (H2 to H8)",
+    expected: "no try is used up by it, nothing is done twice",
+    kinds: BOTH,
+    fast: false,
+    shape: Shape { upload_every: Some(Duration::from_millis(1_500)), ..Shape::STANDARD },
+    // Fewer tries than errors that one job may meet.
+    settings: &[("QUAESTOR_JOBS__MAX_ATTEMPTS", "3")],
+    inject: |bench| errors(bench).boxed(),
+};
+
 /// Every process is told to stop, one after another.
 pub(super) const DRAIN: Fault = Fault {
     name: "F50",
@@ -379,6 +392,53 @@ async fn panics(bench: &mut Bench) -> anyhow::Result<()> {
     let ended = bench.fleet.restarts() - before;
     bench.at_least("panics", panics as f64, points.len() as f64);
     bench.at_most("processes that ended", ended as f64, 0.0);
+    bench.fleet.start_anew().await
+}
+
+/// Where the code can fail, with how often it does: what is met for every job every few times,
+/// what is met once by each document twice at once.
+const FAILING: [(&str, &[u64]); 12] = [
+    ("relay.before_publish", &[3, 9, 27]),
+    ("relay.after_publish", &[4, 12, 36]),
+    ("relay.before_mark", &[2, 8, 24]),
+    ("worker.before_claim", &[5, 15, 45]),
+    ("worker.before_ack", &[3, 13, 33]),
+    ("retrieve.before_save", &[2, 3, 4, 5, 6]),
+    ("retrieve.after_save", &[3, 9, 20]),
+    ("generate.before_save", &[2, 3, 4, 5, 6]),
+    ("ingest.mid_parse", &[1, 2, 3, 4]),
+    ("ingest.before_switch", &[1, 2]),
+    ("ingest.after_switch", &[1, 3]),
+    ("embed.before_save", &[1, 2, 3, 4]),
+];
+
+async fn errors(bench: &mut Bench) -> anyhow::Result<()> {
+    let plan: Vec<String> = FAILING
+        .iter()
+        .flat_map(|(point, times)| times.iter().map(move |time| format!("{point}:{time}=error")))
+        .collect();
+    let plan = plan.join(",");
+    bench.fleet.start_anew_with(Arc::new(move |_, _| fail_at(plan.clone()))).await?;
+    let until = Instant::now() + Duration::from_secs(90);
+    let mut met: BTreeSet<&str> = BTreeSet::new();
+    let mut errors = 0;
+    while Instant::now() < until && met.len() < FAILING.len() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        errors = 0;
+        for seat in bench.fleet.all() {
+            let log = std::fs::read_to_string(&seat.log).unwrap_or_default();
+            for (point, _) in FAILING {
+                let times = log.matches(&format!("fail-point {point} fails")).count();
+                errors += times;
+                if times > 0 {
+                    met.insert(point);
+                }
+            }
+        }
+    }
+    bench.progress(2 * bench.shape.clients as u64).await?;
+    bench.figure("errors", errors as f64);
+    bench.at_least("fail-points failed at", met.len() as f64, FAILING.len() as f64);
     bench.fleet.start_anew().await
 }
 
