@@ -193,6 +193,11 @@ async fn through(fault: &Fault, mut bench: Bench, outcome: &mut Outcome) -> anyh
     let ledger = workload.end(SETTLE).await;
     let gathered = async {
         let settled = evidence::settled(&place, SETTLE).await?;
+        if settled >= SETTLE {
+            fleet.keep_metrics(place.folder()).await;
+            let sessions = evidence::sessions(&place).await?;
+            std::fs::write(place.folder().join("sessions.txt"), sessions)?;
+        }
         let mut evidence = Evidence::gather(&place, &model).await?;
         let chains = evidence::chains(&place, &fleet.addresses().await).await?;
         (evidence.chain_links, evidence.chain_breaks) = chains;

@@ -186,6 +186,29 @@ pub async fn settled(place: &Place, settle: Duration) -> anyhow::Result<Duration
     }
 }
 
+/// What the server's sessions do, for whoever looks for why work hangs.
+///
+/// # Errors
+/// The database cannot be read.
+pub async fn sessions(place: &Place) -> anyhow::Result<String> {
+    if place.kind == Kind::Embedded {
+        return Ok(String::new());
+    }
+    let rows = Reader::open(place)
+        .await?
+        .rows(
+            "SELECT pid::text, application_name, state, wait_event_type, wait_event,
+                 (now() - xact_start)::text, pg_blocking_pids(pid)::text, left(query, 200)
+             FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await?;
+    let line = |row: &Vec<Option<String>>| {
+        row.iter().map(|cell| cell.as_deref().unwrap_or("-")).collect::<Vec<_>>().join(" | ")
+    };
+    Ok(rows.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
 impl Evidence {
     /// Reads everything.
     ///
@@ -197,7 +220,14 @@ impl Evidence {
         for row in reader
             .rows(
                 "SELECT {id:id}, {id:workspace_id}, kind, state, {id:subject_id},
-                     coalesce(problem, reason, '') FROM jobs",
+                     coalesce(problem, reason, '') || CASE
+                         WHEN state IN ('queued', 'running', 'waiting') THEN
+                             ' at ' || step || ', attempt ' || CAST(attempt AS TEXT)
+                             || ', leased until ' || coalesce(CAST(lease_until AS TEXT), '-')
+                             || ', written at ' || CAST(updated_at AS TEXT)
+                             || ', worker ' || coalesce({id:worker_id}, '-')
+                         ELSE '' END
+                 FROM jobs",
             )
             .await?
         {

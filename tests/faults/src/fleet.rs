@@ -1,6 +1,6 @@
 //! The running processes, and who starts them again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -244,6 +244,22 @@ impl Fleet {
             }
         }
         Ok(())
+    }
+
+    /// Writes down what each process measures, for whoever looks for why work hangs.
+    pub async fn keep_metrics(&self, folder: &Path) {
+        for seat in &self.seats {
+            let Some(process) = seat.process().await else { continue };
+            let told = async {
+                let http = crate::place::http(Duration::from_secs(10))?;
+                let text = http.get(format!("{}/metrics", process.address)).send().await?.text();
+                let file = folder.join(format!("{}-{}.metrics", seat.role, seat.number));
+                anyhow::Ok(std::fs::write(file, text.await?)?)
+            };
+            if let Err(error) = told.await {
+                crate::report::say(&format!("     no metrics of {}: {error:#}", seat.role));
+            }
+        }
     }
 
     /// Resident memory of all processes together, in bytes.

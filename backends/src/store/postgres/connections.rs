@@ -48,7 +48,12 @@ const SNAPSHOT_STATEMENT: Duration = Duration::from_secs(5 * 60);
 pub(super) enum Commit {
     /// It is on disk: for acceptances and results.
     OnDisk,
-    /// It survives the process, but maybe not the server: for what can be redone.
+    /// On disk as well: for what a process builds on that lives on when the server dies. A
+    /// claim that was forgotten would be given a second time under the same attempt, and
+    /// passages that were would be missing between those that are stored after them.
+    Kept,
+    /// It survives the process, but maybe not the server: for what nobody builds on, as
+    /// heartbeats, marks in the outbox and sweeps.
     Soon,
 }
 

@@ -59,6 +59,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "open calls",
         sql: include_str!("../../../../migrations/postgres/0009_open_calls.sql"),
     },
+    Migration {
+        version: 10,
+        name: "kept on disk",
+        sql: include_str!("../../../../migrations/postgres/0010_kept_on_disk.sql"),
+    },
 ];
 
 /// How many months after this one have their partitions ahead of time.

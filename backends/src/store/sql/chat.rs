@@ -151,7 +151,7 @@ impl ChatStore for DbStore {
         feedback: NewFeedback,
     ) -> Result<bool, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let kept = sqlx::query(
                 "INSERT INTO feedback

@@ -40,7 +40,7 @@ impl IngestStore for DbStore {
         subject: &IngestSubject,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             ingest::begin(&mut tx, workspace, claim, subject).await?;
             tx.commit().await?;
@@ -59,7 +59,7 @@ impl IngestStore for DbStore {
         chunks: Vec<NewChunk>,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             ingest::save(&mut tx, workspace, claim, subject, pages, chunks).await?;
             tx.commit().await?;
@@ -116,7 +116,7 @@ impl IngestStore for DbStore {
         now: Time,
     ) -> Result<Option<Generation>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             sqlx::query(
                 "INSERT INTO generations
@@ -174,7 +174,7 @@ impl IngestStore for DbStore {
         calls: &[ModelCall],
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
             money::account(&mut tx, workspace, claim, calls).await?;

@@ -123,7 +123,7 @@ impl Jobs for DbStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             settle::put_off(&mut tx, workspace, claim, why, &next, now).await?;
             money::account(&mut tx, workspace, claim, calls).await?;
@@ -151,7 +151,7 @@ impl Jobs for DbStore {
         now: Time,
     ) -> Result<Vec<JobId>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             let mut found = Vec::new();
             for job in jobs {
@@ -174,7 +174,7 @@ impl Jobs for DbStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             settle::hand_back(&mut tx, workspace, claim, &next, now).await?;
             money::account(&mut tx, workspace, claim, calls).await?;

@@ -164,7 +164,7 @@ impl Money for DbStore {
             return Ok(());
         }
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             for call in calls {
                 let query = sqlx::query(concat!(

@@ -33,7 +33,10 @@ const JOURNAL_LIMIT_BYTES: i64 = 16 * 1024 * 1024;
 pub(super) enum Commit {
     /// It is on disk: for acceptances and results.
     OnDisk,
-    /// It survives the process, but maybe not the machine: for what can be redone.
+    /// It survives the process, but maybe not the machine: for what can be redone. Whoever
+    /// builds on it dies with the machine too.
+    Kept,
+    /// As much is enough here.
     Soon,
 }
 
@@ -72,7 +75,7 @@ impl Writer<'_> {
         let writers = self.writers.as_mut().ok_or(sqlx::Error::PoolClosed)?;
         let connection = match self.commit {
             Commit::OnDisk => &mut writers.on_disk,
-            Commit::Soon => &mut writers.soon,
+            Commit::Kept | Commit::Soon => &mut writers.soon,
         };
         Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
     }

@@ -99,7 +99,7 @@ pub(super) async fn claim(
     workspace: WorkspaceId,
     request: ClaimRequest,
 ) -> Result<ClaimOutcome, Fault> {
-    let mut writer = store.connections.writer(workspace, Commit::Soon).await?;
+    let mut writer = store.connections.writer(workspace, Commit::Kept).await?;
     let mut tx = writer.begin().await?;
     let outcome = claims::claim(&mut tx, workspace, &request).await?;
     tx.commit().await?;
@@ -181,7 +181,7 @@ pub(super) async fn save_retrieved(
     passages: &[RetrievedPassage],
     next: Advance,
 ) -> Result<Heartbeat, Fault> {
-    let mut writer = store.connections.writer(workspace, Commit::Soon).await?;
+    let mut writer = store.connections.writer(workspace, Commit::Kept).await?;
     let mut tx = writer.begin().await?;
     chat::hold_answer(&mut tx, workspace, claim, answer).await?;
     let passages: Vec<(ChunkId, f32)> =
@@ -263,7 +263,7 @@ pub(super) async fn begin_call(
     of: CallsOf,
     call: BegunCall,
 ) -> Result<(), Fault> {
-    let mut writer = store.connections.writer(workspace, Commit::Soon).await?;
+    let mut writer = store.connections.writer(workspace, Commit::Kept).await?;
     let mut tx = writer.begin().await?;
     sqlx::query(
         "INSERT INTO open_calls (workspace_id, id, principal_id, job_id, attempt, operation,
@@ -291,7 +291,7 @@ pub(super) async fn put_off_unclaimed(
     workspace: WorkspaceId,
     step: Unclaimed,
 ) -> Result<bool, Fault> {
-    let mut writer = store.connections.writer(workspace, Commit::Soon).await?;
+    let mut writer = store.connections.writer(workspace, Commit::Kept).await?;
     let mut tx = writer.begin().await?;
     let put_off = sqlx::query(concat!(
         "UPDATE jobs SET state = 'waiting', reason = $4, until = $5, updated_at = $6

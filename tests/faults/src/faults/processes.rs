@@ -1,7 +1,7 @@
 //! Processes that die, stand still, panic, or are told to stop.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -349,7 +349,7 @@ async fn frozen(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 async fn panics(bench: &mut Bench) -> anyhow::Result<()> {
-    // Apart from each other: a step that panics three times is given up.
+    // Apart from each other, and among the workers: a step that panics three times is given up.
     let points = [
         "retrieve.before_save:2",
         "retrieve.after_save:5",
@@ -361,14 +361,18 @@ async fn panics(bench: &mut Bench) -> anyhow::Result<()> {
         "embed.before_save:2",
         "embed.before_finish:2",
     ];
-    let plan = points.map(|point| format!("{point}=panic")).join(",");
+    let workers = bench.fleet.seats("worker").len();
+    let started = AtomicUsize::new(0);
+    let of_worker = move |worker: usize| {
+        let own = points.iter().skip(worker % workers).step_by(workers);
+        own.map(|point| format!("{point}=panic")).collect::<Vec<_>>().join(",")
+    };
     bench
         .fleet
-        .set_plan(Arc::new(
-            move |role, _| {
-                if role == "front" { Vec::new() } else { fail_at(plan.clone()) }
-            },
-        ))
+        .set_plan(Arc::new(move |role, _| match role {
+            "front" => Vec::new(),
+            _ => fail_at(of_worker(started.fetch_add(1, Ordering::Relaxed))),
+        }))
         .await;
     for seat in bench.fleet.seats("worker") {
         if let Some(process) = seat.process().await {

@@ -89,7 +89,7 @@ pub(super) async fn claim(
         return Ok(ClaimOutcome::Claimed(Box::new(claimed)));
     }
     // Not to be had as it stands: look why.
-    let mut writer = store.connections.writer(workspace, Commit::Soon).await?;
+    let mut writer = store.connections.writer(workspace, Commit::Kept).await?;
     let mut tx = writer.begin().await?;
     let outcome = claims::claim(&mut tx, workspace, &request).await?;
     tx.commit().await?;

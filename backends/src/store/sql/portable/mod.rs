@@ -43,7 +43,7 @@ impl Portable for DbStore {
             record.check()?;
         }
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Soon).await?;
+            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             write::records(&mut tx, workspace, table, records).await?;
             tx.commit().await?;
