@@ -34,8 +34,8 @@ pub struct Fault {
     pub expected: &'static str,
     /// Where it can happen.
     pub kinds: &'static [Kind],
-    /// Whether it is part of the fast subset.
-    pub fast: bool,
+    /// Where it is part of the fast subset.
+    pub fast: &'static [Kind],
     /// How much is asked for meanwhile.
     pub shape: Shape,
     /// Settings beside those of the bench.

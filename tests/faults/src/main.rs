@@ -56,14 +56,15 @@ impl On {
     }
 }
 
-fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Fault>> {
+/// The faults of these names, and where each is to happen.
+fn chosen(names: &[String]) -> anyhow::Result<Vec<(&'static Fault, &'static [Kind])>> {
     let mut chosen = Vec::new();
     for name in names {
         let before = chosen.len();
-        chosen.extend(CATALOGUE.iter().copied().filter(|fault| match name.as_str() {
-            "all" => true,
-            "fast" => fault.fast,
-            name => fault.name == name,
+        chosen.extend(CATALOGUE.iter().filter_map(|fault| match name.as_str() {
+            "all" => Some((*fault, fault.kinds)),
+            "fast" => (!fault.fast.is_empty()).then_some((*fault, fault.fast)),
+            name => (fault.name == name).then_some((*fault, fault.kinds)),
         }));
         if chosen.len() == before {
             bail!("no fault is named `{name}`; `list` prints those there are");
@@ -100,14 +101,14 @@ async fn main() -> anyhow::Result<ExitCode> {
         minutes: arguments.minutes,
     };
     let needs_servers = arguments.on.has(Kind::Services)
-        && faults.iter().any(|fault| fault.kinds.contains(&Kind::Services));
+        && faults.iter().any(|(_, kinds)| kinds.contains(&Kind::Services));
     let servers = match needs_servers {
         true => Some(Arc::new(Servers::start()?)),
         false => None,
     };
     let mut outcomes = Vec::new();
-    for fault in faults {
-        for kind in fault.kinds.iter().copied().filter(|kind| arguments.on.has(*kind)) {
+    for (fault, kinds) in faults {
+        for kind in kinds.iter().copied().filter(|kind| arguments.on.has(*kind)) {
             outcomes.push(bench::run(fault, kind, &options, servers.clone()).await);
         }
     }

@@ -7,8 +7,8 @@ use futures::FutureExt;
 use reqwest::Method;
 use serde_json::json;
 
-use super::SERVICES;
 use super::broker_api::Broker;
+use super::{NOWHERE, SERVICES};
 use crate::bench::{Bench, Fault};
 use crate::proxy::Network;
 use crate::workload::Shape;
@@ -19,7 +19,7 @@ pub(super) const RESTART: Fault = Fault {
     what: "RabbitMQ is restarted and killed under load, by turns",
     expected: "questions are accepted meanwhile, the backlog is drained in 60 s",
     kinds: SERVICES,
-    fast: true,
+    fast: SERVICES,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| restarts(bench).boxed(),
@@ -31,7 +31,7 @@ pub(super) const AWAY: Fault = Fault {
     what: "RabbitMQ is away for 30 s",
     expected: "questions are accepted all the while",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| away(bench).boxed(),
@@ -43,7 +43,7 @@ pub(super) const FULL: Fault = Fault {
     what: "every queue takes one message at the most for 15 s (reject-publish)",
     expected: "refused messages stay in the outbox",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| full(bench).boxed(),
@@ -55,7 +55,7 @@ pub(super) const UNROUTABLE: Fault = Fault {
     what: "the queue of questions is deleted, and made again by `topology apply` 10 s later",
     expected: "nothing counts as sent that went nowhere, and what the queue held is sent again",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape { upload_every: None, ..Shape::STANDARD },
     settings: &[],
     inject: |bench| unroutable(bench).boxed(),
@@ -67,7 +67,7 @@ pub(super) const HALF_OPEN: Fault = Fault {
     what: "what RabbitMQ says does not arrive for 25 s (half-open connections)",
     expected: "the connections are given up and made again",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| half_open(bench).boxed(),

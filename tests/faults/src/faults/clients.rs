@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::SERVICES;
+use super::{NOWHERE, SERVICES};
 use crate::bench::{Bench, Fault};
 use crate::client::connect;
 use crate::proxy::{Network, Proxy};
@@ -23,7 +23,7 @@ pub(super) const SLOW_READERS: Fault = Fault {
     what: "200 clients read 1 KB/s for 20 s",
     expected: "others hardly notice",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape { upload_every: None, ..Shape::STANDARD },
     settings: &[],
     inject: |bench| slow_readers(bench).boxed(),
@@ -35,7 +35,7 @@ pub(super) const STORM: Fault = Fault {
     what: "a front with 10,000 sockets is killed, and all come back",
     expected: "all are back in 60 s",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape { clients: 4, upload_every: None, ..Shape::STANDARD },
     settings: &[],
     inject: |bench| storm(bench).boxed(),
@@ -47,7 +47,7 @@ pub(super) const HALF_OPEN: Fault = Fault {
     what: "100 clients are gone without a word (half-open connections)",
     expected: "their sockets are closed within 60 s",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape { upload_every: None, ..Shape::STANDARD },
     settings: &[],
     inject: |bench| half_open(bench).boxed(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use sqlx::{Connection, PgConnection};
 
-use super::SERVICES;
+use super::{NOWHERE, SERVICES};
 use crate::bench::{Bench, Fault};
 use crate::proxy::Network;
 use crate::workload::Shape;
@@ -16,7 +16,7 @@ pub(super) const RESTART: Fault = Fault {
     what: "PostgreSQL is restarted and killed under load, by turns",
     expected: "errors during the outage alone; every acceptance that was given holds",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| restarts(bench).boxed(),
@@ -28,7 +28,7 @@ pub(super) const LOCKED: Fault = Fault {
     what: "LOCK TABLE jobs for 10 s, as a migration may",
     expected: "nobody waits for ever, and all goes on",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| locked(bench).boxed(),
@@ -40,7 +40,7 @@ pub(super) const CUT: Fault = Fault {
     what: "every connection to PostgreSQL is reset, ten times",
     expected: "a commit whose answer was lost is neither lost nor done twice",
     kinds: SERVICES,
-    fast: false,
+    fast: SERVICES,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| cut(bench).boxed(),
@@ -52,7 +52,7 @@ pub(super) const HALF_OPEN: Fault = Fault {
     what: "what PostgreSQL says does not arrive for 10 s (half-open connections)",
     expected: "a commit whose answer is late is neither lost nor done twice",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| half_open(bench).boxed(),

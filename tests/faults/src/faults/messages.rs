@@ -17,7 +17,7 @@ pub(super) const DUPLICATES: Fault = Fault {
     what: "the message of every unfinished job is published again, five times a second for 15 s",
     expected: "each job is run once",
     kinds: BOTH,
-    fast: true,
+    fast: BOTH,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| duplicates(bench).boxed(),

@@ -19,6 +19,10 @@ use crate::place::Kind;
 
 /// Where most faults can happen.
 const BOTH: &[Kind] = &[Kind::Embedded, Kind::Services];
+/// In one process.
+const EMBEDDED: &[Kind] = &[Kind::Embedded];
+/// Too long for every day.
+const NOWHERE: &[Kind] = &[];
 /// What needs servers.
 const SERVICES: &[Kind] = &[Kind::Services];
 
@@ -56,6 +60,7 @@ pub const CATALOGUE: &[&Fault] = &[
     &clients::HALF_OPEN,
     &messages::DUPLICATES,
     &soak::SOAK,
+    &soak::STEADY,
 ];
 
 /// Restarts a server so often, in order and by SIGKILL by turns, and sees that work goes on

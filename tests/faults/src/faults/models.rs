@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use quaestor_model_server::{Cut, Hangup, Operation, Reply};
 
-use super::BOTH;
+use super::{BOTH, NOWHERE};
 use crate::bench::{Bench, Fault};
 use crate::proxy::Network;
 use crate::workload::{Shape, answer_well, reply_well};
@@ -16,7 +16,7 @@ pub(super) const ERRORS: Fault = Fault {
     what: "the provider answers 500 to everything for 15 s",
     expected: "every question is answered after it",
     kinds: BOTH,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| errors(bench).boxed(),
@@ -28,7 +28,7 @@ pub(super) const AWAY: Fault = Fault {
     what: "connections to the provider are reset for 10 s",
     expected: "answers that had begun begin anew",
     kinds: BOTH,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| away(bench).boxed(),
@@ -40,7 +40,7 @@ pub(super) const CUT: Fault = Fault {
     what: "every third answer is cut off in the middle, by a reset or an orderly end, for 15 s",
     expected: "no cut answer counts as whole",
     kinds: BOTH,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| cut(bench).boxed(),

@@ -10,7 +10,7 @@ use quaestor_core::failpoint;
 use quaestor_model_server::Reply;
 use rustix::process::Signal;
 
-use super::{BOTH, SERVICES};
+use super::{BOTH, EMBEDDED, NOWHERE, SERVICES};
 use crate::bench::{Bench, Fault};
 use crate::dice::Dice;
 use crate::fleet::Plan;
@@ -24,7 +24,7 @@ pub(super) const NONE: Fault = Fault {
     what: "nothing goes wrong",
     expected: "nothing but a clean check",
     kinds: BOTH,
-    fast: true,
+    fast: BOTH,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |_| async { Ok(()) }.boxed(),
@@ -36,7 +36,7 @@ pub(super) const KILLS: Fault = Fault {
     what: "SIGKILL of every process, at every fail-point and at any other moment (H1 to H10)",
     expected: "every fail-point was died at",
     kinds: BOTH,
-    fast: false,
+    fast: EMBEDDED,
     shape: Shape { clients: 8, words: 20, ..Shape::STANDARD },
     settings: &[],
     inject: |bench| kills(bench).boxed(),
@@ -48,7 +48,7 @@ pub(super) const MID_STREAM: Fault = Fault {
     what: "a worker is killed in the middle of an answer, ten times",
     expected: "another worker begins anew within the lease and 5 s",
     kinds: BOTH,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| at_point(bench, "worker", "generate.mid_stream", 40).boxed(),
@@ -60,7 +60,7 @@ pub(super) const MID_EMBEDDING: Fault = Fault {
     what: "a worker is killed in the middle of an embedding, ten times",
     expected: "each passage has one vector",
     kinds: BOTH,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape {
         upload_every: Some(Duration::from_millis(500)),
         sections: 100,
@@ -76,7 +76,7 @@ pub(super) const RELAY: Fault = Fault {
     what: "a relay is killed after it took, after it published, before it marked",
     expected: "another relay takes over",
     kinds: BOTH,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| relays(bench).boxed(),
@@ -88,7 +88,7 @@ pub(super) const FRONT: Fault = Fault {
     what: "a front is killed under its sockets, five times",
     expected: "99.9 % of the streams resume in 10 s",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape { clients: 48, upload_every: None, ..Shape::STANDARD },
     settings: &[],
     inject: |bench| fronts(bench).boxed(),
@@ -100,7 +100,7 @@ pub(super) const FROZEN: Fault = Fault {
     what: "a worker is stopped for three leases (12 s) and continued",
     expected: "what it still wants to write is refused, and its jobs have ended elsewhere",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| frozen(bench).boxed(),
@@ -112,7 +112,7 @@ pub(super) const PANIC: Fault = Fault {
     what: "handlers panic at each of their points",
     expected: "no process ends, and each job is tried again",
     kinds: BOTH,
-    fast: false,
+    fast: EMBEDDED,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| panics(bench).boxed(),
@@ -124,7 +124,7 @@ pub(super) const ERRORS: Fault = Fault {
     what: "writes fail or their answers are lost, publications and acknowledgements too (H2 to H8)",
     expected: "no try is used up by it, nothing is done twice",
     kinds: BOTH,
-    fast: false,
+    fast: EMBEDDED,
     shape: Shape { upload_every: Some(Duration::from_millis(1_500)), ..Shape::STANDARD },
     // Fewer tries than errors that one job may meet.
     settings: &[("QUAESTOR_JOBS__MAX_ATTEMPTS", "3")],
@@ -137,7 +137,7 @@ pub(super) const DRAIN: Fault = Fault {
     what: "SIGTERM to every process under load, one after another",
     expected: "each exits with 0 in 35 s",
     kinds: BOTH,
-    fast: false,
+    fast: BOTH,
     shape: Shape::STANDARD,
     settings: &[("QUAESTOR_WORKERS__DRAIN_S", "5")],
     inject: |bench| drains(bench).boxed(),

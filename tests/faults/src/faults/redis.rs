@@ -7,7 +7,7 @@ use futures::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::SERVICES;
+use super::{NOWHERE, SERVICES};
 use crate::bench::{Bench, Fault};
 use crate::proxy::Network;
 use crate::workload::Shape;
@@ -18,7 +18,7 @@ pub(super) const RESTART: Fault = Fault {
     what: "Redis is restarted and killed under load, by turns",
     expected: "streams go on, or are told a gap and end with the stored answer",
     kinds: SERVICES,
-    fast: true,
+    fast: SERVICES,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| restarts(bench).boxed(),
@@ -30,7 +30,7 @@ pub(super) const FLUSHED: Fault = Fault {
     what: "FLUSHALL in the middle of answers, five times",
     expected: "clients are told a gap, and the answers are right",
     kinds: SERVICES,
-    fast: true,
+    fast: SERVICES,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| flushed(bench).boxed(),
@@ -42,7 +42,7 @@ pub(super) const NO_MEMORY: Fault = Fault {
     what: "Redis has no memory left (noeviction) for 10 s",
     expected: "every job is done",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| no_memory(bench).boxed(),
@@ -54,7 +54,7 @@ pub(super) const SLOW: Fault = Fault {
     what: "Redis is 500 ms away, each way, for 15 s",
     expected: "every job is done",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| slow(bench).boxed(),
@@ -66,7 +66,7 @@ pub(super) const HALF_OPEN: Fault = Fault {
     what: "what Redis says does not arrive for 15 s (half-open connections)",
     expected: "no answer waits for it for ever",
     kinds: SERVICES,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| half_open(bench).boxed(),

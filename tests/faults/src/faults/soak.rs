@@ -1,4 +1,5 @@
-//! Half an hour of one random fault after another, and then five minutes of none.
+//! Half an hour of one random fault after another, and then five minutes of none; and half
+//! an hour of none at all.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +7,7 @@ use anyhow::Context as _;
 use futures::FutureExt;
 use quaestor_model_server::Reply;
 
-use super::{BOTH, processes, redis};
+use super::{BOTH, NOWHERE, processes, redis};
 use crate::bench::{Bench, Fault};
 use crate::dice::Dice;
 use crate::place::Kind;
@@ -18,12 +19,24 @@ use crate::workload::{Shape, answer_well};
 pub(super) const SOAK: Fault = Fault {
     name: "soak",
     what: "a random fault every 20 to 60 s, and none in the last five minutes",
-    expected: "memory stays as it is",
+    expected: "nothing but a clean check",
     kinds: BOTH,
-    fast: false,
+    fast: NOWHERE,
     shape: Shape { upload_every: Some(Duration::from_secs(6)), ..Shape::STANDARD },
     settings: &[],
     inject: |bench| soak(bench).boxed(),
+};
+
+/// The same load for as long, and nothing goes wrong.
+pub(super) const STEADY: Fault = Fault {
+    name: "steady",
+    what: "an even load; memory is watched over the last three quarters of it",
+    expected: "memory grows by 1 % an hour at the most",
+    kinds: BOTH,
+    fast: NOWHERE,
+    shape: Shape { upload_every: Some(Duration::from_secs(6)), ..Shape::STANDARD },
+    settings: &[],
+    inject: |bench| steady(bench).boxed(),
 };
 
 /// What may happen.
@@ -85,16 +98,41 @@ async fn soak(bench: &mut Bench) -> anyhow::Result<()> {
         bench.progress(1).await?;
     }
     bench.figure("faults", f64::from(happened));
-    // Memory is compared within one life of the processes.
-    bench.fleet.start_anew().await?;
-    tokio::time::sleep(quiet / 5).await;
-    let (first, first_at) = (bench.fleet.resident_bytes().await, Instant::now());
-    tokio::time::sleep(quiet * 4 / 5).await;
-    let last = bench.fleet.resident_bytes().await;
-    let hours = first_at.elapsed().as_secs_f64() / 3_600.0;
-    bench.figure("memory MiB", last as f64 / f64::from(1 << 20));
-    bench.figure("memory slope %/h", 100.0 * (last as f64 / first as f64 - 1.0) / hours);
+    bench.fleet.wait_whole(Duration::from_secs(60)).await?;
+    let (mebibytes, slope) = memory_over(bench, quiet).await?;
+    bench.figure("memory MiB", mebibytes);
+    bench.figure("memory slope in the quiet minutes %/h", slope);
     Ok(())
+}
+
+async fn steady(bench: &mut Bench) -> anyhow::Result<()> {
+    let all = Duration::from_secs(60 * bench.options.minutes);
+    tokio::time::sleep(all / 4).await;
+    let (mebibytes, slope) = memory_over(bench, all * 3 / 4).await?;
+    bench.figure("memory MiB", mebibytes);
+    bench.at_most("memory slope %/h", slope, 1.0);
+    Ok(())
+}
+
+/// Resident memory of all processes together in the mean, in MiB, and how it changes, in per
+/// cent an hour: the slope of the least squares through a sample every two seconds.
+async fn memory_over(bench: &Bench, time: Duration) -> anyhow::Result<(f64, f64)> {
+    let (begun, restarts) = (Instant::now(), bench.fleet.restarts());
+    let mut samples = Vec::new();
+    while begun.elapsed() < time {
+        let at = begun.elapsed().as_secs_f64() / 3_600.0;
+        samples.push((at, bench.fleet.resident_bytes().await as f64));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    anyhow::ensure!(bench.fleet.restarts() == restarts, "a process was started anew meanwhile");
+    let count = samples.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| samples.iter().map(of).sum::<f64>() / count;
+    let (at, bytes) = (mean(|sample| sample.0), mean(|sample| sample.1));
+    let with = |of: fn(f64, f64) -> f64| {
+        samples.iter().map(|sample| of(sample.0 - at, sample.1 - bytes)).sum::<f64>()
+    };
+    let slope = with(|at, bytes| at * bytes) / with(|at, _| at * at);
+    Ok((bytes / f64::from(1 << 20), 100.0 * slope / bytes))
 }
 
 async fn make(bench: &mut Bench, trouble: Trouble, dice: &mut Dice) -> anyhow::Result<()> {
