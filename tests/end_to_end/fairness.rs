@@ -6,16 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
-use quaestor_backends::entropy::OsEntropy;
 use quaestor_backends::store::postgres::{PgOptions, PgStore};
 use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
-use quaestor_core::api_key;
 use quaestor_core::clock::{Clock, SystemClock};
-use quaestor_core::ids::{IdSource, PrincipalId, WorkspaceId};
-use quaestor_core::model::Role;
-use quaestor_core::ports::store::{NewAuditEntry, NewKey, NewWorkspace, Store};
+use quaestor_core::ports::store::Store;
+use quaestor_faults::place::make_workspace;
 use reqwest::{Client, Method};
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use crate::installation::{Backends, Installation, KEY, on_both};
@@ -137,30 +133,7 @@ async fn second_workspace(installation: &Installation) -> String {
             Arc::new(PgStore::connect(options, clock.clone()).await.unwrap())
         }
     };
-    let ids = IdSource::new(clock.clone(), Arc::new(OsEntropy));
-    let (id, principal_id): (WorkspaceId, PrincipalId) = (ids.next(), ids.next());
-    let created_at = clock.now();
-    let workspace = NewWorkspace { id, name: "second".to_owned(), created_at };
-    store.create_workspace(workspace).await.unwrap();
-    let generated = api_key::generate(&OsEntropy);
-    let audit = NewAuditEntry {
-        id: ids.next(),
-        principal_id,
-        action: "key.create",
-        subject: String::new(),
-        at: created_at,
-    };
-    let key = NewKey {
-        id: ids.next(),
-        principal_id,
-        name: "second".to_owned(),
-        role: Role::Admin,
-        prefix: generated.prefix.clone(),
-        secret_sha256: generated.sha256,
-        created_at,
-    };
-    store.create_key(id, key, audit).await.unwrap();
-    generated.token.expose_secret().to_owned()
+    make_workspace(&*store, "second").await.unwrap().token().to_owned()
 }
 
 async fn a_thousand_questions_of_one_workspace_do_not_hold_up_another(backends: Backends) {

@@ -194,7 +194,7 @@ async fn through(fault: &Fault, mut bench: Bench, outcome: &mut Outcome) -> anyh
     let gathered = async {
         let settled = evidence::settled(&place, SETTLE).await?;
         if settled >= SETTLE {
-            fleet.keep_metrics(place.folder()).await;
+            fleet.keep_metrics(place.folder()).await?;
             let sessions = evidence::sessions(&place).await?;
             std::fs::write(place.folder().join("sessions.txt"), sessions)?;
         }

@@ -246,20 +246,30 @@ impl Fleet {
         Ok(())
     }
 
-    /// Writes down what each process measures, for whoever looks for why work hangs.
-    pub async fn keep_metrics(&self, folder: &Path) {
+    /// What each process measures, as Prometheus reads it; nothing of one that does not answer.
+    pub async fn metrics(&self) -> Vec<String> {
+        let mut told = Vec::new();
         for seat in &self.seats {
-            let Some(process) = seat.process().await else { continue };
-            let told = async {
-                let http = crate::place::http(Duration::from_secs(10))?;
-                let text = http.get(format!("{}/metrics", process.address)).send().await?.text();
-                let file = folder.join(format!("{}-{}.metrics", seat.role, seat.number));
-                anyhow::Ok(std::fs::write(file, text.await?)?)
-            };
-            if let Err(error) = told.await {
-                crate::report::say(&format!("     no metrics of {}: {error:#}", seat.role));
-            }
+            told.push(self.metrics_of(seat).await.unwrap_or_default());
         }
+        told
+    }
+
+    async fn metrics_of(&self, seat: &Seat) -> anyhow::Result<String> {
+        let process = seat.process().await.context("nothing runs there")?;
+        let http = crate::place::http(Duration::from_secs(10))?;
+        Ok(http.get(format!("{}/metrics", process.address)).send().await?.text().await?)
+    }
+
+    /// Writes down what each process measures, for whoever looks for why work hangs.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub async fn keep_metrics(&self, folder: &Path) -> anyhow::Result<()> {
+        for (seat, text) in self.seats.iter().zip(self.metrics().await) {
+            std::fs::write(folder.join(format!("{}-{}.metrics", seat.role, seat.number)), text)?;
+        }
+        Ok(())
     }
 
     /// Resident memory of all processes together, in bytes.

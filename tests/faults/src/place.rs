@@ -330,35 +330,9 @@ impl Place {
     /// Makes workspaces behind the program's back: it has no way to.
     async fn make_workspaces(&self, count: usize) -> anyhow::Result<Vec<Workspace>> {
         let store = self.store().await?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let ids = IdSource::new(clock.clone(), Arc::new(OsEntropy));
         let mut made = Vec::new();
         for number in 0..count {
-            let (id, principal_id): (WorkspaceId, PrincipalId) = (ids.next(), ids.next());
-            let now = clock.now();
-            let name = format!("workspace {number}");
-            store.create_workspace(NewWorkspace { id, name, created_at: now }).await?;
-            let generated = api_key::generate(&OsEntropy);
-            let audit = NewAuditEntry {
-                id: ids.next(),
-                principal_id,
-                action: "key.create",
-                subject: String::new(),
-                at: now,
-            };
-            let key = NewKey {
-                id: ids.next(),
-                principal_id,
-                name: "bench".to_owned(),
-                role: Role::Admin,
-                prefix: generated.prefix.clone(),
-                secret_sha256: generated.sha256,
-                created_at: now,
-            };
-            store.create_key(id, key, audit).await?;
-            let tail = id.uuid().simple().to_string();
-            let canary = format!("canary{}x", &tail[tail.len() - 12..]);
-            made.push(Workspace { id, key: generated.token, canary });
+            made.push(make_workspace(&*store, &format!("workspace {number}")).await?);
         }
         Ok(made)
     }
@@ -448,6 +422,39 @@ fn authority(url: &str) -> anyhow::Result<std::ops::Range<usize>> {
 fn with_last(url: &str, last: &str) -> anyhow::Result<String> {
     let (start, _) = url.rsplit_once('/').context("a URL has a path")?;
     Ok(format!("{start}/{last}"))
+}
+
+/// Makes a workspace with an administrator's key, behind the program's back.
+///
+/// # Errors
+/// The store refuses.
+pub async fn make_workspace(store: &dyn Store, name: &str) -> anyhow::Result<Workspace> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ids = IdSource::new(clock.clone(), Arc::new(OsEntropy));
+    let (id, principal_id): (WorkspaceId, PrincipalId) = (ids.next(), ids.next());
+    let now = clock.now();
+    store.create_workspace(NewWorkspace { id, name: name.to_owned(), created_at: now }).await?;
+    let generated = api_key::generate(&OsEntropy);
+    let audit = NewAuditEntry {
+        id: ids.next(),
+        principal_id,
+        action: "key.create",
+        subject: String::new(),
+        at: now,
+    };
+    let key = NewKey {
+        id: ids.next(),
+        principal_id,
+        name: "bench".to_owned(),
+        role: Role::Admin,
+        prefix: generated.prefix.clone(),
+        secret_sha256: generated.sha256,
+        created_at: now,
+    };
+    store.create_key(id, key, audit).await?;
+    let tail = id.uuid().simple().to_string();
+    let canary = format!("canary{}x", &tail[tail.len() - 12..]);
+    Ok(Workspace { id, key: generated.token, canary })
 }
 
 #[cfg(test)]

@@ -60,6 +60,34 @@ impl Servers {
         .await
         .context("waiting for the servers")?
     }
+
+    /// As [`Servers::act`], for those who may wait on their thread.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn act_now(&self, verb: &str, servers: &[&str]) -> anyhow::Result<()> {
+        services(self.folder.path(), &[&[verb], servers].concat())
+    }
+
+    /// Where their data and logs are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Tells RabbitMQ something by its own command line.
+    ///
+    /// # Errors
+    /// It refused, or the servers are not run from packages.
+    pub async fn rabbitmqctl(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let url: reqwest::Url =
+            self.setting("QUAESTOR_QUEUE_URL")?.parse().context("its address")?;
+        // The port mapper has the third port after AMQP's (`scripts/services/servers.sh`).
+        let mapper = format!("ERL_EPMD_PORT={}", url.port().context("its port")? + 3);
+        let command = ["env", "HOME=/data/rabbitmq", &mapper, "ERL_EPMD_ADDRESS=127.0.0.1"];
+        let tool = ["rabbitmqctl", "-n", "quaestor@localhost"];
+        self.act("exec", &[&command[..], &tool, arguments].concat()).await
+    }
 }
 
 impl Drop for Servers {
@@ -70,10 +98,16 @@ impl Drop for Servers {
     }
 }
 
-/// A setting of the environment.
-pub(crate) fn of_process(name: &str) -> anyhow::Result<String> {
+/// A setting of the environment, as the servers of all tests have it.
+///
+/// # Errors
+/// It is not set.
+pub fn of_process(name: &str) -> anyhow::Result<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty()).with_context(|| {
-        format!("{name} is not set: `make faults` starts the servers that the bench needs")
+        format!(
+            "{name} is not set: this needs the real servers; `make test` and `make faults` start \
+             them, or `make services` and then `set -a; . .dev/env; set +a`"
+        )
     })
 }
 

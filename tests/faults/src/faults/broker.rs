@@ -1,6 +1,6 @@
 //! RabbitMQ restarts, goes away, is full, loses a queue, or says nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures::FutureExt;
@@ -35,6 +35,30 @@ pub(super) const AWAY: Fault = Fault {
     shape: Shape::STANDARD,
     settings: &[],
     inject: |bench| away(bench).boxed(),
+};
+
+/// It has no memory left.
+pub(super) const MEMORY_ALARM: Fault = Fault {
+    name: "F11",
+    what: "RabbitMQ has an alarm of its memory for 15 s, and blocks who publishes",
+    expected: "questions are accepted all the while, and the metric says it is blocked",
+    kinds: SERVICES,
+    fast: NOWHERE,
+    shape: Shape::STANDARD,
+    settings: &[],
+    inject: |bench| alarm(bench, "set_vm_memory_high_watermark", ["0", "0.6"]).boxed(),
+};
+
+/// It has no room left on its disk.
+pub(super) const DISK_ALARM: Fault = Fault {
+    name: "F12",
+    what: "RabbitMQ has an alarm of its disk for 15 s, and blocks who publishes",
+    expected: "questions are accepted all the while, and the metric says it is blocked",
+    kinds: SERVICES,
+    fast: NOWHERE,
+    shape: Shape::STANDARD,
+    settings: &[],
+    inject: |bench| alarm(bench, "set_disk_free_limit", ["999GB", "200MB"]).boxed(),
 };
 
 /// Its queues take no more.
@@ -85,6 +109,39 @@ async fn away(bench: &mut Bench) -> anyhow::Result<()> {
     let refused = bench.workload.ledger.book().refused - accepted;
     bench.at_most("requests refused", refused as f64, 0.0);
     Ok(())
+}
+
+async fn alarm(bench: &mut Bench, limit: &str, [raised, lowered]: [&str; 2]) -> anyhow::Result<()> {
+    let servers = bench.place.servers.clone().context("this place has no servers")?;
+    let refused = bench.workload.ledger.book().refused;
+    let before = bench.fleet.metrics().await;
+    anyhow::ensure!(!before.iter().any(|text| is_blocked(text)), "it is blocked before the alarm");
+    servers.rabbitmqctl(&[limit, raised]).await?;
+    let raised_at = Instant::now();
+    let mut told_in = None;
+    while raised_at.elapsed() < Duration::from_secs(15) {
+        let told = bench.fleet.metrics().await;
+        if told.iter().any(|text| is_blocked(text)) {
+            told_in.get_or_insert(raised_at.elapsed());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    servers.rabbitmqctl(&[limit, lowered]).await?;
+    let lowered_at = Instant::now();
+    bench.progress(2 * bench.shape.clients as u64).await?;
+    bench.at_most("blocked by the metric after s", seconds(told_in), 5.0);
+    bench.at_most("return to work s", lowered_at.elapsed().as_secs_f64(), 60.0);
+    let refused = bench.workload.ledger.book().refused - refused;
+    bench.at_most("requests refused", refused as f64, 0.0);
+    Ok(())
+}
+
+fn seconds(time: Option<Duration>) -> f64 {
+    time.map_or(f64::INFINITY, |time| time.as_secs_f64())
+}
+
+fn is_blocked(metrics: &str) -> bool {
+    metrics.lines().any(|line| line.starts_with("quaestor_queue_blocked{") && line.ends_with(" 1"))
 }
 
 async fn full(bench: &mut Bench) -> anyhow::Result<()> {

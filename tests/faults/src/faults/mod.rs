@@ -40,6 +40,8 @@ pub const CATALOGUE: &[&Fault] = &[
     &processes::DRAIN,
     &broker::RESTART,
     &broker::AWAY,
+    &broker::MEMORY_ALARM,
+    &broker::DISK_ALARM,
     &broker::FULL,
     &broker::UNROUTABLE,
     &broker::HALF_OPEN,
