@@ -29,6 +29,7 @@ async fn fast_on(kind: Kind, servers: Option<Arc<Servers>>) {
         seed: SEED,
         times: None,
         minutes: 0,
+        previous: None,
     };
     let mut outcomes = Vec::new();
     for fault in CATALOGUE.iter().filter(|fault| fault.fast.contains(&kind)) {

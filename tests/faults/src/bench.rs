@@ -61,6 +61,8 @@ pub struct Options {
     pub times: Option<u64>,
     /// How long a soak is.
     pub minutes: u64,
+    /// The program as it was released before.
+    pub previous: Option<PathBuf>,
 }
 
 /// A system under load.

@@ -21,6 +21,15 @@ const STARTS: u32 = 60;
 /// Says with what further settings a process is started: its role, and how often it was.
 pub type Plan = Arc<dyn Fn(&'static str, u64) -> Settings + Send + Sync>;
 
+/// What is started from now on.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The file.
+    pub path: PathBuf,
+    /// Settings of the bench that it does not know, by what they begin with.
+    pub unknown: &'static [&'static str],
+}
+
 /// A place for a process that is started again whenever it ends.
 #[derive(Debug)]
 pub struct Seat {
@@ -52,7 +61,7 @@ impl Seat {
 /// All processes of a run.
 pub struct Fleet {
     seats: Vec<Arc<Seat>>,
-    program: PathBuf,
+    program: RwLock<Program>,
     settings: Settings,
     plan: RwLock<Plan>,
     stop: CancellationToken,
@@ -93,7 +102,7 @@ impl Fleet {
             .collect();
         let fleet = Arc::new(Self {
             seats,
-            program: place.program.clone(),
+            program: RwLock::new(Program { path: place.program.clone(), unknown: &[] }),
             settings: place.settings(),
             plan: RwLock::new(Arc::new(|_, _| Vec::new())),
             stop: CancellationToken::new(),
@@ -138,6 +147,11 @@ impl Fleet {
         *self.plan.write().await = plan;
     }
 
+    /// From now on another release is started.
+    pub async fn set_program(&self, program: Program) {
+        *self.program.write().await = program;
+    }
+
     /// How often processes ended and were started again.
     #[must_use]
     pub fn restarts(&self) -> u64 {
@@ -160,7 +174,9 @@ impl Fleet {
         }
         let plan = self.plan.read().await.clone();
         settings.extend(plan(seat.role, started));
-        let process = Process::start(&self.program, seat.role, &settings, &seat.log).await?;
+        let Program { path, unknown } = self.program.read().await.clone();
+        settings.retain(|(name, _)| !unknown.iter().any(|start| name.starts_with(start)));
+        let process = Process::start(&path, seat.role, &settings, &seat.log).await?;
         if seat.role != "worker" {
             *address = Some(process.address.clone());
         }

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::bail;
 use clap::{Parser, ValueEnum};
 use quaestor_faults::bench::{self, Fault, Options};
-use quaestor_faults::faults::CATALOGUE;
+use quaestor_faults::faults::{BETWEEN_RELEASES, CATALOGUE};
 use quaestor_faults::place::Kind;
 use quaestor_faults::report::table;
 use quaestor_faults::servers::Servers;
@@ -37,6 +37,10 @@ struct Arguments {
     /// The program; the one beside this one, if none is given.
     #[arg(long)]
     program: Option<PathBuf>,
+    /// The program as it was released before, for what happens between releases: without it,
+    /// `all` leaves that out.
+    #[arg(long)]
+    previous: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -90,7 +94,11 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let faults = chosen(&arguments.faults)?;
+    let mut faults = chosen(&arguments.faults)?;
+    if arguments.previous.is_none() && arguments.faults == ["all"] {
+        faults.retain(|(fault, _)| !BETWEEN_RELEASES.contains(&fault.name));
+        writeln!(out, "     left out without --previous: {BETWEEN_RELEASES:?}")?;
+    }
     let options = Options {
         program: match arguments.program {
             Some(program) => program,
@@ -99,6 +107,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         seed: arguments.seed.unwrap_or_else(any_seed),
         times: arguments.times,
         minutes: arguments.minutes,
+        previous: arguments.previous,
     };
     let needs_servers = arguments.on.has(Kind::Services)
         && faults.iter().any(|(_, kinds)| kinds.contains(&Kind::Services));

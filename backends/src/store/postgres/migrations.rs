@@ -12,57 +12,69 @@ use super::fault::during;
 use super::history::{self, Applied, Migration};
 use super::opening::{self, asked, failed, refuse};
 
-/// Every migration, in order. One that was released is never changed.
+/// Every migration, in order. One that was released is never changed. A release that is rolled
+/// out runs beside the one before it, and may be taken back: so a migration that changes what
+/// was there comes a release after the one that no longer looks at it.
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 1,
         name: "first",
         sql: include_str!("../../../../migrations/postgres/0001_first.sql"),
+        needs: 1,
     },
     Migration {
         version: 2,
         name: "search",
         sql: include_str!("../../../../migrations/postgres/0002_search.sql"),
+        needs: 2,
     },
     Migration {
         version: 3,
         name: "standing",
         sql: include_str!("../../../../migrations/postgres/0003_standing.sql"),
+        needs: 3,
     },
     Migration {
         version: 4,
         name: "hot paths",
         sql: include_str!("../../../../migrations/postgres/0004_hot_paths.sql"),
+        needs: 4,
     },
     Migration {
         version: 5,
         name: "money",
         sql: include_str!("../../../../migrations/postgres/0005_money.sql"),
+        needs: 5,
     },
     Migration {
         version: 6,
         name: "dead letters",
         sql: include_str!("../../../../migrations/postgres/0006_dead_letters.sql"),
+        needs: 6,
     },
     Migration {
         version: 7,
         name: "audit chain",
         sql: include_str!("../../../../migrations/postgres/0007_audit_chain.sql"),
+        needs: 7,
     },
     Migration {
         version: 8,
         name: "backups",
         sql: include_str!("../../../../migrations/postgres/0008_backups.sql"),
+        needs: 8,
     },
     Migration {
         version: 9,
         name: "open calls",
         sql: include_str!("../../../../migrations/postgres/0009_open_calls.sql"),
+        needs: 9,
     },
     Migration {
         version: 10,
         name: "kept on disk",
         sql: include_str!("../../../../migrations/postgres/0010_kept_on_disk.sql"),
+        needs: 9,
     },
 ];
 
@@ -81,7 +93,8 @@ pub(super) async fn run(url: &SecretString, clock: &dyn Clock) -> Result<usize, 
     asked(&place, turn)?;
     let history = sqlx::raw_sql(
         "CREATE TABLE IF NOT EXISTS schema_migrations (
-             version BIGINT PRIMARY KEY, name TEXT NOT NULL, sha256 BYTEA NOT NULL)",
+             version BIGINT PRIMARY KEY, name TEXT NOT NULL, sha256 BYTEA NOT NULL);
+         ALTER TABLE schema_migrations ADD COLUMN IF NOT EXISTS needs BIGINT",
     );
     asked(&place, history.execute(&mut *tx).await)?;
     let applied = applied(&mut tx).await.map_err(|error| failed(&place, &error))?;
@@ -91,11 +104,12 @@ pub(super) async fn run(url: &SecretString, clock: &dyn Clock) -> Result<usize, 
             return Err(not_run(&place, migration, &error));
         }
         let noted = sqlx::query(
-            "INSERT INTO schema_migrations (version, name, sha256) VALUES ($1, $2, $3)",
+            "INSERT INTO schema_migrations (version, name, sha256, needs) VALUES ($1, $2, $3, $4)",
         )
         .bind(migration.version)
         .bind(migration.name)
         .bind(migration.checksum())
+        .bind(migration.needs)
         .execute(&mut *tx)
         .await;
         asked(&place, noted)?;
@@ -134,14 +148,23 @@ fn not_run(place: &str, migration: &Migration, error: &sqlx::Error) -> StoreErro
 }
 
 async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
-    sqlx::query("SELECT version, name, sha256 FROM schema_migrations ORDER BY version")
-        .fetch_all(connection)
-        .await?
-        .iter()
-        .map(|row| {
-            Ok(Applied { version: row.try_get(0)?, name: row.try_get(1)?, sha256: row.try_get(2)? })
+    // Early programs made the table without `needs`.
+    sqlx::query(
+        "SELECT version, name, sha256, (to_jsonb(m) ->> 'needs')::bigint
+         FROM schema_migrations m ORDER BY version",
+    )
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| {
+        Ok(Applied {
+            version: row.try_get(0)?,
+            name: row.try_get(1)?,
+            sha256: row.try_get(2)?,
+            needs: row.try_get(3)?,
         })
-        .collect()
+    })
+    .collect()
 }
 
 /// Makes sure that there is a schema.

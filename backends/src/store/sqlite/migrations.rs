@@ -3,7 +3,7 @@
 
 use quaestor_core::ports::store::StoreError;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, Row};
+use sqlx::{Column, Connection, Row};
 
 use super::fault::Fault;
 use super::history::{self, Applied, Migration};
@@ -14,41 +14,49 @@ const MIGRATIONS: &[Migration] = &[
         version: 1,
         name: "first",
         sql: include_str!("../../../../migrations/sqlite/0001_first.sql"),
+        needs: 1,
     },
     Migration {
         version: 2,
         name: "pending_answers",
         sql: include_str!("../../../../migrations/sqlite/0002_pending_answers.sql"),
+        needs: 2,
     },
     Migration {
         version: 3,
         name: "standing",
         sql: include_str!("../../../../migrations/sqlite/0003_standing.sql"),
+        needs: 3,
     },
     Migration {
         version: 4,
         name: "money",
         sql: include_str!("../../../../migrations/sqlite/0004_money.sql"),
+        needs: 4,
     },
     Migration {
         version: 5,
         name: "dead letters",
         sql: include_str!("../../../../migrations/sqlite/0005_dead_letters.sql"),
+        needs: 5,
     },
     Migration {
         version: 6,
         name: "audit chain",
         sql: include_str!("../../../../migrations/sqlite/0006_audit_chain.sql"),
+        needs: 6,
     },
     Migration {
         version: 7,
         name: "backups",
         sql: include_str!("../../../../migrations/sqlite/0007_backups.sql"),
+        needs: 7,
     },
     Migration {
         version: 8,
         name: "open calls",
         sql: include_str!("../../../../migrations/sqlite/0008_open_calls.sql"),
+        needs: 8,
     },
 ];
 
@@ -71,11 +79,16 @@ pub(super) async fn check(connection: &mut SqliteConnection) -> Result<(), Fault
 }
 
 async fn applied(connection: &mut SqliteConnection) -> Result<Vec<Applied>, Fault> {
-    let applied = sqlx::query("SELECT version, name, sha256 FROM schema_migrations")
-        .fetch_all(connection)
-        .await?;
+    let applied = sqlx::query("SELECT * FROM schema_migrations").fetch_all(connection).await?;
     let applied = applied.iter().map(|row| {
-        Ok(Applied { version: row.try_get(0)?, name: row.try_get(1)?, sha256: row.try_get(2)? })
+        // Early programs made the table without it.
+        let needs = row.columns().iter().any(|column| column.name() == "needs");
+        Ok(Applied {
+            version: row.try_get("version")?,
+            name: row.try_get("name")?,
+            sha256: row.try_get("sha256")?,
+            needs: if needs { row.try_get("needs")? } else { None },
+        })
     });
     Ok(applied.collect::<Result<Vec<_>, sqlx::Error>>()?)
 }
@@ -90,15 +103,25 @@ async fn run_all(connection: &mut SqliteConnection, migrations: &[Migration]) ->
     // The lock is taken before the history is read: two programs that start at once
     // would else both run the same migration.
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let columns =
+        sqlx::query("SELECT 1 FROM pragma_table_info('schema_migrations') WHERE name = 'needs'");
+    if columns.fetch_optional(&mut *tx).await?.is_none() {
+        sqlx::query("ALTER TABLE schema_migrations ADD COLUMN needs INTEGER")
+            .execute(&mut *tx)
+            .await?;
+    }
     let applied = applied(&mut tx).await?;
     for migration in history::missing(migrations, &applied).map_err(refusal)? {
         sqlx::raw_sql(migration.sql).execute(&mut *tx).await?;
-        sqlx::query("INSERT INTO schema_migrations (version, name, sha256) VALUES ($1, $2, $3)")
-            .bind(migration.version)
-            .bind(migration.name)
-            .bind(migration.checksum())
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "INSERT INTO schema_migrations (version, name, sha256, needs) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(migration.version)
+        .bind(migration.name)
+        .bind(migration.checksum())
+        .bind(migration.needs)
+        .execute(&mut *tx)
+        .await?;
     }
     tx.commit().await?;
     Ok(())
@@ -116,7 +139,7 @@ mod tests {
         SqliteConnection::connect("sqlite::memory:").await.unwrap()
     }
 
-    const A: Migration = Migration { version: 1, name: "a", sql: "CREATE TABLE a (x)" };
+    const A: Migration = Migration { version: 1, name: "a", sql: "CREATE TABLE a (x)", needs: 1 };
 
     #[tokio::test]
     async fn a_migration_runs_once() {
@@ -136,11 +159,38 @@ mod tests {
     #[tokio::test]
     async fn a_newer_file_is_refused_and_a_failed_migration_leaves_nothing() {
         let mut file = memory().await;
-        let bad = Migration { version: 2, name: "b", sql: "CREATE TABLE b (x); NONSENSE" };
+        let bad =
+            Migration { version: 2, name: "b", sql: "CREATE TABLE b (x); NONSENSE", needs: 2 };
         assert!(run_all(&mut file, &[A, bad]).await.is_err());
-        let good = Migration { version: 2, name: "b", sql: "CREATE TABLE b (x)" };
+        let good = Migration { version: 2, name: "b", sql: "CREATE TABLE b (x)", needs: 2 };
         run_all(&mut file, &[A, good]).await.unwrap();
         assert!(run_all(&mut file, &[A]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_newer_file_that_only_has_more_is_opened() {
+        let mut file = memory().await;
+        let more = Migration { version: 2, name: "b", sql: "CREATE TABLE b (x)", needs: 1 };
+        run_all(&mut file, &[A, more]).await.unwrap();
+        run_all(&mut file, &[A]).await.unwrap();
+        let other = Migration { version: 3, name: "c", sql: "CREATE TABLE c (x)", needs: 3 };
+        run_all(&mut file, &[A, more, other]).await.unwrap();
+        assert!(run_all(&mut file, &[A, more]).await.is_err());
+    }
+
+    /// A file of before there was `needs`.
+    #[tokio::test]
+    async fn an_early_history_is_read_and_goes_on() {
+        let mut file = memory().await;
+        let early = "CREATE TABLE schema_migrations (
+            version INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 BLOB NOT NULL)";
+        sqlx::query(early).execute(&mut file).await.unwrap();
+        let noted = "INSERT INTO schema_migrations VALUES (1, 'a', $1)";
+        sqlx::query(noted).bind(A.checksum()).execute(&mut file).await.unwrap();
+        assert_eq!(applied(&mut file).await.unwrap()[0].needs, None);
+        let more = Migration { version: 2, name: "b", sql: "CREATE TABLE b (x)", needs: 1 };
+        run_all(&mut file, &[A, more]).await.unwrap();
+        assert_eq!(applied(&mut file).await.unwrap()[1].needs, Some(1));
     }
 
     /// A job that was dead before there were letters is listed as well.

@@ -86,6 +86,14 @@ async fn an_older_a_newer_and_another_schema_are_told() {
     run(&mut owner, "DELETE FROM schema_migrations WHERE version = 999".to_owned()).await;
     open(&database).await.close().await;
 
+    // One that only adds lets the program before it run: a release can be taken back.
+    let adds = "INSERT INTO schema_migrations SELECT 999, 'later', '', max(version)
+         FROM schema_migrations";
+    run(&mut owner, adds.to_owned()).await;
+    open(&database).await.close().await;
+    assert_eq!(PgStore::migrate(&database.url(), &SystemClock).await.unwrap(), 0);
+    run(&mut owner, "DELETE FROM schema_migrations WHERE version = 999".to_owned()).await;
+
     run(&mut owner, "UPDATE schema_migrations SET sha256 = 'x' WHERE version = 1".to_owned()).await;
     let sentence = refusal(&url_of(database.name())).await;
     assert!(sentence.contains("another one in the database"), "{sentence}");

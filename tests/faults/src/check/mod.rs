@@ -160,9 +160,17 @@ fn bill(evidence: &Evidence, breaches: &mut Vec<Breach>) {
     for call in &evidence.calls {
         rows.entry(&call.call_id).or_default().push(&call.outcome);
     }
+    // A release before this one did not name its requests: as many rows have no name.
+    let unnamed = evidence.billed.iter().filter(|billed| billed.call_id.is_empty()).count();
+    let unnamed_rows = rows.remove("").map_or(0, |rows| rows.len());
+    if unnamed != unnamed_rows {
+        let detail = format!("{unnamed} requests without a name are in {unnamed_rows} rows");
+        breaches.push(breach("bill", detail));
+    }
     let mut missing = Vec::new();
     for billed in &evidence.billed {
         match rows.remove(billed.call_id.as_str()).map_or(0, |rows| rows.len()) {
+            _ if billed.call_id.is_empty() => {}
             1 => {}
             0 => missing.push(billed.call_id.as_str()),
             times => {

@@ -8,6 +8,7 @@ mod messages;
 mod models;
 mod processes;
 mod redis;
+mod releases;
 mod soak;
 
 use std::time::{Duration, Instant};
@@ -61,9 +62,13 @@ pub const CATALOGUE: &[&Fault] = &[
     &clients::STORM,
     &clients::HALF_OPEN,
     &messages::DUPLICATES,
+    &releases::ROLLING,
     &soak::SOAK,
     &soak::STEADY,
 ];
+
+/// Faults that need the program as it was released before.
+pub const BETWEEN_RELEASES: &[&str] = &[releases::ROLLING.name];
 
 /// Restarts a server so often, in order and by SIGKILL by turns, and sees that work goes on
 /// each time.
