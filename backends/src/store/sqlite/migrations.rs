@@ -3,7 +3,7 @@
 
 use quaestor_core::ports::store::StoreError;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Column, Connection, Row};
+use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::fault::Fault;
 use super::history::{self, Applied, Migration};
@@ -79,18 +79,24 @@ pub(super) async fn check(connection: &mut SqliteConnection) -> Result<(), Fault
 }
 
 async fn applied(connection: &mut SqliteConnection) -> Result<Vec<Applied>, Fault> {
-    let applied = sqlx::query("SELECT * FROM schema_migrations").fetch_all(connection).await?;
+    // Early programs made the table without `needs`.
+    let needs = if has_needs(connection).await? { "needs" } else { "NULL" };
+    let sql = format!("SELECT version, name, sha256, {needs} FROM schema_migrations");
+    let applied = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?;
     let applied = applied.iter().map(|row| {
-        // Early programs made the table without it.
-        let needs = row.columns().iter().any(|column| column.name() == "needs");
         Ok(Applied {
-            version: row.try_get("version")?,
-            name: row.try_get("name")?,
-            sha256: row.try_get("sha256")?,
-            needs: if needs { row.try_get("needs")? } else { None },
+            version: row.try_get(0)?,
+            name: row.try_get(1)?,
+            sha256: row.try_get(2)?,
+            needs: row.try_get(3)?,
         })
     });
     Ok(applied.collect::<Result<Vec<_>, sqlx::Error>>()?)
+}
+
+async fn has_needs(connection: &mut SqliteConnection) -> Result<bool, Fault> {
+    let column = "SELECT 1 FROM pragma_table_info('schema_migrations') WHERE name = 'needs'";
+    Ok(sqlx::query(column).fetch_optional(connection).await?.is_some())
 }
 
 async fn run_all(connection: &mut SqliteConnection, migrations: &[Migration]) -> Result<(), Fault> {
@@ -103,9 +109,7 @@ async fn run_all(connection: &mut SqliteConnection, migrations: &[Migration]) ->
     // The lock is taken before the history is read: two programs that start at once
     // would else both run the same migration.
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let columns =
-        sqlx::query("SELECT 1 FROM pragma_table_info('schema_migrations') WHERE name = 'needs'");
-    if columns.fetch_optional(&mut *tx).await?.is_none() {
+    if !has_needs(&mut tx).await? {
         sqlx::query("ALTER TABLE schema_migrations ADD COLUMN needs INTEGER")
             .execute(&mut *tx)
             .await?;
