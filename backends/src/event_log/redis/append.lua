@@ -10,7 +10,9 @@
 -- ARGV[7]  1 if the last of the events is terminal
 -- ARGV[8]  bytes of events that may travel with the announcement
 -- ARGV[9]  1 if the events begin a try
--- ARGV[10]… the events, as JSON
+-- ARGV[10], ARGV[11]  of the first so many events it is not known whether they were
+--          appended before, after this number within the attempt
+-- ARGV[12]… the events, as JSON
 --
 -- An entry is `e` with the event; `p` with the number before it where that is not the
 -- one below its own; and at the end `t` on the terminal event.
@@ -23,7 +25,7 @@
 local key = KEYS[1]
 local attempt = tonumber(ARGV[1])
 local known_attempt, known_seq = tonumber(ARGV[2]), tonumber(ARGV[3])
-local first, last = 10, #ARGV
+local first, last = 12, #ARGV
 
 local function id(a, s)
   return string.format('%.0f-%.0f', a, s)
@@ -43,6 +45,15 @@ if tail then
     known_attempt = -1
   elseif attempt == 0 then
     return -1
+  end
+end
+-- What was appended before, and only the answer was lost, is not appended again.
+if at_attempt == attempt then
+  local maybe, number = tonumber(ARGV[10]), tonumber(ARGV[11]) + 1
+  while maybe > 0 and number <= at_seq do
+    local there = redis.call('XRANGE', key, id(attempt, number), id(attempt, number))[1]
+    if not there or there[2][2] ~= ARGV[first] then break end
+    first, number, maybe = first + 1, number + 1, maybe - 1
   end
 end
 -- What the log has lost (it was restored, or flushed, or never reached) is not numbered

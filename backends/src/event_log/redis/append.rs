@@ -4,7 +4,7 @@ use quaestor_core::events::{Event, EventId, begins_anew};
 use quaestor_core::ports::event_log::Appended;
 use redis::Value;
 
-use super::RedisEventLog;
+use super::Writer;
 use super::numbers::Known;
 use crate::redis::{RedisFault, Script};
 
@@ -30,11 +30,12 @@ impl Default for Scripts {
 }
 
 /// Events of one attempt, as they are sent.
+#[derive(Clone, Debug)]
 pub(super) struct Part {
-    attempt: u32,
+    pub(super) attempt: u32,
     texts: Vec<String>,
     begins: bool,
-    ends: bool,
+    pub(super) ends: bool,
 }
 
 impl Part {
@@ -42,6 +43,33 @@ impl Part {
         let texts = events.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
         let ends = events.last().is_some_and(Event::is_terminal);
         Ok(Self { attempt, texts, begins: begins_anew(events), ends })
+    }
+
+    /// How much it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.texts.iter().map(String::len).sum()
+    }
+
+    /// How many events it holds.
+    pub(super) fn len(&self) -> u64 {
+        u64::try_from(self.texts.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether another may be appended with this one.
+    pub(super) fn goes_on(&self, next: &Self) -> bool {
+        self.attempt == next.attempt && !self.ends
+    }
+
+    /// Takes so many of the first events away. Returns how much they held.
+    pub(super) fn forget_first(&mut self, events: u64) -> usize {
+        let events = usize::try_from(events).unwrap_or(usize::MAX).min(self.texts.len());
+        self.texts.drain(..events).map(|text| text.len()).sum()
+    }
+
+    /// Takes what comes next.
+    pub(super) fn extend(&mut self, next: Self) {
+        self.texts.extend(next.texts);
+        self.ends = next.ends;
     }
 
     /// How the announcement begins, where the number before the first event is known.
@@ -52,7 +80,7 @@ impl Part {
     }
 }
 
-impl RedisEventLog {
+impl Writer {
     pub(super) async fn run(
         &self,
         key: &str,
@@ -67,15 +95,39 @@ impl RedisEventLog {
             let events = u64::try_from(part.texts.len()).unwrap_or(0);
             return Ok(Appended::At(EventId { attempt: part.attempt, seq: last.seq + events }));
         }
+        self.number(key, part, known.map(|known| known.last), None).await
+    }
+
+    /// Appends what could not be appended before, after the number `after` within its attempt.
+    /// Some of it may be in the log: only the answer was lost then.
+    pub(super) async fn pay(
+        &self,
+        key: &str,
+        part: &Part,
+        after: Option<u64>,
+    ) -> Result<Appended, RedisFault> {
+        let known = after.map(|seq| EventId { attempt: part.attempt, seq });
+        self.number(key, part, known, Some(after.unwrap_or(0))).await
+    }
+
+    async fn number(
+        &self,
+        key: &str,
+        part: &Part,
+        known: Option<EventId>,
+        owed_after: Option<u64>,
+    ) -> Result<Appended, RedisFault> {
         let (known_attempt, known_seq) = match known {
-            Some(Known { last, .. }) => (i64::from(last.attempt), last.seq),
+            Some(last) => (i64::from(last.attempt), last.seq),
             None => (-1, 0),
         };
+        let owed = if owed_after.is_some() { part.len() } else { 0 };
         let answer = self.server.run(&self.scripts.append, key, |command| {
             command.arg(part.attempt).arg(known_attempt).arg(known_seq);
             command.arg(self.bounds.events_per_job.max(1)).arg(self.bounds.keep.as_secs().max(1));
             command.arg(self.publish()).arg(u8::from(part.ends)).arg(ANNOUNCED_BYTES);
-            command.arg(u8::from(part.begins)).arg(&part.texts);
+            command.arg(u8::from(part.begins)).arg(owed).arg(owed_after.unwrap_or(0));
+            command.arg(&part.texts);
         });
         match answer.await? {
             Value::Int(-1) => Ok(Appended::Fenced),

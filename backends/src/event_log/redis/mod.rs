@@ -5,13 +5,18 @@
 //! announces them with their text, so that a watcher reads from the stream only when it
 //! comes, after a loss, or when it was too slow.
 //!
-//! What cannot be told: events that one process failed to append, when another process
-//! goes on with the next attempt. That attempt begins with `restarted` or a new step.
+//! What cannot be appended while Redis is away is kept for a while, with its numbers, and
+//! appended when it is back (`owed`).
+//!
+//! What cannot be told: events that one process failed to append and did not live to append
+//! later, when another process goes on with the next attempt. That attempt begins with
+//! `restarted` or a new step.
 
 mod append;
 mod entry;
 mod hub;
 mod numbers;
+mod owed;
 mod subscriber;
 mod watcher;
 
@@ -26,10 +31,12 @@ use quaestor_core::events::{Event, EventId};
 use quaestor_core::ids::{ConversationId, JobId, WorkspaceId};
 use quaestor_core::ports::event_log::{Appended, EventLog, EventLogError, Rung, Watched};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::{debug, warn};
 
 use self::append::{Part, Scripts};
 use self::hub::{Found, Hub, Listening};
 use self::numbers::Numbers;
+use self::owed::{Key, Owed};
 use self::subscriber::Subscriber;
 use self::watcher::Watcher;
 use crate::redis::{RedisFault, RedisServer};
@@ -50,12 +57,13 @@ impl Default for RedisBounds {
     }
 }
 
+/// How often it is looked whether what is owed can be appended.
+const PAY_EVERY: Duration = Duration::from_millis(250);
+
 /// An event log in Redis.
 pub struct RedisEventLog {
     server: RedisServer,
-    bounds: RedisBounds,
-    scripts: Scripts,
-    numbers: Numbers,
+    writer: Arc<Writer>,
     hub: Arc<Hub>,
     /// The channel on which every process hears which jobs are to be cancelled: cancels
     /// are rare, and a channel for each job that runs would be two commands for each.
@@ -63,13 +71,109 @@ pub struct RedisEventLog {
     /// Keeps that channel subscribed to while no job runs.
     _hears_cancels: Listening,
     _subscriber: AbortOnDropHandle<()>,
+    _payer: AbortOnDropHandle<()>,
+}
+
+/// What appends.
+struct Writer {
+    server: RedisServer,
+    bounds: RedisBounds,
+    scripts: Scripts,
+    numbers: Numbers,
+    owed: Owed,
+}
+
+impl Writer {
+    /// The name of something of a job. What stands in braces decides the node of a
+    /// cluster; the workspace is in it, so that a job is found under its own alone.
+    fn name(&self, (workspace, job): Key, what: &str) -> String {
+        let (workspace, job) = (workspace.uuid().simple(), job.uuid().simple());
+        self.server.name(format_args!("{{{workspace}:{job}}}:{what}"))
+    }
+
+    fn publish(&self) -> &'static str {
+        if self.server.is_cluster() { "SPUBLISH" } else { "PUBLISH" }
+    }
+
+    async fn append(&self, key: Key, part: Part) -> Result<Appended, RedisFault> {
+        // It comes after what is owed, and does not wait for a server that is away.
+        if self.owed.has(key) {
+            return self.owe(key, part, RedisFault::NotConnected);
+        }
+        let known = if part.attempt == 0 { None } else { self.numbers.known(key) };
+        match self.run(&self.name(key, "ev"), &part, known).await {
+            Ok(appended) => {
+                self.remember(key, &part, appended);
+                Ok(appended)
+            }
+            Err(fault) => self.owe(key, part, fault),
+        }
+    }
+
+    fn remember(&self, key: Key, part: &Part, appended: Appended) {
+        match appended {
+            Appended::At(last) if !part.ends && part.attempt > 0 => self.numbers.given(key, last),
+            _ => self.numbers.forget(key),
+        }
+    }
+
+    /// Keeps what could not be appended now, and says which number its last event is to have.
+    fn owe(&self, key: Key, part: Part, fault: RedisFault) -> Result<Appended, RedisFault> {
+        let (attempt, events) = (part.attempt, part.len());
+        let known = self.numbers.known(key).filter(|known| known.last.attempt == attempt);
+        let after = known.map(|known| known.last.seq);
+        self.numbers.lost(key, attempt, events);
+        if !self.owed.keep(key, part, after, self.server.clock().now()) {
+            return Err(fault);
+        }
+        debug!(error = &fault as &dyn std::error::Error, "events are kept until Redis is back");
+        let seq = after.unwrap_or(0).saturating_add(events);
+        Ok(Appended::At(EventId { attempt, seq }))
+    }
+
+    /// Appends what is owed to a job.
+    async fn pay_job(&self, key: Key) -> Result<(), RedisFault> {
+        while let Some(debt) = self.owed.first(key) {
+            let paid = self.pay(&self.name(key, "ev"), &debt.part, debt.after).await?;
+            // Known before it is off the list: who comes next goes on after it.
+            self.remember(key, &debt.part, paid);
+            match paid {
+                Appended::At(last) => self.owed.paid(key, debt.part.len(), last.seq),
+                Appended::Fenced | Appended::Ended => self.owed.forget_first(key),
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends what is owed, whenever Redis is there, until it is dropped.
+    async fn keep_paying(&self) {
+        for round in 0_usize.. {
+            let clock = self.server.clock();
+            self.owed.some().await;
+            clock.sleep(PAY_EVERY).await;
+            let forgotten = self.owed.forget_old(clock.now());
+            if forgotten > 0 {
+                warn!(jobs = forgotten, "events of {forgotten} jobs were lost: Redis was away");
+            }
+            // Each is the first one in turn: a part of a cluster may be away.
+            let mut jobs = self.owed.jobs();
+            let first = round % jobs.len().max(1);
+            jobs.rotate_left(first);
+            for key in jobs {
+                if let Err(fault) = self.pay_job(key).await {
+                    debug!(error = &fault as &dyn std::error::Error, "events are still kept");
+                    break;
+                }
+            }
+        }
+    }
 }
 
 impl fmt::Debug for RedisEventLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisEventLog")
             .field("server", &self.server)
-            .field("bounds", &self.bounds)
+            .field("bounds", &self.writer.bounds)
             .finish_non_exhaustive()
     }
 }
@@ -91,23 +195,24 @@ impl RedisEventLog {
         let ears = subscriber.connect().await.map_err(|fault| failed("subscribe to", fault))?;
         let task = TaskTracker::new().spawn(subscriber.run(ears));
         let cancels = server.name(format_args!("cancels"));
+        let writer = Arc::new(Writer {
+            server: server.clone(),
+            bounds,
+            scripts: Scripts::default(),
+            numbers: Numbers::default(),
+            owed: Owed::default(),
+        });
+        let paying = Arc::clone(&writer);
+        let payer = TaskTracker::new().spawn(async move { paying.keep_paying().await });
         Ok(Self {
             _hears_cancels: hub.listen_for_signal(&cancels),
             cancels,
             server,
-            bounds,
-            scripts: Scripts::default(),
-            numbers: Numbers::default(),
+            writer,
             hub,
             _subscriber: AbortOnDropHandle::new(task),
+            _payer: AbortOnDropHandle::new(payer),
         })
-    }
-
-    /// The name of something of a job. What stands in braces decides the node of a
-    /// cluster; the workspace is in it, so that a job is found under its own alone.
-    fn name(&self, workspace: WorkspaceId, job: JobId, what: &str) -> String {
-        let (workspace, job) = (workspace.uuid().simple(), job.uuid().simple());
-        self.server.name(format_args!("{{{workspace}:{job}}}:{what}"))
     }
 
     /// The channel of those who follow a conversation.
@@ -122,13 +227,9 @@ impl RedisEventLog {
         message: &str,
         action: &'static str,
     ) -> Result<(), EventLogError> {
-        let mut command = redis::cmd(self.publish());
+        let mut command = redis::cmd(self.writer.publish());
         command.arg(channel).arg(message);
         self.server.query(&command).await.map(drop).map_err(|fault| failed(action, fault))
-    }
-
-    fn publish(&self) -> &'static str {
-        if self.server.is_cluster() { "SPUBLISH" } else { "PUBLISH" }
     }
 }
 
@@ -149,24 +250,10 @@ impl EventLog for RedisEventLog {
             // Nothing may follow the terminal event.
             events.truncate(terminal + 1);
         }
-        let ends = events.last().is_some_and(Event::is_terminal);
-        let id = (workspace, job);
-        let known = if attempt == 0 { None } else { self.numbers.known(id) };
         let part = Part::new(attempt, &events)
             .map_err(|source| EventLogError { action: "append to", source: source.into() })?;
-        let key = self.name(workspace, job, "ev");
-        let appended = match self.run(&key, &part, known).await {
-            Ok(appended) => appended,
-            Err(fault) => {
-                self.numbers.lost(id, attempt, events.len());
-                return Err(failed("append to", fault));
-            }
-        };
-        match appended {
-            Appended::At(last) if !ends && attempt > 0 => self.numbers.given(id, last),
-            _ => self.numbers.forget(id),
-        }
-        Ok(appended)
+        let appended = self.writer.append((workspace, job), part).await;
+        appended.map_err(|fault| failed("append to", fault))
     }
 
     async fn watch(
@@ -176,7 +263,7 @@ impl EventLog for RedisEventLog {
         after: Option<EventId>,
     ) -> Result<BoxStream<'static, Watched>, EventLogError> {
         // No command is sent here: a log that is away is waited for by the stream.
-        let key = self.name(workspace, job, "ev");
+        let key = self.writer.name((workspace, job), "ev");
         let listening = self.hub.listen(&key);
         let watcher = Watcher::new(self.server.clone(), listening, key, after);
         Ok(stream::unfold(watcher, Watcher::next).boxed())

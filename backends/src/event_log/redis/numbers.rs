@@ -50,7 +50,7 @@ impl Numbers {
 
     /// Remembers that events may have been lost on the way: their numbers are not given
     /// to others, so that a watcher sees that something is missing.
-    pub(super) fn lost(&self, key: Key, attempt: u32, events: usize) {
+    pub(super) fn lost(&self, key: Key, attempt: u32, events: u64) {
         let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
         let known = halves.young.get(&key).or_else(|| halves.old.get(&key)).copied();
         let seq = match known {
@@ -58,7 +58,6 @@ impl Numbers {
             Some(known) if known.last.attempt == attempt => known.last.seq,
             _ => 0,
         };
-        let events = u64::try_from(events).unwrap_or(u64::MAX);
         let last = EventId { attempt, seq: seq.saturating_add(events) };
         halves.remember(key, Known { last, certain: false });
     }
