@@ -103,16 +103,16 @@ impl Writer {
         let known = if part.attempt == 0 { None } else { self.numbers.known(key) };
         match self.run(&self.name(key, "ev"), &part, known).await {
             Ok(appended) => {
-                self.remember(key, &part, appended);
+                self.remember(key, &part, &appended);
                 Ok(appended)
             }
             Err(fault) => self.owe(key, part, fault),
         }
     }
 
-    fn remember(&self, key: Key, part: &Part, appended: Appended) {
+    fn remember(&self, key: Key, part: &Part, appended: &Appended) {
         match appended {
-            Appended::At(last) if !part.ends && part.attempt > 0 => self.numbers.given(key, last),
+            Appended::At(last) if !part.ends && part.attempt > 0 => self.numbers.given(key, *last),
             _ => self.numbers.forget(key),
         }
     }
@@ -136,7 +136,7 @@ impl Writer {
         while let Some(debt) = self.owed.first(key) {
             let paid = self.pay(&self.name(key, "ev"), &debt.part, debt.after).await?;
             // Known before it is off the list: who comes next goes on after it.
-            self.remember(key, &debt.part, paid);
+            self.remember(key, &debt.part, &paid);
             match paid {
                 Appended::At(last) => self.owed.paid(key, debt.part.len(), last.seq),
                 Appended::Fenced | Appended::Ended => self.owed.forget_first(key),
