@@ -10,6 +10,29 @@ use tokio_util::task::TaskTracker;
 
 use crate::world::{World, generous};
 
+/// A listener of this world.
+struct Served {
+    address: std::net::SocketAddr,
+    stop: Stop,
+    tracker: TaskTracker,
+    /// Ends when it no longer listens.
+    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+async fn serve(world: &World, offer: Offer) -> Served {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, tracker) = (Stop::default(), TaskTracker::new());
+    let serving = tracker.spawn(quaestor_front::serve(
+        listener,
+        Arc::clone(&world.front),
+        offer,
+        stop.clone(),
+        tracker.clone(),
+    ));
+    Served { address, stop, tracker, serving }
+}
+
 /// The status of a GET over a connection of its own; none where it was refused.
 async fn status(address: std::net::SocketAddr, path: &str) -> Option<u16> {
     answer(address, path).await?.split(' ').nth(1)?.parse().ok()
@@ -29,16 +52,7 @@ async fn answer(address: std::net::SocketAddr, path: &str) -> Option<String> {
 #[tokio::test]
 async fn who_leaves_says_so_first_and_serves_until_it_closes() {
     let world = World::new().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, tracker) = (Stop::default(), TaskTracker::new());
-    let serving = tracker.spawn(quaestor_front::serve(
-        listener,
-        world.front.clone(),
-        Offer::Everything,
-        stop.clone(),
-        tracker.clone(),
-    ));
+    let Served { address, stop, serving, .. } = serve(&world, Offer::Everything).await;
     assert_eq!(status(address, "/ready").await, Some(200));
     stop.leave.cancel();
     assert_eq!(status(address, "/ready").await, Some(503));
@@ -56,16 +70,7 @@ async fn who_leaves_says_so_first_and_serves_until_it_closes() {
 async fn who_leaves_asks_clients_to_connect_anew_and_answers_what_comes_late() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let world = World::new().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, tracker) = (Stop::default(), TaskTracker::new());
-    let serving = tracker.spawn(quaestor_front::serve(
-        listener,
-        world.front.clone(),
-        Offer::Everything,
-        stop.clone(),
-        tracker.clone(),
-    ));
+    let Served { address, stop, tracker, serving } = serve(&world, Offer::Everything).await;
     let get = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
     let mut kept = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut idle = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -101,16 +106,7 @@ async fn who_leaves_asks_clients_to_connect_anew_and_answers_what_comes_late() {
 async fn whoever_has_connected_when_it_closes_is_answered() {
     use std::io::{Read, Write};
     let world = World::new().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, tracker) = (Stop::default(), TaskTracker::new());
-    let serving = tracker.spawn(quaestor_front::serve(
-        listener,
-        world.front.clone(),
-        Offer::Everything,
-        stop.clone(),
-        tracker.clone(),
-    ));
+    let Served { address, stop, serving, .. } = serve(&world, Offer::Everything).await;
     assert_eq!(status(address, "/health").await, Some(200));
     let mut clients: Vec<_> =
         (0..20).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
@@ -137,16 +133,7 @@ async fn an_upload_that_outlasts_the_end_is_refused_and_leaves_nothing() {
     let who = &world.a.member;
     let things = world.things(who, &world.a).await;
     let before = world.stored_files();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, tracker) = (Stop::default(), TaskTracker::new());
-    tracker.spawn(quaestor_front::serve(
-        listener,
-        world.front.clone(),
-        Offer::Everything,
-        stop.clone(),
-        tracker.clone(),
-    ));
+    let Served { address, stop, tracker, .. } = serve(&world, Offer::Everything).await;
     let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
     let head = format!(
         "POST /api/documents?collection_id={} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
@@ -220,17 +207,7 @@ async fn a_workspace_has_so_much_unfinished_work_and_no_more() {
 #[tokio::test]
 async fn a_worker_offers_its_operations_alone() {
     let world = World::new().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, tracker) = (Stop::default(), TaskTracker::new());
-    let front = Arc::clone(&world.front);
-    let serving = tracker.spawn(quaestor_front::serve(
-        listener,
-        front,
-        Offer::Operations,
-        stop.clone(),
-        tracker.clone(),
-    ));
+    let Served { address, stop, serving, .. } = serve(&world, Offer::Operations).await;
     for path in ["/health", "/ready", "/metrics"] {
         assert_eq!(status(address, path).await, Some(200), "{path}");
     }

@@ -21,15 +21,6 @@ const STARTS: u32 = 60;
 /// Says with what further settings a process is started: its role, and how often it was.
 pub type Plan = Arc<dyn Fn(&'static str, u64) -> Settings + Send + Sync>;
 
-/// What is started from now on.
-#[derive(Clone, Debug)]
-pub struct Program {
-    /// The file.
-    pub path: PathBuf,
-    /// Settings of the bench that it does not know, by what they begin with.
-    pub unknown: &'static [&'static str],
-}
-
 /// A place for a process that is started again whenever it ends.
 #[derive(Debug)]
 pub struct Seat {
@@ -61,7 +52,7 @@ impl Seat {
 /// All processes of a run.
 pub struct Fleet {
     seats: Vec<Arc<Seat>>,
-    program: RwLock<Program>,
+    program: RwLock<PathBuf>,
     settings: Settings,
     plan: RwLock<Plan>,
     stop: CancellationToken,
@@ -102,7 +93,7 @@ impl Fleet {
             .collect();
         let fleet = Arc::new(Self {
             seats,
-            program: RwLock::new(Program { path: place.program.clone(), unknown: &[] }),
+            program: RwLock::new(place.program.clone()),
             settings: place.settings(),
             plan: RwLock::new(Arc::new(|_, _| Vec::new())),
             stop: CancellationToken::new(),
@@ -148,7 +139,7 @@ impl Fleet {
     }
 
     /// From now on another release is started.
-    pub async fn set_program(&self, program: Program) {
+    pub async fn set_program(&self, program: PathBuf) {
         *self.program.write().await = program;
     }
 
@@ -174,9 +165,8 @@ impl Fleet {
         }
         let plan = self.plan.read().await.clone();
         settings.extend(plan(seat.role, started));
-        let Program { path, unknown } = self.program.read().await.clone();
-        settings.retain(|(name, _)| !unknown.iter().any(|start| name.starts_with(start)));
-        let process = Process::start(&path, seat.role, &settings, &seat.log).await?;
+        let program = self.program.read().await.clone();
+        let process = Process::start(&program, seat.role, &settings, &seat.log).await?;
         if seat.role != "worker" {
             *address = Some(process.address.clone());
         }

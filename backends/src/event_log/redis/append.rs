@@ -74,8 +74,7 @@ impl Part {
 
     /// How the announcement begins, where the number before the first event is known.
     fn announcement(&self, before: EventId) -> String {
-        let bytes: usize = self.texts.iter().map(String::len).sum();
-        let line = if bytes <= ANNOUNCED_BYTES { "\n" } else { "" };
+        let line = if self.bytes() <= ANNOUNCED_BYTES { "\n" } else { "" };
         format!("{before} {}-{}{line}", self.attempt, before.seq + 1)
     }
 }
@@ -92,8 +91,7 @@ impl Writer {
             && !part.texts.is_empty()
             && self.go_on(key, part, last).await?
         {
-            let events = u64::try_from(part.texts.len()).unwrap_or(0);
-            return Ok(Appended::At(EventId { attempt: part.attempt, seq: last.seq + events }));
+            return Ok(Appended::At(EventId { attempt: part.attempt, seq: last.seq + part.len() }));
         }
         self.number(key, part, known.map(|known| known.last), None).await
     }

@@ -8,7 +8,6 @@ use rustix::process::Signal;
 
 use super::{NOWHERE, SERVICES};
 use crate::bench::{Bench, Fault};
-use crate::fleet::Program;
 use crate::workload::Shape;
 
 /// The database has this release's schema, as it is migrated first.
@@ -23,18 +22,14 @@ pub(super) const ROLLING: Fault = Fault {
     inject: |bench| rolling(bench).boxed(),
 };
 
-/// Settings of the bench that came after the previous release, by what they begin with: it
-/// would refuse them.
-const CAME_SINCE: &[&str] = &[];
-
 /// Longer than any process takes to stop.
 const LONGEST_DRAIN: Duration = Duration::from_secs(60);
 
 async fn rolling(bench: &mut Bench) -> anyhow::Result<()> {
-    let path = bench.options.previous.clone();
-    let path = path.context("`--previous` names no program of the release before")?;
-    let this = Program { path: bench.options.program.clone(), unknown: &[] };
-    for program in [Program { path, unknown: CAME_SINCE }, this] {
+    let previous = bench.options.previous.clone();
+    let previous = previous.context("`--previous` names no program of the release before")?;
+    let mut unread: f64 = 0.0;
+    for program in [previous, bench.options.program.clone()] {
         bench.fleet.set_program(program).await;
         for seat in bench.fleet.all().to_vec() {
             if let Some(process) = seat.process().await {
@@ -47,10 +42,11 @@ async fn rolling(bench: &mut Bench) -> anyhow::Result<()> {
             }
             bench.fleet.wait_whole(Duration::from_secs(60)).await?;
             bench.progress(bench.shape.clients as u64).await?;
+            // Asked while both run: what a process counted is gone with it.
+            let told = bench.fleet.metrics().await;
+            unread = told.iter().map(|text| unreadable(text)).fold(unread, f64::max);
         }
     }
-    let told = bench.fleet.metrics().await;
-    let unread = told.iter().map(|text| unreadable(text)).fold(0.0, f64::max);
     bench.at_most("messages that could not be read", unread, 0.0);
     Ok(())
 }
