@@ -24,11 +24,14 @@ pub enum JobKind {
     /// A file made searchable.
     #[serde(rename = "documents")]
     Documents,
+    /// Work on a whole collection: the next index generation built.
+    #[serde(rename = "collections")]
+    Collections,
 }
 
 impl JobKind {
     /// Every kind there is.
-    pub const ALL: [Self; 2] = [Self::Chat, Self::Documents];
+    pub const ALL: [Self; 3] = [Self::Chat, Self::Documents, Self::Collections];
 
     /// The name in rows, URLs and metrics.
     #[must_use]
@@ -36,6 +39,7 @@ impl JobKind {
         match self {
             Self::Chat => "chat",
             Self::Documents => "documents",
+            Self::Collections => "collections",
         }
     }
 }
@@ -55,12 +59,20 @@ pub enum Step {
     /// Make a document's chunks searchable by meaning.
     #[serde(rename = "documents.embed")]
     DocumentsEmbed,
+    /// Make the vectors that an index generation of a collection lacks, and switch to it.
+    #[serde(rename = "collections.reindex")]
+    CollectionsReindex,
 }
 
 impl Step {
     /// Every step there is.
-    pub const ALL: [Self; 4] =
-        [Self::ChatRetrieve, Self::ChatGenerate, Self::DocumentsIngest, Self::DocumentsEmbed];
+    pub const ALL: [Self; 5] = [
+        Self::ChatRetrieve,
+        Self::ChatGenerate,
+        Self::DocumentsIngest,
+        Self::DocumentsEmbed,
+        Self::CollectionsReindex,
+    ];
 
     /// The wire name, which is also the queue's.
     #[must_use]
@@ -70,6 +82,7 @@ impl Step {
             Self::ChatGenerate => "chat.generate",
             Self::DocumentsIngest => "documents.ingest",
             Self::DocumentsEmbed => "documents.embed",
+            Self::CollectionsReindex => "collections.reindex",
         }
     }
 }
@@ -131,9 +144,19 @@ pub struct DocumentPayload {
     pub version: u32,
     /// The collection it belongs to.
     pub collection_id: CollectionId,
-    /// The index generation that the vectors go to; known from `documents.embed` on.
+    /// The collection's index generation when `documents.embed` was enqueued. It makes vectors
+    /// for those that the collection has when it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation_id: Option<GenerationId>,
+}
+
+/// The payload of `collections.reindex`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReindexPayload {
+    /// The collection.
+    pub collection_id: CollectionId,
+    /// The index generation whose vectors are made.
+    pub generation_id: GenerationId,
 }
 
 /// What travels on the queue (design §6): a step of a job, with ids and no contents.

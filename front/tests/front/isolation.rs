@@ -39,6 +39,7 @@ pub(crate) fn body_of(route: &Route, own: &Things) -> Value {
         }
         "replay_dead_many" => json!({ "ids": [own.dead], "rate_per_minute": 600 }),
         "discard_dead_many" => json!({ "ids": [own.dead] }),
+        "reindex" | "estimate_reindex" => json!({}),
         "create_key" => json!({ "name": "k", "role": "viewer" }),
         operation => panic!("the tests have no body for {operation}: add one"),
     }

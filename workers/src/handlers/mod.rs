@@ -3,4 +3,5 @@
 pub(crate) mod embed;
 pub(crate) mod generate;
 pub(crate) mod ingest;
+pub(crate) mod reindex;
 pub(crate) mod retrieve;

@@ -182,8 +182,9 @@ async fn one(
     .await?;
     let kind: JobKind = rows::named(&job, "kind")?;
     let (begun, time) = match kind {
-        JobKind::Chat => (answer(tx, workspace, &job).await?, replay.chat_time),
-        JobKind::Documents => (document(tx, workspace, &job).await?, replay.documents_time),
+        JobKind::Chat => (answer(tx, workspace, &job).await?, Some(replay.chat_time)),
+        JobKind::Documents => (document(tx, workspace, &job).await?, Some(replay.documents_time)),
+        JobKind::Collections => (generation(tx, workspace, &job).await?, None),
     };
     let Some(Begin { step, payload, conversation_id }) = begun else {
         return line(Replayed::SubjectGone);
@@ -207,7 +208,7 @@ async fn one(
     .bind(i64::from(attempt))
     .bind(paced.then(|| Reason::ReplayPaced.as_str()))
     .bind(paced.then(|| rows::micros(due_at)))
-    .bind(rows::micros(due_at + time))
+    .bind(time.map(|time| rows::micros(due_at + time)))
     .bind(rows::micros(replay.now))
     .execute(&mut *tx)
     .await?;
@@ -252,6 +253,26 @@ async fn answer(
         .ok()
         .map(|chat| chat.conversation_id);
     Ok(Some(Begin { step: rows::named(job, "step")?, payload, conversation_id }))
+}
+
+/// The step as it was; none where nobody wants the generation any more.
+async fn generation(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    job: &DbRow,
+) -> Result<Option<Begin>, Fault> {
+    let wanted = sqlx::query(
+        "SELECT 1 FROM generations WHERE workspace_id = $1 AND id = $2 AND state <> 'dropped'",
+    )
+    .bind(workspace.uuid())
+    .bind(job.try_get::<Uuid, _>("subject_id")?)
+    .fetch_optional(tx)
+    .await?;
+    if wanted.is_none() {
+        return Ok(None);
+    }
+    let (step, payload) = (rows::named(job, "step")?, rows::from_json(job, "payload")?);
+    Ok(Some(Begin { step, payload, conversation_id: None }))
 }
 
 /// Makes the version wait again; none where its document was deleted. What was parsed of a

@@ -58,6 +58,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/sqlite/0008_open_calls.sql"),
         needs: 8,
     },
+    Migration {
+        version: 9,
+        name: "generations",
+        sql: include_str!("../../../../migrations/sqlite/0009_generations.sql"),
+        needs: 8,
+    },
 ];
 
 /// Runs what the file lacks, all in one transaction.

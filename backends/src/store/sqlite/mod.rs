@@ -38,6 +38,8 @@ mod ending;
 mod erase;
 #[path = "../sql/fault.rs"]
 mod fault;
+#[path = "../sql/generations.rs"]
+mod generations;
 #[path = "../sql/history.rs"]
 mod history;
 #[path = "../sql/idempotency.rs"]

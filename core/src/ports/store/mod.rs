@@ -18,6 +18,7 @@ mod conversations;
 mod dead;
 mod documents;
 mod error;
+mod generations;
 mod idempotency;
 mod ingest;
 mod installation;
@@ -46,8 +47,15 @@ pub use documents::{
     AcceptUpload, AcceptedFile, AcceptedUpload, DocumentFilter, Documents, NewFile, UploadStatus,
 };
 pub use error::StoreError;
+pub use generations::{
+    GenerationStatus, Generations, NewReindex, PassageCursor, PassagesToIndex, ReindexAccepted,
+    ReindexOutcome, ReindexSize, ReindexSubject, Switch,
+};
 pub use idempotency::{Idempotency, IdempotencyKey, RememberedResponse};
-pub use ingest::{EmbedBatch, IngestStore, IngestSubject, NewChunk, NewPage, ParsedSummary};
+pub use ingest::{
+    EmbedBatch, EmbeddedChunk, IngestStore, IngestSubject, NewChunk, NewPage, ParsedSummary,
+    TextHash,
+};
 pub use installation::{
     Backlog, Begun, DeadCount, Installation, KeptMessage, NewWorkspace, OutboxRow, QueuedJob,
     Standing, StuckWork, Swept, Unfinished,
@@ -69,6 +77,7 @@ pub trait Store:
     + Collections
     + Documents
     + IngestStore
+    + Generations
     + Search
     + Conversations
     + ChatStore
@@ -90,18 +99,16 @@ impl<T> Store for T where
         + Collections
         + Documents
         + IngestStore
+        + Generations
         + Search
         + Conversations
         + ChatStore
         + Jobs
         + DeadLetters
-        + DeadLetters
         + Idempotency
         + Audit
         + Money
         + Portable
-        + Backups
-        + Snapshots
         + Backups
         + Snapshots
         + std::fmt::Debug
