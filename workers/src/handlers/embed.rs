@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::jobs::{DocumentPayload, Step};
+use quaestor_core::metrics;
 use quaestor_core::model::Allowance;
 use quaestor_core::ports::embedder::EmbedKind;
 use quaestor_core::problem::Problem;
@@ -82,7 +83,8 @@ impl Handler for Embed {
                     format!("{} texts were sent, {} vectors came back", ids.len(), vectors.len()),
                 )));
             }
-            let done = batch.done + ids.len() as u64;
+            let made = ids.len() as u64;
+            let done = batch.done + made;
             let vectors = ids.into_iter().zip(vectors).collect();
             with_calls(job, |calls| async move {
                 failpoint::store("embed.before_save")?;
@@ -90,6 +92,7 @@ impl Handler for Embed {
                 store.save_vectors(job.workspace, &job.claim, generation, vectors, &calls).await
             })
             .await?;
+            metrics::PASSAGES_EMBEDDED.of([]).increment(made);
             failpoint::store("embed.mid_embedding")?;
             let progress =
                 Event::Progress { done, total: batch.total, unit: "passages".to_owned() };
