@@ -12,6 +12,7 @@ use prost::Message;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 /// A span, as the test looks at it.
 #[derive(Clone, Debug)]
@@ -51,9 +52,10 @@ impl Collector {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (spans, headers) = (Arc::default(), Arc::default());
         let (kept, told) = (Arc::clone(&spans), Arc::clone(&headers));
-        let task = tokio::spawn(async move {
+        let tasks = TaskTracker::new();
+        let task = tasks.clone().spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&kept), Arc::clone(&told)));
+                tasks.spawn(serve(stream, Arc::clone(&kept), Arc::clone(&told)));
             }
         });
         Self { address, spans, headers, task }

@@ -1,7 +1,7 @@
 //! One trace shows the way of a question through the processes, from the request to the
 //! frames on the asker's socket.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{SinkExt, StreamExt};
 use quaestor_model_server::{Answer, ModelServer, Reply};
@@ -17,6 +17,7 @@ use crate::program::{Process, Program, long_report};
 on_both!(
     one_trace_shows_the_way_of_a_question,
     the_callers_decision_counts_and_nothing_is_sent_without_a_collector,
+    a_collector_that_hangs_holds_up_nothing,
 );
 
 const SERVER: i32 = 2;
@@ -232,4 +233,38 @@ async fn the_callers_decision_counts_and_nothing_is_sent_without_a_collector(bac
     assert!(answer.headers().contains_key("x-request-id"));
     assert!(!answer.headers().contains_key("traceparent"));
     assert_eq!(collector.heads().len(), before);
+}
+
+/// A collector that takes connections and says nothing: answers are written as ever, and a
+/// process that is told to stop waits for it no longer than it says. Where providers are to be
+/// told, they hear of the call's own span, and of nothing else.
+async fn a_collector_that_hangs_holds_up_nothing(backends: Backends) {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let models = ModelServer::start().await;
+    let base_url = models.openai_url();
+    let environment = [
+        ("QUAESTOR_OTLP_ENDPOINT", endpoint.as_str()),
+        ("QUAESTOR_TRACES__TELL_PROVIDERS", "true"),
+        ("QUAESTOR_SERVER__LEAVE_S", "1"),
+        ("QUAESTOR_CHAT", "openai:scripted"),
+        ("OPENAI_BASE_URL", base_url.as_str()),
+        ("OPENAI_API_KEY", "sk-none"),
+    ];
+    let (_installation, workers, mut program) = started(backends, &environment).await;
+    let collection = program.make_collection("reports").await;
+    let upload = program.upload(&collection, "halden.md", long_report(4)).await.unwrap();
+    program.wait_for_job(upload["items"][0]["job_id"].as_str().unwrap()).await;
+    ask(&program, &format!("00-{TRACE}-{CALLER}-01")).await.expect("the response names its span");
+    for call in models.calls() {
+        let told = call.request.header("traceparent").expect("a traceparent");
+        assert!(told.starts_with(&format!("00-{TRACE}-")) && !told.contains(CALLER), "{told}");
+        assert_eq!(call.request.header("baggage"), None);
+    }
+    // A process leaves within a second, and what sends traces has two.
+    let stopping = Instant::now();
+    program.stop().await;
+    let took = stopping.elapsed();
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    drop((workers, silent));
 }
