@@ -172,7 +172,6 @@ async fn the_table_is_what_is_scraped(backends: Backends) {
     let expected = |shown: Shown| match shown {
         Shown::Always | Shown::AtWork => true,
         Shown::Distributed => backends == Backends::Distributed,
-        Shown::Embedded => backends == Backends::Embedded,
         Shown::Rarely => false,
     };
     for metric in ALL.iter().filter(|metric| expected(metric.shown)) {

@@ -47,6 +47,18 @@ pub enum Bound {
 }
 
 impl Bound {
+    /// The value where the set has it, else `other`, which such a set has too: for what comes
+    /// from a process that reads strangers' files.
+    #[must_use]
+    pub fn or_other(self, value: &str) -> &'static str {
+        match self {
+            Self::OneOf(names) => {
+                names.iter().copied().find(|name| *name == value).unwrap_or("other")
+            }
+            _ => "other",
+        }
+    }
+
     /// The set in words, for people.
     #[must_use]
     pub fn told(self) -> String {
@@ -136,8 +148,6 @@ pub enum Shown {
     AtWork,
     /// The same, with PostgreSQL, RabbitMQ, Redis and S3 alone.
     Distributed,
-    /// The same, in one process alone.
-    Embedded,
     /// Once something has happened that a day may well be without.
     Rarely,
 }
@@ -150,7 +160,6 @@ impl Shown {
             Self::Always => "always",
             Self::AtWork => "at work",
             Self::Distributed => "at work, with servers",
-            Self::Embedded => "at work, embedded",
             Self::Rarely => "when it happens",
         }
     }
@@ -267,6 +276,14 @@ macro_rules! handle {
 handle!(Counter, register_counter, "A counter of the table.");
 handle!(Gauge, register_gauge, "A gauge of the table.");
 handle!(Histogram, register_histogram, "A histogram of the table.");
+
+impl Counter<1> {
+    /// The one with this value, or with `other` where its set does not have it.
+    pub fn of_any(&self, value: &str) -> metrics::Counter {
+        let known = self.0.labels.first().map_or("other", |label| label.bound.or_other(value));
+        self.of([known.into()])
+    }
+}
 
 impl<const N: usize> Counter<N> {
     const fn new(
@@ -398,6 +415,13 @@ mod tests {
                 assert!(!["le", "quantile", "id", "job", "instance"].contains(label), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_stranger_says_is_no_value() {
+        let bound = Bound::OneOf(&["damaged", "other"]);
+        assert_eq!(bound.or_other("damaged"), "damaged");
+        assert_eq!(bound.or_other("made up for this file"), "other");
     }
 
     #[test]

@@ -30,6 +30,7 @@ labels! {
     MESSAGES = "state": Bound::OneOf(&["ready", "unsettled"]);
     PURPOSE = "purpose": Bound::OneOf(&["publish", "consume"]);
     LETTER = "kind": Bound::OneOf(&["job", "message"]);
+    REFUSAL = "code": Bound::OneOf(&["encrypted", "no_text_layer", "damaged", "too_large", "limit_reached", "unsupported_type", "empty_file", "other"]);
     SEARCHED_BY = "by": Bound::OneOf(&["words", "words_and_meaning"]);
     PROVIDER = "provider": Bound::Providers;
     MODEL = "model": Bound::Models;
@@ -129,7 +130,7 @@ table! {
     DEAD_LETTERS: Gauge<2>(&[LETTER, CODE]) = "quaestor_dead_letters", Rarely, "Dead letters that are kept, by class. The same from each process.";
 
     DOCUMENTS_INGESTED: Counter<0>(&[]) = "quaestor_documents_ingested_total", Always, "Documents that were read and are searchable.";
-    DOCUMENTS_FAILED: Counter<1>(&[CODE]) = "quaestor_documents_failed_total", Rarely, "Documents that could not be read, by reason.";
+    DOCUMENTS_FAILED: Counter<1>(&[REFUSAL]) = "quaestor_documents_failed_total", Always, "Documents that could not be read, by reason.";
     PAGES_INGESTED: Counter<0>(&[]) = "quaestor_pages_ingested_total", Always, "Pages of the documents that were read.";
     PASSAGES_INGESTED: Counter<0>(&[]) = "quaestor_passages_ingested_total", Always, "Passages of the documents that were read.";
     PASSAGES_EMBEDDED: Counter<0>(&[]) = "quaestor_passages_embedded_total", Always, "Passages that got a vector.";

@@ -52,7 +52,7 @@ impl Handler for Ingest {
         match ingestion.parse().await {
             Ok(summary) => finish(context, job, &payload, &subject, summary).await,
             Err(Decision::Fail(problem)) => {
-                metrics::DOCUMENTS_FAILED.of([problem.code.clone().into()]).increment(1);
+                metrics::DOCUMENTS_FAILED.of_any(&problem.code).increment(1);
                 let now = context.clock.now();
                 context
                     .store
