@@ -81,7 +81,8 @@ async fn accept(
         .await?;
     }
     let job = &question.job;
-    uploads::add_job(tx, workspace, job, &job.payload, question.answer_id.uuid(), None).await?;
+    let of = (job, job.payload.clone(), question.answer_id.uuid(), None);
+    uploads::add_jobs(tx, workspace, &[of]).await?;
     audit::record(tx, workspace, &question.audit).await?;
     let accepted = AcceptedQuestion {
         message_id: question.message_id,
