@@ -6,6 +6,7 @@
 mod answers;
 mod audit;
 mod backups;
+mod batches;
 mod collector;
 mod doctor;
 mod drain;
