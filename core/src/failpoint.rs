@@ -15,23 +15,26 @@ use crate::ports::store::StoreError;
 
 /// Every point there is: one at each hand-over, in the order in which a request comes to them.
 /// A test holds the list to the code.
-pub const NAMES: [&str; 43] = [
+pub const NAMES: [&str; 46] = [
     "front.before_accept",
     "front.after_accept",
     "upload.before_accept",
     "upload.after_accept",
+    "batch.before_cancel",
     "relay.after_take",
     "relay.before_publish",
     "relay.after_publish",
     "relay.before_mark",
     "worker.before_claim",
     "worker.after_claim",
+    "worker.batch_paused",
     "retrieve.before_save",
     "retrieve.after_save",
     "generate.before_call",
     "generate.mid_stream",
     "generate.before_save",
     "ingest.mid_parse",
+    "ingest.before_next",
     "ingest.before_switch",
     "ingest.after_switch",
     "embed.before_save",

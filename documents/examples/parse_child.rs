@@ -22,6 +22,7 @@ fn main() {
         path: path.to_owned(),
         name: name.unwrap_or_default(),
         limits: Limits::default(),
+        from: None,
     };
     let mut frames = Vec::new();
     let code = run_task(&task, &mut frames);
@@ -41,7 +42,7 @@ fn main() {
                 "--- {} [{}] table={} cells={:?}\n<<{}>>\n{}",
                 chunk.ordinal, chunk.section, chunk.is_table, chunk.cells, chunk.header, chunk.text
             ),
-            Frame::Chunk(_) => {}
+            Frame::Chunk(_) | Frame::Checkpoint(_) => {}
             other => println!("{other:?}"),
         }
     }

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::chunk::Chunker;
 use crate::limits::Limits;
 use crate::media::detect;
-use crate::parse::{Source, parse};
+use crate::parse::{Source, parse_from};
+use crate::progress::{Entry, Progress};
 use crate::refusal;
 use crate::sink::Sink;
 use crate::wire::{Frame, write_frame};
@@ -39,6 +40,25 @@ pub struct ChildTask {
     /// What it may cost.
     #[serde(default)]
     pub limits: Limits,
+    /// What a [`Frame::Checkpoint`] of an earlier parse of the file said, as hexadecimal digits:
+    /// pages and passages are sent from there on. All of them, where it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+/// Bytes as [`ChildTask::from`] has them.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hexadecimal(digits: &str) -> Option<Vec<u8>> {
+    let digits = digits.as_bytes();
+    let digit = |at: usize| digits.get(at).and_then(|digit| (*digit as char).to_digit(16));
+    (0..digits.len())
+        .step_by(2)
+        .map(|at| u8::try_from(digit(at)? * 16 + digit(at + 1)?).ok())
+        .collect()
 }
 
 impl ChildTask {
@@ -130,7 +150,17 @@ fn read_and_parse<W: Write>(task: &ChildTask, stream: &mut Stream<W>) -> Result<
     file.take(task.limits.file_bytes).read_to_end(&mut bytes).map_err(unreadable)?;
     let kind = detect(&task.name, &bytes, &task.limits)?;
     stream.media_type = kind.media_type();
-    parse(Source { name: &task.name, bytes: bytes.into() }, kind, &task.limits, stream)
+    let known = task.from.as_deref().and_then(from_hexadecimal);
+    let progress = known.and_then(|bytes| Progress::from_bytes(&bytes));
+    let entry = match &progress {
+        Some(progress) => {
+            stream.take_up(progress);
+            Entry::At(progress)
+        }
+        None => Entry::Start,
+    };
+    let source = Source { name: &task.name, bytes: bytes.into() };
+    parse_from(source, kind, &task.limits, entry, stream)
 }
 
 /// Sets the limits of this process: address space, CPU time, no core dump, no file.
@@ -186,6 +216,15 @@ struct Stream<W: Write> {
 }
 
 impl<W: Write> Stream<W> {
+    /// Goes on where another stream of the same file has stopped.
+    fn take_up(&mut self, progress: &Progress) {
+        self.chunker = progress.chunker.clone();
+        self.pages = progress.seen.next;
+        self.chunks = progress.chunks;
+        self.pages_unreadable = progress.seen.unreadable;
+        self.warnings.clone_from(&progress.warnings);
+    }
+
     fn begin(&mut self) -> Result<(), Problem> {
         if std::mem::replace(&mut self.begun, true) {
             return Ok(());
@@ -220,6 +259,19 @@ impl<W: Write> Sink for Stream<W> {
             self.send(&Frame::Chunk(chunk))?;
         }
         Ok(())
+    }
+
+    fn checkpoint(&mut self, progress: Progress) -> Result<(), Problem> {
+        let progress = Progress {
+            chunker: self.chunker.clone(),
+            chunks: self.chunks,
+            warnings: self.warnings.clone(),
+            ..progress
+        };
+        match progress.to_bytes() {
+            Some(bytes) => self.send(&Frame::Checkpoint(bytes)),
+            None => Ok(()),
+        }
     }
 
     fn warn(&mut self, warning: String) {

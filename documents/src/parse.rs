@@ -9,6 +9,7 @@ use crate::charset;
 use crate::limits::Limits;
 use crate::media::{Kind, detect};
 use crate::office::{docx, odt, pptx};
+use crate::progress::{Entry, Progress, Seen};
 use crate::sink::Sink;
 use crate::{delimited, html, mail, markdown, paper::Paper, pdf, refusal, sheets, text};
 
@@ -31,18 +32,34 @@ pub fn parse(
     limits: &Limits,
     sink: &mut dyn Sink,
 ) -> Result<(), Problem> {
+    parse_from(source, kind, limits, Entry::Start, sink)
+}
+
+/// As [`parse`], from a place on that another parse of the same file has told of. Kinds that
+/// cannot be entered in their middle tell of none, and begin anew.
+pub(crate) fn parse_from(
+    source: Source<'_>,
+    kind: Kind,
+    limits: &Limits,
+    entry: Entry<'_>,
+    sink: &mut dyn Sink,
+) -> Result<(), Problem> {
     let size_bytes = source.bytes.len() as u64;
     if size_bytes > limits.file_bytes {
         return Err(refusal::too_large(size_bytes, limits.file_bytes));
     }
-    let mut ordered =
-        Ordered { sink, limits, next: 0, text_bytes: 0, with_text: 0, images: 0, unreadable: 0 };
-    dispatch(source, kind, limits, 0, &mut ordered)?;
-    if ordered.with_text == 0 {
-        if ordered.images > 0 {
+    let seen = match entry {
+        Entry::At(progress) => progress.seen,
+        Entry::Start | Entry::Within => Seen::default(),
+    };
+    let mut ordered = Ordered { sink, limits, seen };
+    dispatch(source, kind, limits, 0, entry, &mut ordered)?;
+    let Seen { with_text, images, unreadable, .. } = ordered.seen;
+    if with_text == 0 {
+        if images > 0 {
             return Err(refusal::no_text_layer());
         }
-        if ordered.unreadable > 0 {
+        if unreadable > 0 {
             return Err(refusal::damaged("none of the pages can be read"));
         }
         ordered.warn("the file holds no text".to_owned());
@@ -58,7 +75,7 @@ pub(crate) fn parse_nested(
     sink: &mut dyn Sink,
 ) -> Result<(), Problem> {
     let kind = detect(source.name, &source.bytes, limits)?;
-    dispatch(source, kind, limits, depth, sink)
+    dispatch(source, kind, limits, depth, Entry::Within, sink)
 }
 
 fn dispatch(
@@ -66,13 +83,14 @@ fn dispatch(
     kind: Kind,
     limits: &Limits,
     depth: u32,
+    entry: Entry<'_>,
     sink: &mut dyn Sink,
 ) -> Result<(), Problem> {
     let bytes = source.bytes;
     let decoded = |declared: Option<String>| charset::decode(&bytes, declared.as_deref());
     match kind {
         // Its reader keeps the bytes: a copy would double what the child holds.
-        Kind::Pdf => pdf::parse(bytes.into_owned(), limits, sink),
+        Kind::Pdf => pdf::parse(bytes.into_owned(), limits, entry, sink),
         Kind::Docx => docx::parse(&bytes, limits, sink),
         Kind::Pptx => pptx::parse(&bytes, limits, sink),
         Kind::Odt => odt::parse(&bytes, limits, sink),
@@ -97,11 +115,7 @@ fn dispatch(
 struct Ordered<'a> {
     sink: &'a mut dyn Sink,
     limits: &'a Limits,
-    next: u32,
-    text_bytes: u64,
-    with_text: u32,
-    images: u32,
-    unreadable: u32,
+    seen: Seen,
 }
 
 impl Sink for Ordered<'_> {
@@ -110,25 +124,29 @@ impl Sink for Ordered<'_> {
     }
 
     fn page(&mut self, mut page: ParsedPage) -> Result<(), Problem> {
-        if self.next >= self.limits.pages {
+        if self.seen.next >= self.limits.pages {
             return Err(refusal::limit_reached(&format!(
                 "the document has more than {} pages",
                 self.limits.pages
             )));
         }
-        self.text_bytes += page.text.len() as u64;
-        if self.text_bytes > self.limits.text_bytes {
+        self.seen.text_bytes += page.text.len() as u64;
+        if self.seen.text_bytes > self.limits.text_bytes {
             return Err(refusal::limit_reached(&format!(
                 "the document holds more than {} MB of text",
                 self.limits.text_bytes / 1_000_000
             )));
         }
-        page.ordinal = self.next;
-        self.next += 1;
-        self.with_text += u32::from(page.state == PageState::Text);
-        self.unreadable += u32::from(matches!(page.state, PageState::Unreadable { .. }));
-        self.images += u32::from(page.state == PageState::ImageOnly);
+        page.ordinal = self.seen.next;
+        self.seen.next += 1;
+        self.seen.with_text += u32::from(page.state == PageState::Text);
+        self.seen.unreadable += u32::from(matches!(page.state, PageState::Unreadable { .. }));
+        self.seen.images += u32::from(page.state == PageState::ImageOnly);
         self.sink.page(page)
+    }
+
+    fn checkpoint(&mut self, progress: Progress) -> Result<(), Problem> {
+        self.sink.checkpoint(Progress { seen: self.seen, ..progress })
     }
 
     fn warn(&mut self, warning: String) {

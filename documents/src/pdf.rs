@@ -4,11 +4,22 @@ use quaestor_core::problem::Problem;
 use quaestor_pdf::PdfError;
 
 use crate::limits::Limits;
+use crate::progress::{Entry, Progress};
 use crate::refusal;
 use crate::sink::Sink;
 
-/// Reads a PDF page by page.
-pub(crate) fn parse(bytes: Vec<u8>, limits: &Limits, sink: &mut dyn Sink) -> Result<(), Problem> {
+/// So many pages after a place where the document can be entered comes the next: about a
+/// second's work.
+const RANGE_PAGES: usize = 32;
+
+/// Reads a PDF page by page, from where another reading has stopped on. Only a file of its own
+/// can be entered in its middle: one that stands in a mail is part of the mail.
+pub(crate) fn parse(
+    bytes: Vec<u8>,
+    limits: &Limits,
+    entry: Entry<'_>,
+    sink: &mut dyn Sink,
+) -> Result<(), Problem> {
     let of_pdf = quaestor_pdf::Limits {
         max_pages: limits.pages,
         max_text_bytes: usize::try_from(limits.text_bytes).unwrap_or(usize::MAX),
@@ -18,8 +29,16 @@ pub(crate) fn parse(bytes: Vec<u8>, limits: &Limits, sink: &mut dyn Sink) -> Res
     if let Some(title) = document.title() {
         sink.title(&title)?;
     }
-    for index in 0..document.page_count() {
+    let first = match entry {
+        Entry::At(progress) => document.enter(progress.reader.clone()),
+        Entry::Start | Entry::Within => 0,
+    };
+    for index in first..document.page_count() {
         sink.page(document.page(index))?;
+        let next = index + 1;
+        if !matches!(entry, Entry::Within) && next % RANGE_PAGES == 0 {
+            sink.checkpoint(Progress { reader: document.place(next), ..Progress::default() })?;
+        }
     }
     Ok(())
 }

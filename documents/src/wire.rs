@@ -42,6 +42,8 @@ pub enum Frame {
     },
     /// The last frame of a file that could not be read, or not to its end.
     Failed(Problem),
+    /// Behind the pages and passages sent so far a later parse can begin, with these bytes.
+    Checkpoint(Vec<u8>),
 }
 
 /// A page without its structure, with its boxes packed.

@@ -42,7 +42,7 @@ fn the_child_parses_one_file() {
 fn parse(path: &Path) -> Ended {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
     let limits = Limits { cpu_seconds: 30, ..Limits::default() };
-    let task = ChildTask { path: path.to_owned(), name, limits };
+    let task = ChildTask { path: path.to_owned(), name, limits, from: None };
     // The test harness prints on standard output: frames go through another pipe.
     let script =
         r#"exec 3>&1 1>/dev/null; exec "$0" --exact the_child_parses_one_file --nocapture"#;
@@ -64,7 +64,7 @@ fn parse(path: &Path) -> Ended {
             Frame::Page(page) => chars += page.text.chars().filter(|c| !c.is_whitespace()).count(),
             Frame::End { .. } => last = Some(Ended::Text(chars)),
             Frame::Failed(problem) => last = Some(Ended::Refused(problem.code)),
-            Frame::Begin { .. } | Frame::Chunk(_) => {}
+            Frame::Begin { .. } | Frame::Chunk(_) | Frame::Checkpoint(_) => {}
         }
     }
     let status = child.wait().unwrap();

@@ -62,6 +62,10 @@ codes! {
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "The request took too long to arrive";
     /// Something of this name exists.
     Conflict = "conflict", CONFLICT, "Already there";
+    /// A batch that takes no more files.
+    BatchClosed = "batch_closed", CONFLICT, "The batch takes no more files";
+    /// A batch whose files have ended, or that was cancelled.
+    BatchEnded = "batch_ended", CONFLICT, "The batch has ended";
     /// A body or file above its limit.
     TooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "Too large";
     /// A body of another type than the route reads.

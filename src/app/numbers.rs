@@ -32,6 +32,7 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
         seal_audit_after: config.audit.seal_after(),
         drain: config.workers.drain(),
         max_step_attempts: config.jobs.max_attempts,
+        parse_slice: Duration::from_secs(config.parse.slice_s),
         idempotency_keys_kept: config.jobs.idempotency(),
         unnamed_files_kept: config.jobs.unnamed_files(),
         passage_tokens: config.models.prompt.passage_tokens,

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quaestor_core::audit::SealHash;
 use quaestor_core::clock::Time;
-use quaestor_core::ids::{ConversationId, JobId, KeyId};
+use quaestor_core::ids::{BatchId, ConversationId, JobId, KeyId};
 use quaestor_core::jobs::JobKind;
 use quaestor_core::model::{JobState, Role};
 use quaestor_core::ports::store::DeadKind;
@@ -48,6 +48,15 @@ pub enum Command {
     Ingest(IngestArguments),
     /// Ask a question and read the answer with its citations.
     Ask(AskArguments),
+    /// List, show, pause, resume, cancel and retry batches: the files of one upload.
+    Batches {
+        /// The server.
+        #[command(flatten)]
+        connection: Connection,
+        /// What to do with them.
+        #[command(subcommand)]
+        action: BatchesAction,
+    },
     /// List, show, watch and cancel jobs.
     Jobs {
         /// The server.
@@ -403,6 +412,48 @@ pub enum JobsAction {
     Watch {
         /// The job.
         id: JobId,
+    },
+}
+
+/// `quaestor batches`.
+#[derive(Debug, Subcommand)]
+pub enum BatchesAction {
+    /// Print batches, newest first.
+    List {
+        /// How many.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Print how far a batch is, and what failed of it.
+    Show {
+        /// The batch.
+        id: BatchId,
+        /// Its files as well, each with its state.
+        #[arg(long)]
+        files: bool,
+        /// Only its files in this state, such as `failed` or `dead`.
+        #[arg(long, value_name = "STATE")]
+        state: Option<JobState>,
+    },
+    /// Begin no file of a batch until it is resumed. What runs ends.
+    Pause {
+        /// The batch.
+        id: BatchId,
+    },
+    /// Let a paused batch go on.
+    Resume {
+        /// The batch.
+        id: BatchId,
+    },
+    /// End every unfinished file of a batch.
+    Cancel {
+        /// The batch.
+        id: BatchId,
+    },
+    /// Queue the failed files of a batch again.
+    RetryFailed {
+        /// The batch.
+        id: BatchId,
     },
 }
 

@@ -4,6 +4,7 @@ mod args;
 mod ask;
 mod audit;
 mod backup;
+mod batches;
 mod client;
 mod config;
 mod dead;
@@ -131,6 +132,9 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
             Command::Ingest(arguments) => ingest::run(arguments, terminal).await,
             Command::Ask(arguments) => ask::run(arguments, terminal).await,
             Command::Jobs { connection, action } => jobs::run(&connection, action, terminal).await,
+            Command::Batches { connection, action } => {
+                batches::run(&connection, action, terminal).await
+            }
             Command::Dead { connection, action } => dead::run(&connection, action, terminal).await,
             Command::Reindex { connection, action } => {
                 reindex::run(&connection, action, terminal).await

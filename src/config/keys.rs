@@ -216,6 +216,7 @@ pub const KEYS: &[Key] = &[
     number("parse.memory_mb", "a whole number of MiB, at least 64"),
     number("parse.cpu_s", SECONDS),
     number("parse.wall_s", SECONDS),
+    number("parse.slice_s", SECONDS),
     number("parse.max_file_mb", MEGABYTES),
     number("parse.max_pages", COUNT),
     number("parse.max_archive_entries", COUNT),

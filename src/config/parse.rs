@@ -12,6 +12,8 @@ pub struct Parse {
     pub cpu_s: u64,
     /// Time by the clock, in seconds.
     pub wall_s: u64,
+    /// How long a message of a parse is held, in seconds: a longer one goes on with another.
+    pub slice_s: u64,
     /// The largest file that is parsed, in MB.
     pub max_file_mb: u64,
     /// Pages, slides or sheets.
@@ -36,6 +38,7 @@ impl Default for Parse {
             memory_mb: 512,
             cpu_s: 60,
             wall_s: 120,
+            slice_s: 600,
             max_file_mb: 200,
             max_pages: 5_000,
             max_archive_entries: 10_000,

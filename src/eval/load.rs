@@ -16,7 +16,7 @@ use quaestor_core::ports::embedder::{EmbedKind, Embedder};
 use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::store::{
     AcceptUpload, Advance, Claim, ClaimOutcome, ClaimRequest, EmbeddedChunk, IngestSubject,
-    NewAuditEntry, NewChunk, NewCollection, NewFile, NewPage, ParsedSummary,
+    NewAuditEntry, NewChunk, NewCollection, NewFile, NewPage, ParsedSummary, UploadTo,
 };
 use quaestor_core::retrieval::{OPENING_CHARS, describe, document_field, index_terms};
 use quaestor_documents::chunk::Chunker;
@@ -198,6 +198,7 @@ impl Loading<'_> {
         let document = file.document_id;
         let upload = AcceptUpload {
             batch_id: bare.ids.next(),
+            to: UploadTo::New,
             collection_id: self.collection,
             files: vec![file],
             idempotency: None,

@@ -6,6 +6,7 @@
 mod answers;
 mod audit;
 mod backups;
+mod batches;
 mod doctor;
 mod drain;
 mod eval;

@@ -213,6 +213,38 @@ impl Program {
         Ok(serde_json::from_str(&text).unwrap())
     }
 
+    /// Uploads files to a batch in one request; an error is the connection's.
+    pub(crate) async fn send_to(
+        &self,
+        batch: &str,
+        collection: &str,
+        files: Vec<(&str, Vec<u8>)>,
+    ) -> reqwest::Result<Response> {
+        let mut form = reqwest::multipart::Form::new()
+            .text("collection_id", collection.to_owned())
+            .text("batch_id", batch.to_owned());
+        for (name, bytes) in files {
+            let part = reqwest::multipart::Part::bytes(bytes).file_name(name.to_owned());
+            form = form.part("file", part);
+        }
+        let address = format!("{}/api/documents", self.address);
+        self.client.post(address).bearer_auth(KEY).multipart(form).send().await
+    }
+
+    /// The same, which is accepted.
+    pub(crate) async fn upload_to(
+        &self,
+        batch: &str,
+        collection: &str,
+        files: Vec<(&str, Vec<u8>)>,
+    ) -> Value {
+        let response = self.send_to(batch, collection, files).await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert_eq!(status, 202, "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
     pub(crate) async fn make_collection(&self, name: &str) -> String {
         let made = self.post("/api/collections", json!({ "name": name })).await;
         made["id"].as_str().unwrap().to_owned()
@@ -256,6 +288,43 @@ impl Program {
         let listed = self.get(&format!("/api/documents/{document}/chunks?limit=200")).await;
         listed["items"].as_array().unwrap().clone()
     }
+}
+
+/// A PDF of many pages, each with a heading and lines of its own.
+pub(crate) fn long_pdf(pages: usize) -> Vec<u8> {
+    let mut objects = vec![
+        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
+        String::new(),
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned(),
+    ];
+    let mut kids = String::new();
+    for page in 1..=pages {
+        let mut text = format!("BT /F1 18 Tf 72 750 Td (Holding {page} of the fund) Tj ET\n");
+        for line in 0..30 {
+            let y = 710 - line * 20;
+            let words = format!("Line {line} of page {page} tells of bond {}.", page * 31 + line);
+            text.push_str(&format!("BT /F1 10 Tf 72 {y} Td ({words}) Tj ET\n"));
+        }
+        let contents = objects.len() + 2;
+        kids.push_str(&format!("{} 0 R ", objects.len() + 1));
+        objects.push(format!(
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {contents} 0 R \
+             /Resources << /Font << /F1 3 0 R >> >> >>"
+        ));
+        objects.push(format!("<< /Length {} >>\nstream\n{text}endstream", text.len()));
+    }
+    objects[1] = format!("<< /Type /Pages /Count {pages} /Kids [{kids}] >>");
+    let mut file = b"%PDF-1.4\n".to_vec();
+    let mut table = format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1);
+    for (at, object) in objects.iter().enumerate() {
+        table.push_str(&format!("{:010} 00000 n \n", file.len()));
+        file.extend(format!("{} 0 obj\n{object}\nendobj\n", at + 1).bytes());
+    }
+    let (at, size) = (file.len(), objects.len() + 1);
+    file.extend(table.bytes());
+    let trailer = format!("trailer << /Size {size} /Root 1 0 R >>\nstartxref\n{at}\n%%EOF\n");
+    file.extend(trailer.bytes());
+    file
 }
 
 /// A document that takes several batches to store: a report with a table on each page.

@@ -122,6 +122,8 @@ pub struct Settings {
     pub drain: Duration,
     /// A step that was claimed this often without an end goes to the dead letters.
     pub max_step_attempts: u32,
+    /// How long a message of a parse is held: a longer parse goes on with another message.
+    pub parse_slice: Duration,
     /// How many passages a question is given.
     pub passages_per_question: u32,
     /// At most this many tokens of passages in a prompt.
@@ -159,6 +161,7 @@ impl Default for Settings {
             heartbeat: Duration::from_secs(10),
             drain: Duration::from_secs(30),
             max_step_attempts: 5,
+            parse_slice: Duration::from_mins(10),
             passages_per_question: 12,
             passage_tokens: 6_000,
             history_tokens: 1_500,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use quaestor_core::clock::Clock;
 use quaestor_core::problem::Problem;
 use quaestor_documents::Limits;
-use quaestor_documents::child::ChildTask;
+use quaestor_documents::child::{ChildTask, hexadecimal};
 use quaestor_documents::wire::{self, Frame, FrameDecoder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
@@ -64,17 +64,21 @@ pub(crate) struct ParsedFile {
 }
 
 impl ParseProcess {
-    /// Starts a child on a file.
+    /// Starts a child on a file, at its beginning or from where an earlier parse has stopped
+    /// on; `spent` is how long that took.
     pub(crate) async fn start(
         &self,
         file: &Path,
         filename: &str,
+        from: Option<&[u8]>,
+        spent: Duration,
         clock: Arc<dyn Clock>,
     ) -> Result<ParsedFile, ParseFailure> {
         let task = ChildTask {
             path: file.to_path_buf(),
             name: filename.to_owned(),
             limits: self.limits.clone(),
+            from: from.map(hexadecimal),
         };
         let task = task.to_line().map_err(std::io::Error::other)?;
         let mut child = Command::new(&self.program)
@@ -95,7 +99,8 @@ impl ParseProcess {
             }
         }
         let wall_clock = self.wall_clock;
-        let delta = chrono::TimeDelta::from_std(wall_clock).unwrap_or(chrono::TimeDelta::hours(1));
+        let left = wall_clock.saturating_sub(spent);
+        let delta = chrono::TimeDelta::from_std(left).unwrap_or(chrono::TimeDelta::hours(1));
         Ok(ParsedFile {
             child,
             decoder: FrameDecoder::default(),

@@ -18,7 +18,7 @@ use quaestor_core::clock::Time;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::jobs::{Envelope, Step};
-use quaestor_core::model::{Job, JobState};
+use quaestor_core::model::{Job, JobState, Reason};
 use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::queue::Delivery;
 use quaestor_core::ports::store::{
@@ -42,6 +42,10 @@ use crate::sweep::deadline_passed;
 
 /// How long a handler whose claim is gone may still say how it ended.
 const LAST_WORD: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// A file of a paused batch is called up when the batch is resumed. This is the net under
+/// that, and costs a look at each such file as often.
+const LOOK_AGAIN: TimeDelta = TimeDelta::hours(1);
 
 /// How the workers are stopped.
 #[derive(Clone, Debug, Default)]
@@ -175,7 +179,7 @@ impl Worker {
     ) -> Option<(Claimed, Next)> {
         let context = &self.context;
         let mut next = None;
-        let settled = match claim(context, envelope).await {
+        let settled = match claim_or_wait(context, envelope).await {
             Ok(ClaimOutcome::Claimed(claimed)) => {
                 failpoint::hit("worker.after_claim");
                 next = self.run_claimed(envelope, *claimed, None, wish).await;
@@ -190,7 +194,7 @@ impl Worker {
                 emitter(context, envelope, attempt).emit(Event::Cancelled).await;
                 true
             }
-            Ok(ClaimOutcome::Stale) => true,
+            Ok(ClaimOutcome::Stale | ClaimOutcome::BatchPaused) => true,
             Ok(ClaimOutcome::Held { until }) => {
                 info!(job.held_until = %until, "job {} is held by another worker", envelope.job_id);
                 // The sweep queues it again should that worker be gone when its lease ends.
@@ -343,6 +347,35 @@ async fn claim(context: &Context, envelope: &Envelope) -> Result<ClaimOutcome, S
     };
     failpoint::store("worker.before_claim")?;
     context.store.claim(envelope.workspace_id, request).await
+}
+
+/// Claims a step. One whose batch is paused waits in the store until it is resumed; should
+/// that happen at this moment, it is claimed after all.
+async fn claim_or_wait(context: &Context, envelope: &Envelope) -> Result<ClaimOutcome, StoreError> {
+    /// How often a batch may be paused and resumed while one of its files is looked at.
+    const ROUNDS: usize = 3;
+    let mut outcome = claim(context, envelope).await?;
+    for _ in 0..ROUNDS {
+        if outcome != ClaimOutcome::BatchPaused {
+            break;
+        }
+        let now = context.clock.now();
+        let step = Unclaimed {
+            job_id: envelope.job_id,
+            step: envelope.step,
+            outbox_id: envelope.outbox_id,
+            next_outbox_id: context.ids.next(),
+            reason: Reason::BatchPaused.as_str(),
+            due_at: now + LOOK_AGAIN,
+            now,
+        };
+        failpoint::store("worker.batch_paused")?;
+        if context.store.wait_for_batch(envelope.workspace_id, step).await? {
+            break;
+        }
+        outcome = claim(context, envelope).await?;
+    }
+    Ok(outcome)
 }
 
 fn lease_until(context: &Context, now: Time) -> Time {

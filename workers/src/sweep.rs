@@ -70,6 +70,7 @@ pub async fn run_sweeps(context: Context, stop: CancellationToken) {
         }
         expired_leases(&context).await;
         overdue_jobs(&context).await;
+        cancelled_batches(&context).await;
         lost_messages(&context).await;
         old_idempotency_keys(&context).await;
         crate::lost_calls::settle(&context).await;
@@ -143,6 +144,55 @@ async fn overdue_jobs(context: &Context) {
         stream::iter(tell).buffer_unordered(TOLD_AT_ONCE).collect::<()>().await;
         if last {
             return;
+        }
+    }
+}
+
+/// Ends what is left of batches that are being cancelled: whoever began it may be gone, and
+/// the files that workers had end one after another.
+async fn cancelled_batches(context: &Context) {
+    /// Batches that are looked at in one sweep, and steps that each of them is given.
+    const BATCHES: u32 = 100;
+    const ROUNDS: u32 = 40;
+    let batches = match context.store.batches_to_cancel(BATCHES).await {
+        Ok(batches) => batches,
+        Err(error) => {
+            told(context, "cancelled_batches", Err(error));
+            return;
+        }
+    };
+    for (workspace, batch) in batches {
+        for _ in 0..ROUNDS {
+            let now = context.clock.now();
+            let cancelled = context.store.cancel_batch_files(workspace, batch, AT_MOST, now).await;
+            let cancelled = match cancelled {
+                Ok(cancelled) => cancelled,
+                Err(error) => {
+                    told(context, "cancelled_batches", Err(error));
+                    return;
+                }
+            };
+            let jobs = cancelled.ended.len() + cancelled.asked.len();
+            told::<StoreError>(context, "cancelled_batches", Ok(jobs as u64));
+            let tell = cancelled.ended.into_iter().map(|(job, attempt)| async move {
+                // The job has ended: no claim can take the number after its last attempt.
+                Emitter::new(context.events.clone(), workspace, job, attempt + 1)
+                    .emit(Event::Cancelled)
+                    .await;
+            });
+            stream::iter(tell).buffer_unordered(TOLD_AT_ONCE).collect::<()>().await;
+            for job in cancelled.asked {
+                if let Err(error) = context.events.request_cancel(workspace, job).await {
+                    // The worker finds the wish at its next heartbeat.
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a cancel of job {job} will take longer"
+                    );
+                }
+            }
+            if !cancelled.more {
+                break;
+            }
         }
     }
 }

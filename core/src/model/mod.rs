@@ -1,6 +1,7 @@
 //! The things Quaestor keeps, as clients see them and as the store hands them out.
 
 mod access;
+mod batch;
 mod budget;
 mod collection;
 mod conversation;
@@ -14,6 +15,10 @@ mod provider;
 mod reason;
 
 pub use access::{ApiKey, Caller, Role, StoredKey, Workspace};
+pub use batch::{
+    Batch, BatchCounts, BatchExample, BatchItem, BatchProblem, BatchState, BatchSummary,
+    RATE_WINDOW_S, rate, time_left,
+};
 pub use budget::{Allowance, Budget, Days, OverBudget, Period, SetBudget, Spent, Whose, allowance};
 pub use collection::{Collection, Generation, GenerationState};
 pub use conversation::{

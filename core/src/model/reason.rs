@@ -52,6 +52,7 @@ reasons! {
     NoWorker = "no_worker": "no running worker takes its queue: start one";
     Unpublished = "unpublished": "it is not on its queue yet: the queue is full, or cannot be reached";
     ReplayPaced = "replay_paced": "it was replayed among others, which begin one after another";
+    BatchPaused = "batch_paused": "its batch is paused; it goes on when the batch is resumed";
     WorkspaceBusy = "workspace_busy": "its workspace has as many questions at work as its share is; it is next when one of them ends";
     ReindexPaused = "reindex_paused": "the reindexing of its collection is paused: resume it";
     ReindexPaced = "reindex_paced": "it makes no more vectors in a minute than its rate says";

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 use quaestor_core::parsed::{PageState, ParsedPage};
+use serde::{Deserialize, Serialize};
 
 use crate::content::{self, Budget, FontCache};
 use crate::error::PdfError;
@@ -24,6 +25,16 @@ impl Default for Limits {
     fn default() -> Self {
         Self { max_pages: 5_000, max_text_bytes: 64 << 20, max_operators_per_page: 5_000_000 }
     }
+}
+
+/// What reading goes on with behind a page, in another process too: the pages read from here
+/// are those of a reading that was not interrupted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// The index of the next page.
+    next: usize,
+    text_bytes: usize,
+    open_table: Option<(usize, OpenTable)>,
 }
 
 /// An open document. Pages are read one by one, so that each can be passed on before
@@ -93,6 +104,19 @@ impl PdfDocument {
         let title = content::text_string(self.pdf.metadata().title.as_deref()?);
         let title = title.trim();
         (!title.is_empty()).then(|| title.chars().take(500).collect())
+    }
+
+    /// The place before the page with this index, once all before it were read.
+    #[must_use]
+    pub fn place(&self, next: usize) -> Place {
+        Place { next, text_bytes: self.text_bytes, open_table: self.open_table.clone() }
+    }
+
+    /// Goes on at a place of the same document. Returns the index of the next page.
+    pub fn enter(&mut self, place: Place) -> usize {
+        let Place { next, text_bytes, open_table } = place;
+        (self.text_bytes, self.open_table) = (text_bytes, open_table);
+        next
     }
 
     /// Reads the page with this index, from 0. Never fails as a whole: a page that

@@ -11,5 +11,5 @@ mod error;
 mod font;
 mod layout;
 
-pub use document::{Limits, PdfDocument, open};
+pub use document::{Limits, PdfDocument, Place, open};
 pub use error::PdfError;

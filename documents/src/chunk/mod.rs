@@ -10,6 +10,7 @@ mod units;
 
 use quaestor_core::parsed::{CellRange, ParsedChunk, ParsedPage, Table};
 
+use serde::{Deserialize, Serialize};
 use units::{Unit, UnitKind, units};
 
 /// The size that passages aim at, in characters: what an embedding model of 256 tokens
@@ -32,7 +33,7 @@ const MAX_HEADING_CHARS: usize = 120;
 const MAX_HEADER_CHARS: usize = 1_000;
 
 /// Cuts the pages of one document, in order, into passages.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunker {
     next_ordinal: u32,
     headings: Vec<(u8, String)>,

@@ -1,6 +1,7 @@
 //! The router: made from the route table, with the same checks before every handler.
 
 mod audit;
+mod batches;
 mod budgets;
 pub(crate) mod collections;
 mod content;

@@ -103,6 +103,8 @@ pub enum IdOf {
     Conversation,
     /// A message.
     Message,
+    /// A batch.
+    Batch,
     /// A job.
     Job,
     /// An API key.

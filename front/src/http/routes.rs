@@ -6,8 +6,9 @@ use super::route::{
     Access, Answer, BodyKind, IdOf, IdParam, Place, QueryKind, QueryParam, RateClass, Route, Verb,
 };
 use super::{
-    audit, budgets, collections, content, conversations, dead, documents, health, job_events, jobs,
-    keys, messages, openapi, providers, reindex, search, stuck, tickets, upload, usage,
+    audit, batches, budgets, collections, content, conversations, dead, documents, health,
+    job_events, jobs, keys, messages, openapi, providers, reindex, search, stuck, tickets, upload,
+    usage,
 };
 use crate::socket;
 
@@ -53,6 +54,7 @@ const STATE: QueryParam = QueryParam {
     ]),
     about: "Only jobs in this state",
 };
+const ITEM_STATE: QueryParam = QueryParam { about: "Only files in this state", ..STATE };
 const KIND: QueryParam = QueryParam {
     name: "kind",
     kind: QueryKind::OneOf(&["chat", "documents", "collections"]),
@@ -121,6 +123,20 @@ const REINDEX: Route = Route {
 const DOCUMENT: Route = Route { noun: "document", ids: &[path_id(IdOf::Document)], ..BASE };
 const CONVERSATION: Route =
     Route { noun: "conversation", ids: &[path_id(IdOf::Conversation)], ..BASE };
+const BATCH: Route =
+    Route { noun: "batch", ids: &[path_id(IdOf::Batch)], access: Access::Any, ..BASE };
+const STEERED: Route = Route {
+    verb: Verb::Post,
+    access: Access::Write,
+    rate: RateClass::Write,
+    answer: Answer::Json(200, "Batch"),
+    ..BATCH
+};
+const TO_BATCH: QueryParam = QueryParam {
+    name: "batch_id",
+    kind: QueryKind::Id,
+    about: "The batch that the files come to; one of their own where it is left out",
+};
 const JOB: Route = Route { noun: "job", ids: &[path_id(IdOf::Job)], access: Access::Any, ..BASE };
 
 const DEAD: Route = Route {
@@ -287,8 +303,10 @@ static ROUTES: &[Route] = &[
         ids: &[
             IdParam { name: "collection_id", place: Place::Body, of: IdOf::Collection },
             IdParam { name: "collection_id", place: Place::Query, of: IdOf::Collection },
+            IdParam { name: "batch_id", place: Place::Body, of: IdOf::Batch },
+            IdParam { name: "batch_id", place: Place::Query, of: IdOf::Batch },
         ],
-        query: &[TO_COLLECTION],
+        query: &[TO_COLLECTION, TO_BATCH],
         rate: RateClass::Upload,
         idempotent: true,
         answer: Answer::Json(202, "AcceptedUpload"),
@@ -340,6 +358,83 @@ static ROUTES: &[Route] = &[
         answer: Answer::List("Chunk"),
         handler: || get(documents::chunks),
         ..DOCUMENT
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/batches",
+        operation: "create_batch",
+        summary: "Begin a batch that several uploads add files to",
+        access: Access::Write,
+        body: BodyKind::Json("NewBatch"),
+        rate: RateClass::Write,
+        idempotent: true,
+        answer: Answer::Json(201, "Batch"),
+        handler: || post(batches::create),
+        ..BASE
+    },
+    Route {
+        path: "/api/batches",
+        operation: "list_batches",
+        summary: "List batches, newest first; one's own, or all for admins and auditors",
+        access: Access::Any,
+        query: &[LIMIT, CURSOR],
+        answer: Answer::List("Batch"),
+        handler: || get(batches::list),
+        ..BASE
+    },
+    Route {
+        path: "/api/batches/{id}",
+        operation: "get_batch",
+        summary: "Get a batch, with its summary once its last file has ended",
+        answer: Answer::Json(200, "ShownBatch"),
+        handler: || get(batches::one),
+        ..BATCH
+    },
+    Route {
+        path: "/api/batches/{id}/items",
+        operation: "list_batch_items",
+        summary: "List the files of a batch in the order in which they were accepted",
+        query: &[ITEM_STATE, LIMIT, CURSOR],
+        answer: Answer::List("BatchItem"),
+        handler: || get(batches::items),
+        ..BATCH
+    },
+    Route {
+        path: "/api/batches/{id}/close",
+        operation: "close_batch",
+        summary: "Say that no more files come to a batch",
+        handler: || post(batches::close),
+        ..STEERED
+    },
+    Route {
+        path: "/api/batches/{id}/pause",
+        operation: "pause_batch",
+        summary: "Begin no file of a batch until it is resumed; what runs ends",
+        handler: || post(batches::pause),
+        ..STEERED
+    },
+    Route {
+        path: "/api/batches/{id}/resume",
+        operation: "resume_batch",
+        summary: "Let a paused batch go on",
+        handler: || post(batches::resume),
+        ..STEERED
+    },
+    Route {
+        path: "/api/batches/{id}/cancel",
+        operation: "cancel_batch",
+        summary: "End every unfinished file of a batch",
+        handler: || post(batches::cancel),
+        ..STEERED
+    },
+    Route {
+        path: "/api/batches/{id}/retry-failed",
+        operation: "retry_failed_of_batch",
+        summary: "Queue the failed and dead files of a batch again",
+        idempotent: true,
+        answer: Answer::Json(202, "RetriedBatch"),
+        handler: || post(batches::retry_failed),
+        ..STEERED
     },
     Route {
         verb: Verb::Post,

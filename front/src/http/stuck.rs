@@ -144,6 +144,9 @@ fn waiting(backlog: Backlog) -> Stuck {
         Ok(Reason::ModelLimitReached) => {
             "raise the provider's limit there and in the configuration, or wait"
         }
+        Ok(Reason::BatchPaused) => {
+            "`quaestor batches list`, and `batches resume` when they may go on"
+        }
         Ok(Reason::WorkspaceBusy | Reason::ReplayPaced) => "nothing: each has its turn",
         Ok(
             Reason::StoreUnavailable

@@ -73,6 +73,9 @@ pub(crate) async fn shown_one(app: &App, job: Job) -> Result<ShownJob, ApiError>
 }
 
 async fn queued(app: &App, mut job: Job) -> Result<ShownJob, ApiError> {
+    if job.reason.as_deref() == Some(Reason::BatchPaused.as_str()) {
+        return Ok(job.into());
+    }
     let queue = front_of(app, job.step).await?;
     let workers = taking(app).await;
     let now = app.front.clock.now();

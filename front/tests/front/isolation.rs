@@ -9,7 +9,7 @@ use quaestor_front::{Access, BodyKind, IdOf, IdParam, Place, Route, routes, sock
 use serde_json::{Value, json};
 
 use crate::sockets::Client;
-use crate::world::{Actor, Things, World, multipart, request, upload_body};
+use crate::world::{Actor, Things, World, multipart, request, upload_body_to};
 
 const NOBODYS: &str = "018f0000-0000-7000-8000-00000000dead";
 
@@ -40,6 +40,7 @@ pub(crate) fn body_of(route: &Route, own: &Things) -> Value {
         "replay_dead_many" => json!({ "ids": [own.dead], "rate_per_minute": 600 }),
         "discard_dead_many" => json!({ "ids": [own.dead] }),
         "reindex" | "estimate_reindex" => json!({}),
+        "create_batch" => json!({ "name": "filings", "total": 3 }),
         "create_key" => json!({ "name": "k", "role": "viewer" }),
         operation => panic!("the tests have no body for {operation}: add one"),
     }
@@ -51,6 +52,7 @@ pub(crate) fn own_id(of: IdOf, things: &Things) -> Option<&str> {
         IdOf::Document => Some(&things.document),
         IdOf::Conversation => Some(&things.conversation),
         IdOf::Message => Some(&things.answer),
+        IdOf::Batch => Some(&things.batch),
         IdOf::Job => Some(&things.job),
         IdOf::Key => Some(&things.key),
         IdOf::Principal => Some(&things.principal),
@@ -73,7 +75,7 @@ pub(crate) fn request_with(
     let mut path = route.path.to_owned();
     let mut body =
         if matches!(route.body, BodyKind::Json(_)) { Some(body_of(route, own)) } else { None };
-    let mut field = None;
+    let (mut collection, mut batch) = (None, None);
     for id in route.ids {
         match id.place {
             Place::Path => path = path.replace("{id}", &of(id)),
@@ -84,8 +86,10 @@ pub(crate) fn request_with(
                 }
             }
             Place::Body | Place::BodyList => {
-                if route.body == BodyKind::Multipart {
-                    field = Some(of(id));
+                if route.body == BodyKind::Multipart && id.of == IdOf::Batch {
+                    batch = replaced.filter(|(param, _)| *param == id).map(|_| of(id));
+                } else if route.body == BodyKind::Multipart {
+                    collection = Some(of(id));
                 } else if replaced.is_some_and(|(param, _)| param == id) {
                     let pointer = format!("/{}", id.name.replace('.', "/"));
                     let value =
@@ -96,9 +100,12 @@ pub(crate) fn request_with(
         }
     }
     if route.body == BodyKind::Multipart {
-        let in_query = replaced.is_some_and(|(param, _)| param.place == Place::Query);
-        let field = if in_query { None } else { field };
-        return multipart(who, &path, upload_body(field.as_deref(), &[("x.txt", b"isolated")]));
+        let in_query = replaced
+            .is_some_and(|(param, _)| param.place == Place::Query && param.of == IdOf::Collection);
+        let collection = if in_query { None } else { collection };
+        let files: [(&str, &[u8]); 1] = [("x.txt", b"isolated")];
+        let body = upload_body_to(collection.as_deref(), batch.as_deref(), &files);
+        return multipart(who, &path, body);
     }
     request(route.verb.as_str(), &path, Some(who), body)
 }
@@ -119,7 +126,8 @@ async fn anothers_id_answers_as_a_missing_one_on_every_route() {
             let missing = world.send(request_with(route, who, &own, Some((id, NOBODYS)))).await;
             assert_eq!(missing.status, 404, "{} {:?}: {}", route.operation, id, missing.text());
             assert_eq!(missing.code(), "not_found", "{}", route.operation);
-            let private = matches!(id.of, IdOf::Conversation | IdOf::Message | IdOf::Job);
+            let private =
+                matches!(id.of, IdOf::Conversation | IdOf::Message | IdOf::Job | IdOf::Batch);
             let others = [(true, &victim), (private, &colleague)];
             for (_, things) in others.iter().filter(|(forbidden, _)| *forbidden) {
                 let Some(foreign) = own_id(id.of, things) else { continue };

@@ -208,7 +208,6 @@ async fn what_is_no_route_says_so_in_a_problem() {
         ("GET", "/api".to_owned()),
         ("POST", format!("/api/collections/{}/documents", things.collection)),
         ("POST", "/api/exports".to_owned()),
-        ("GET", "/api/batches".to_owned()),
         ("POST", "/v1/chat/completions".to_owned()),
         ("GET", "/v1/models".to_owned()),
         ("POST", "/mcp".to_owned()),

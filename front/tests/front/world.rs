@@ -74,6 +74,8 @@ pub(crate) struct Things {
     pub(crate) job: String,
     pub(crate) key: String,
     pub(crate) principal: String,
+    /// A batch that is open.
+    pub(crate) batch: String,
     /// A job that is dead, where one was asked for.
     pub(crate) dead: String,
 }
@@ -242,7 +244,14 @@ impl World {
         let made =
             self.post(&tenant.admin, "/api/admin/keys", json!({"name": "k", "role": "viewer"}));
         let key = text(&made.await.json(), "id");
+        let (owner, named) = match who.token == tenant.viewer.token {
+            // Who may not write has none: somebody else's stands for it.
+            true => (&tenant.admin, json!({ "name": "files" })),
+            false => (who, json!({ "name": "files" })),
+        };
+        let batch = text(&self.post(owner, "/api/batches", named).await.json(), "id");
         Things {
+            batch,
             dead: String::new(),
             collection,
             document,
@@ -395,11 +404,20 @@ const BOUNDARY: &str = "quaestor-test-boundary";
 
 /// A multipart body: the collection, then the files.
 pub(crate) fn upload_body(collection: Option<&str>, files: &[(&str, &[u8])]) -> Vec<u8> {
+    upload_body_to(collection, None, files)
+}
+
+pub(crate) fn upload_body_to(
+    collection: Option<&str>,
+    batch: Option<&str>,
+    files: &[(&str, &[u8])],
+) -> Vec<u8> {
     let mut body = Vec::new();
-    if let Some(collection) = collection {
+    for (field, value) in [("collection_id", collection), ("batch_id", batch)] {
+        let Some(value) = value else { continue };
         body.extend(
             format!(
-                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"collection_id\"\r\n\r\n{collection}\r\n"
+                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n"
             )
             .bytes(),
         );

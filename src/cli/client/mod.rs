@@ -25,10 +25,8 @@ use serde_json::json;
 
 pub use error::ClientError;
 pub(super) use events::Heard;
-pub(super) use upload::Progress;
-pub(super) use wire::{
-    AcceptedFile, AcceptedQuestion, AcceptedUpload, CreatedKey, Health, ListedKey,
-};
+pub(super) use upload::{Progress, ToSend};
+pub(super) use wire::{AcceptedQuestion, AcceptedUpload, CreatedKey, Health, ListedKey};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A server that says nothing for so long has hung. Event streams send signs of life.
@@ -258,6 +256,21 @@ impl Client {
         let sent = self.send(self.request(Method::POST, path)?.json(body), what).await;
         let response = sent.map_err(|failed| failed.error)?;
         self.json(response, what).await.map_err(|failed| failed.error)
+    }
+
+    /// Sends JSON to a route that may be called twice without harm, and needs no idempotency
+    /// key for it.
+    pub async fn post_again<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+        what: &str,
+    ) -> Result<T, ClientError> {
+        self.repeat(async || {
+            let response = self.send(self.request(Method::POST, path)?.json(body), what).await?;
+            self.json(response, what).await
+        })
+        .await
     }
 
     /// Removes a thing.

@@ -188,12 +188,13 @@ async fn an_upload_that_broke_is_repeated_under_the_same_key() {
     let counter = Arc::clone(&sent);
     let progress: Progress = Arc::new(move |bytes| *counter.lock().unwrap() += bytes);
     let replies = vec![Reply::HangUp, problem(503, "unavailable"), good(accepted)];
-    let (file, requests) = against(replies, async |client| {
+    let (accepted, requests) = against(replies, async |client| {
         let collection = CollectionId(Uuid::nil());
-        client.upload(collection, &path, "r.txt", &progress).await.unwrap()
+        let file = ToSend { path: &path, filename: "r.txt" };
+        client.upload(collection, None, &[file], &progress).await.unwrap()
     })
     .await;
-    assert_eq!(file.status, "queued");
+    assert_eq!(accepted.items[0].status, "queued");
     assert_eq!(*sent.lock().unwrap(), 12, "bytes of failed attempts are taken back");
     assert_eq!(requests.len(), 3);
     assert!(requests[0].contains("the contents"), "{}", requests[0]);
@@ -272,8 +273,8 @@ async fn a_server_that_repeats_its_list_for_ever_is_left() {
 async fn a_file_that_is_gone_is_named() {
     let progress: Progress = Arc::new(|_| {});
     let client = client_of("http://127.0.0.1:9");
-    let gone = Path::new("/no/such/file.pdf");
+    let gone = ToSend { path: Path::new("/no/such/file.pdf"), filename: "file.pdf" };
     let collection = CollectionId(Uuid::nil());
-    let error = client.upload(collection, gone, "file.pdf", &progress).await.unwrap_err();
+    let error = client.upload(collection, None, &[gone], &progress).await.unwrap_err();
     assert!(error.to_string().contains("/no/such/file.pdf"), "{error}");
 }

@@ -1,7 +1,9 @@
 //! What became of the files, in a few lines?
 
-use quaestor_core::model::{Document, DocumentStatus};
+use quaestor_core::ids::BatchId;
+use quaestor_core::model::{BatchSummary, Document, DocumentStatus};
 
+use super::super::batches::summed_up;
 use super::super::{Style, Terminal, plain};
 
 /// What became of each file.
@@ -21,6 +23,10 @@ pub struct Ingested {
     pub remarks: Vec<(String, String)>,
     /// How many were accepted and not waited for.
     pub accepted: usize,
+    /// The batch that they were.
+    pub batch: Option<BatchId>,
+    /// What the server says of the whole batch, once its last file has ended.
+    pub sum: Option<BatchSummary>,
 }
 
 impl Ingested {
@@ -51,7 +57,8 @@ impl Ingested {
         };
         let contents = format!("{} pages, {} passages", self.pages, self.passages);
         row(Style::Green, "ready", self.ready.len(), &contents)?;
-        row(Style::Dim, "accepted", self.accepted, "not waited for; `quaestor jobs list`")?;
+        let later = self.batch.map(|id| format!("not waited for; `quaestor batches show {id}`"));
+        row(Style::Dim, "accepted", self.accepted, &later.unwrap_or_default())?;
         row(
             Style::Yellow,
             "duplicates",
@@ -59,6 +66,9 @@ impl Ingested {
             "the same bytes were there already",
         )?;
         row(Style::Red, "failed", self.failed.len(), "")?;
+        if let Some(sum) = &self.sum {
+            summed_up(sum, terminal)?;
+        }
         for (style, list) in [(Style::Yellow, &self.remarks), (Style::Red, &self.failed)] {
             if !list.is_empty() {
                 terminal.line("")?;

@@ -4,20 +4,33 @@
 //! What the child process finds is stored in batches while it goes on, so that neither
 //! side holds the whole document. Nothing of it is searchable before the last step,
 //! which makes the version the current one in a single transaction.
+//!
+//! With every batch is stored how far the parse is. An attempt that is cut off is taken up
+//! there: a PDF is entered behind its last whole range of pages, anything else is read from
+//! its beginning and what is stored of it is passed over. A parse that takes long goes on as
+//! a further message of the same step, so that no message is held for long.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::NaiveDate;
+use quaestor_core::clock::Time;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::ids::{ChunkId, GenerationId, OutboxId};
 use quaestor_core::jobs::{DocumentPayload, Step};
 use quaestor_core::parsed::ParsedChunk;
-use quaestor_core::ports::store::{Advance, IngestSubject, NewChunk, NewPage, ParsedSummary};
+use quaestor_core::ports::store::{
+    Advance, Checkpoint, IngestSubject, NewChunk, NewPage, ParsedSummary,
+};
 use quaestor_core::problem::Problem;
 use quaestor_core::retrieval::{OPENING_CHARS, describe, document_field, index_terms};
-use quaestor_documents::tokens;
 use quaestor_documents::wire::{Frame, PageRecord, RecordState};
+use quaestor_documents::{PARSER, tokens};
+use serde_json::Value;
 use tracing::warn;
 
+use super::taken_up::TakenUp;
 use crate::context::Context;
 use crate::decision::{Decision, Outcome};
 use crate::parse_process::ParseFailure;
@@ -46,10 +59,12 @@ impl Handler for Ingest {
         else {
             return Ok(Outcome::SubjectGone);
         };
-        context.store.begin_ingest(job.workspace, &job.claim, &subject).await?;
-        let mut ingestion = Ingestion::new(context, job, &subject);
+        let found =
+            context.store.resume_ingest(job.workspace, &job.claim, &subject, PARSER).await?;
+        let mut ingestion = Ingestion::new(context, job, &subject, found);
         match ingestion.parse().await {
-            Ok(summary) => finish(context, job, &payload, &subject, summary).await,
+            Ok(Parsed::Whole(summary)) => finish(context, job, &payload, &subject, summary).await,
+            Ok(Parsed::Longer) => go_on_later(context, job, &payload).await,
             Err(Decision::Fail(problem)) => {
                 let now = context.clock.now();
                 context
@@ -61,6 +76,13 @@ impl Handler for Ingest {
             Err(decision) => Err(decision),
         }
     }
+}
+
+/// What came of one run of the parser.
+enum Parsed {
+    Whole(ParsedSummary),
+    /// It takes longer than a message may be held; what was found is stored.
+    Longer,
 }
 
 /// One run of the parser, and what was stored of it.
@@ -78,6 +100,11 @@ struct Ingestion<'a> {
     undescribed: Vec<ParsedChunk>,
     /// What chunks are indexed with beside their own text: the document's name and title.
     document: String,
+    /// How many pages and chunks are stored: what comes again of them is passed over.
+    stored: (u32, u32),
+    /// What an attempt after this one is told.
+    taken_up: TakenUp,
+    began_at: Time,
 }
 
 /// The first characters of a document, which tell what it is called and of which day it
@@ -89,8 +116,15 @@ enum Opening {
 }
 
 impl<'a> Ingestion<'a> {
-    fn new(context: &'a Context, job: &'a Running, subject: &'a IngestSubject) -> Self {
-        Self {
+    fn new(
+        context: &'a Context,
+        job: &'a Running,
+        subject: &'a IngestSubject,
+        found: Option<Checkpoint>,
+    ) -> Self {
+        let stored = found.as_ref().map_or((0, 0), |found| (found.pages, found.chunks));
+        let taken_up = found.and_then(|found| TakenUp::of(&found.state)).unwrap_or_default();
+        let mut ingestion = Self {
             context,
             job,
             subject,
@@ -101,10 +135,24 @@ impl<'a> Ingestion<'a> {
             opening: Opening::Gathering { text: String::new(), chars: 0 },
             undescribed: Vec::new(),
             document: String::new(),
+            stored,
+            began_at: context.clock.now(),
+            taken_up,
+        };
+        if let Some(described) = ingestion.taken_up.described.clone() {
+            ingestion.take_description(described);
         }
+        ingestion
     }
 
-    async fn parse(&mut self) -> Result<ParsedSummary, Decision> {
+    /// How long the parse takes already, over all attempts whose work was kept.
+    fn spent(&self) -> Duration {
+        let now = self.context.clock.now();
+        let of_this = (now - self.began_at).to_std().unwrap_or_default();
+        Duration::from_millis(self.taken_up.spent_ms).saturating_add(of_this)
+    }
+
+    async fn parse(&mut self) -> Result<Parsed, Decision> {
         let object = &self.subject.object;
         let key = quaestor_core::ports::objects::ObjectKey::parse(&object.key)?;
         let file = self.context.objects.local_copy(&key).await?;
@@ -112,7 +160,13 @@ impl<'a> Ingestion<'a> {
         let mut parsed = self
             .context
             .parser
-            .start(file.path(), &object.filename, clock)
+            .start(
+                file.path(),
+                &object.filename,
+                self.taken_up.from.as_deref(),
+                Duration::from_millis(self.taken_up.spent_ms),
+                clock,
+            )
             .await
             .map_err(process_failed)?;
         loop {
@@ -123,12 +177,19 @@ impl<'a> Ingestion<'a> {
             match frame {
                 Frame::Begin { media_type, title } => {
                     self.summary.media_type = media_type;
-                    self.summary.title = title;
+                    if let Opening::Gathering { .. } = self.opening {
+                        self.summary.title = title;
+                    }
                 }
                 Frame::Page(page) => self.take_page(page).await?,
                 Frame::Chunk(chunk) => self.take_chunk(chunk).await?,
+                Frame::Checkpoint(from) => {
+                    if self.take_checkpoint(from).await? {
+                        return Ok(Parsed::Longer);
+                    }
+                }
                 Frame::End { pages_unreadable, warnings, .. } => {
-                    return self.end(pages_unreadable, warnings).await;
+                    return self.end(pages_unreadable, warnings).await.map(Parsed::Whole);
                 }
                 Frame::Failed(problem) => return Err(Decision::Fail(problem)),
             }
@@ -144,6 +205,10 @@ impl<'a> Ingestion<'a> {
                 self.describe().await?;
             }
         }
+        self.summary.pages = page.ordinal + 1;
+        if page.ordinal < self.stored.0 {
+            return Ok(());
+        }
         self.batched_bytes += page.text.len() + page.boxes.len();
         self.pages.push(NewPage {
             ordinal: page.ordinal,
@@ -158,7 +223,6 @@ impl<'a> Ingestion<'a> {
                 RecordState::Unreadable(reason) => Some(reason),
             },
         });
-        self.summary.pages += 1;
         self.flush_if_full().await
     }
 
@@ -177,10 +241,7 @@ impl<'a> Ingestion<'a> {
         let opening = std::mem::replace(&mut self.opening, Opening::Described);
         if let Opening::Gathering { text, .. } = opening {
             let description = describe(self.summary.title.as_deref(), &text);
-            self.summary.title = description.title;
-            self.summary.document_date = description.date;
-            let name = &self.subject.object.filename;
-            self.document = document_field(name, self.summary.title.as_deref());
+            self.take_description((description.title, description.date));
         }
         for chunk in std::mem::take(&mut self.undescribed) {
             self.index_chunk(chunk).await?;
@@ -188,7 +249,32 @@ impl<'a> Ingestion<'a> {
         Ok(())
     }
 
+    fn take_description(&mut self, described: (Option<String>, Option<NaiveDate>)) {
+        self.opening = Opening::Described;
+        self.taken_up.described = Some(described.clone());
+        (self.summary.title, self.summary.document_date) = described;
+        let name = &self.subject.object.filename;
+        self.document = document_field(name, self.summary.title.as_deref());
+    }
+
+    /// Behind what was found so far the document can be entered. Before it is described it
+    /// would not help: what describes it would be missing. Returns whether the parse goes on
+    /// with another message.
+    async fn take_checkpoint(&mut self, from: Vec<u8>) -> Result<bool, Decision> {
+        if let Opening::Gathering { .. } = self.opening {
+            return Ok(false);
+        }
+        self.taken_up.from = Some(from);
+        self.flush().await?;
+        let held = (self.context.clock.now() - self.began_at).to_std().unwrap_or_default();
+        Ok(held >= self.context.settings.parse_slice)
+    }
+
     async fn index_chunk(&mut self, chunk: ParsedChunk) -> Result<(), Decision> {
+        self.summary.chunks = chunk.ordinal + 1;
+        if chunk.ordinal < self.stored.1 {
+            return Ok(());
+        }
         let index_terms = index_terms(&self.document, &chunk.section, &chunk.header, &chunk.text);
         let tokens = tokens::count(&chunk.header) + tokens::count(&chunk.text);
         self.batched_bytes += chunk.text.len() + chunk.header.len() + index_terms.len();
@@ -199,7 +285,6 @@ impl<'a> Ingestion<'a> {
             index_terms,
             tokens,
         });
-        self.summary.chunks += 1;
         self.flush_if_full().await
     }
 
@@ -214,10 +299,21 @@ impl<'a> Ingestion<'a> {
         if pages.is_empty() && chunks.is_empty() {
             return Ok(());
         }
+        let count = |some: usize| u32::try_from(some).unwrap_or(u32::MAX);
+        let stored = (self.stored.0 + count(pages.len()), self.stored.1 + count(chunks.len()));
+        let spent_ms = u64::try_from(self.spent().as_millis()).unwrap_or(u64::MAX);
+        let checkpoint = Checkpoint {
+            parser: PARSER.to_owned(),
+            pages: stored.0,
+            chunks: stored.1,
+            state: TakenUp { spent_ms, ..self.taken_up.clone() }.to_bytes(),
+        };
+        let (workspace, claim) = (self.job.workspace, &self.job.claim);
         self.context
             .store
-            .save_parsed(self.job.workspace, &self.job.claim, self.subject, pages, chunks)
+            .save_checkpoint(workspace, claim, self.subject, pages, chunks, checkpoint)
             .await?;
+        self.stored = stored;
         failpoint::store("ingest.mid_parse")?;
         let progress = Event::Progress {
             done: u64::from(self.summary.pages),
@@ -254,6 +350,31 @@ impl<'a> Ingestion<'a> {
         }
         Ok(summary)
     }
+}
+
+/// Hands a parse on that takes longer than a message is held.
+async fn go_on_later(
+    context: &Context,
+    job: &Running,
+    payload: &DocumentPayload,
+) -> Result<Outcome, Decision> {
+    let now = context.clock.now();
+    let next = Advance {
+        step: Step::DocumentsIngest,
+        payload: to_value(payload)?,
+        outbox_id: context.ids.next::<OutboxId>(),
+        due_at: now,
+        kept: None,
+    };
+    failpoint::store("ingest.before_next")?;
+    context.store.continue_ingest(job.workspace, &job.claim, next, now).await?;
+    Ok(Outcome::Advanced)
+}
+
+fn to_value(payload: &DocumentPayload) -> Result<Value, Decision> {
+    serde_json::to_value(payload).map_err(|error| {
+        Decision::Fail(Problem::new("bad_payload", "The job cannot go on", error.to_string()))
+    })
 }
 
 fn process_failed(failure: ParseFailure) -> Decision {
@@ -308,9 +429,7 @@ async fn next_step(
         return Ok(None);
     };
     let payload = DocumentPayload { generation_id: Some(generation.id), ..payload.clone() };
-    let payload = serde_json::to_value(&payload).map_err(|error| {
-        Decision::Fail(Problem::new("bad_payload", "The job cannot go on", error.to_string()))
-    })?;
+    let payload = to_value(&payload)?;
     let outbox_id = context.ids.next::<OutboxId>();
     Ok(Some(Advance { step: Step::DocumentsEmbed, payload, outbox_id, due_at: now, kept: None }))
 }

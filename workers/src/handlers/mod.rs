@@ -5,3 +5,4 @@ pub(crate) mod generate;
 pub(crate) mod ingest;
 pub(crate) mod reindex;
 pub(crate) mod retrieve;
+mod taken_up;

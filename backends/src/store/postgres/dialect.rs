@@ -70,6 +70,14 @@ macro_rules! for_update {
 }
 pub(super) use for_update;
 
+/// At the end of a query: its rows stay as they are until the transaction ends.
+macro_rules! for_share {
+    () => {
+        " FOR SHARE"
+    };
+}
+pub(super) use for_share;
+
 /// At the end of a query: its rows are locked, and those are left out that are.
 macro_rules! skip_locked {
     () => {
@@ -132,6 +140,9 @@ pub(super) async fn take_turn_to_begin(tx: &mut DbConnection) -> Result<(), Faul
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(TURN).execute(tx).await?;
     Ok(())
 }
+
+/// The column of a job that names its message, where there is one.
+pub(super) const MESSAGE_OF_JOB: Option<&str> = Some("outbox_id");
 
 /// Tells the job which message is its own now.
 pub(super) async fn message_changed(

@@ -82,6 +82,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/postgres/0011_generations.sql"),
         needs: 10,
     },
+    Migration {
+        version: 12,
+        name: "batches",
+        sql: include_str!("../../../../migrations/postgres/0012_batches.sql"),
+        needs: 10,
+    },
 ];
 
 /// How many months after this one have their partitions ahead of time.

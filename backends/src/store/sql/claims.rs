@@ -12,7 +12,7 @@ use sqlx::Row;
 use super::dialect::{self, DbConnection, for_update, of_message};
 use super::ending::{self, Ending};
 use super::fault::{Fault, corrupt};
-use super::{jobs, rows};
+use super::{batches, jobs, rows};
 
 /// Claims a step, or says why not.
 pub(super) async fn claim(
@@ -23,8 +23,10 @@ pub(super) async fn claim(
     dialect::lock_job(tx, workspace, request.job_id).await?;
     let found = sqlx::query(
         "SELECT j.step, j.state, j.attempt, j.step_attempt, j.lease_until, j.cancel_requested,
-             j.payload, j.principal_id, j.deadline, j.created_at, o.id AS outbox_id
+             j.payload, j.principal_id, j.deadline, j.created_at, o.id AS outbox_id,
+             b.state AS batch_state
          FROM jobs j LEFT JOIN outbox o ON o.job_id = j.id
+         LEFT JOIN batches b ON b.id = j.batch_id
          WHERE j.workspace_id = $1 AND j.id = $2",
     )
     .bind(workspace.uuid())
@@ -53,10 +55,15 @@ pub(super) async fn claim(
         return Ok(ClaimOutcome::Held { until });
     }
     let attempt = rows::number(&row, "attempt")?;
-    if row.try_get::<bool, _>("cancel_requested")? {
+    let of_batch = row.try_get::<Option<String>, _>("batch_state")?;
+    let batch_ends = of_batch.as_deref() == Some(batches::CANCELLING);
+    if row.try_get::<bool, _>("cancel_requested")? || batch_ends {
         ending::end_with_subject(tx, workspace, request.job_id, &Ending::Cancelled, request.now)
             .await?;
         return Ok(ClaimOutcome::Cancelled { attempt });
+    }
+    if of_batch.as_deref() == Some(batches::PAUSED) {
+        return Ok(ClaimOutcome::BatchPaused);
     }
 
     let attempt = attempt + 1;

@@ -111,7 +111,7 @@ pub(super) async fn contents(
 ) -> Result<(), Fault> {
     search::forget_version(tx, workspace, version_key).await?;
     // Chunks first: a vector goes with its chunk.
-    for table in ["chunks", "pages"] {
+    for table in ["chunks", "pages", "checkpoints"] {
         sqlx::query(AssertSqlSafe(format!(
             "DELETE FROM {table} WHERE workspace_id = $1 AND version_key = $2"
         )))

@@ -17,7 +17,7 @@ use sqlx::Row;
 use super::dialect::{self, DbConnection, for_update};
 use super::ending::{self, Ending};
 use super::fault::Fault;
-use super::{claims, erase, rows, search, settle};
+use super::{checkpoints, claims, erase, rows, search, settle};
 
 pub(super) async fn subject(
     connection: &mut DbConnection,
@@ -46,7 +46,7 @@ pub(super) async fn subject(
 }
 
 /// The version's key, where the claim may write for it.
-async fn held_version(
+pub(super) async fn held_version(
     tx: &mut DbConnection,
     workspace: WorkspaceId,
     claim: &Claim,
@@ -144,6 +144,7 @@ pub(super) async fn finish(
     .bind(i64::from(summary.chunks))
     .execute(&mut *tx)
     .await?;
+    checkpoints::forget(tx, workspace, key).await?;
     make_current(tx, workspace, subject.document_id, key).await?;
     match next {
         Some(next) => settle::advance(tx, workspace, claim, next, now).await,

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use quaestor_core::clock::Time;
-use quaestor_core::ids::{OutboxId, WorkspaceId};
+use quaestor_core::ids::{BatchId, OutboxId, WorkspaceId};
 use quaestor_core::jobs::{JobKind, Step};
 use quaestor_core::model::{JobState, StoredKey};
 use quaestor_core::ports::store::{
@@ -16,7 +16,7 @@ use super::connections::Commit;
 use super::dialect::{self, DbConnection, DbStore, INSTALLATION, skip_locked};
 use super::ending::{self, Ending};
 use super::fault::{Fault, corrupt, during, unique};
-use super::{audit, hot, keys, load, money, outbox, relay, rows, search, standing, stuck};
+use super::{audit, batches, hot, keys, load, money, outbox, relay, rows, search, standing, stuck};
 
 async fn insert_workspace(tx: &mut DbConnection, workspace: NewWorkspace) -> Result<(), Fault> {
     let made = sqlx::query(
@@ -322,6 +322,8 @@ impl Installation for DbStore {
             let overdue = sqlx::query(concat!(
                 "SELECT id, workspace_id, attempt FROM jobs
                  WHERE state IN ('queued', 'waiting') AND deadline IS NOT NULL AND deadline < $1
+                   AND NOT EXISTS (SELECT 1 FROM batches b
+                                   WHERE b.id = jobs.batch_id AND b.state = 'paused')
                  ORDER BY deadline LIMIT $2",
                 skip_locked!(),
             ))
@@ -357,6 +359,17 @@ impl Installation for DbStore {
             Ok(swept)
         };
         work.await.map_err(during("end jobs that are past their deadline"))
+    }
+
+    async fn batches_to_cancel(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(WorkspaceId, BatchId)>, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(INSTALLATION).await?;
+            batches::to_cancel(&mut reader, limit).await
+        };
+        work.await.map_err(during("find batches that are being cancelled"))
     }
 
     async fn settle_lost_calls(

@@ -19,8 +19,11 @@ use super::{audit, claims, dead, hot, money, outbox, rows, settle};
 
 macro_rules! job_columns {
     () => {
-        "id, kind, step, state, reason, until, problem, attempt, batch_id, subject_id, \
-         created_at, updated_at, finished_at, last_error"
+        "id, kind, step, state, until, problem, attempt, batch_id, subject_id, created_at, \
+         updated_at, finished_at, last_error, \
+         CASE WHEN state = 'queued' AND EXISTS (SELECT 1 FROM batches b \
+                 WHERE b.id = jobs.batch_id AND b.state = 'paused') \
+             THEN 'batch_paused' ELSE reason END AS reason"
     };
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn put(
 
 /// Whether messages of the step come after those that somebody waits for. Ten thousand files
 /// that were uploaded together must not stand before a question.
-fn is_bulk(step: Step) -> bool {
+pub(super) fn is_bulk(step: Step) -> bool {
     match step {
         Step::ChatRetrieve | Step::ChatGenerate => false,
         Step::DocumentsIngest | Step::DocumentsEmbed | Step::CollectionsReindex => true,

@@ -33,6 +33,12 @@ pub(super) async fn replay(
         let Some(line) = one(tx, workspace, id, due_at, replay).await? else { return Ok(None) };
         match line.outcome {
             Replayed::Replayed { .. } => {
+                let audit = NewAuditEntry {
+                    id: replay.ids.next(),
+                    subject: id.to_string(),
+                    ..replay.audit.clone()
+                };
+                audit::record(tx, workspace, &audit).await?;
                 report.replayed += 1;
                 due_at += replay.every;
                 report.next_begin_at = Some(due_at);
@@ -157,8 +163,8 @@ async fn one(
 ) -> Result<Option<ReplayedJob>, Fault> {
     let line = |outcome| Ok(Some(ReplayedJob { id, outcome, conversation_id: None }));
     match state(tx, workspace, id).await? {
-        Some(JobState::Dead) => {}
-        Some(state) => return line(Replayed::NotDead { state }),
+        Some(JobState::Dead) => again(tx, workspace, id, due_at, replay).await.map(Some),
+        Some(state) => line(Replayed::NotDead { state }),
         None => {
             let found =
                 sqlx::query("SELECT 1 FROM dead_letters WHERE workspace_id = $1 AND id = $2")
@@ -166,12 +172,42 @@ async fn one(
                     .bind(id)
                     .fetch_optional(tx)
                     .await?;
-            return match found {
+            match found {
                 Some(_) => line(Replayed::NoJob),
                 None => Ok(None),
-            };
+            }
         }
     }
+}
+
+/// Replays a job that has failed, or is dead. None where there is no such job.
+pub(super) async fn failed(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    id: Uuid,
+    due_at: Time,
+    replay: &Replay,
+) -> Result<Option<ReplayedJob>, Fault> {
+    match state(tx, workspace, id).await? {
+        Some(JobState::Dead | JobState::Failed) => {
+            again(tx, workspace, id, due_at, replay).await.map(Some)
+        }
+        Some(state) => {
+            let outcome = Replayed::NotDead { state };
+            Ok(Some(ReplayedJob { id, outcome, conversation_id: None }))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Gives a job that has ended, and is locked, another life.
+async fn again(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    id: Uuid,
+    due_at: Time,
+    replay: &Replay,
+) -> Result<ReplayedJob, Fault> {
     let job = sqlx::query(
         "SELECT kind, step, payload, subject_id, subject_version, attempt FROM jobs
          WHERE workspace_id = $1 AND id = $2",
@@ -187,7 +223,8 @@ async fn one(
         JobKind::Collections => (generation(tx, workspace, &job).await?, None),
     };
     let Some(Begin { step, payload, conversation_id }) = begun else {
-        return line(Replayed::SubjectGone);
+        let outcome = Replayed::SubjectGone;
+        return Ok(ReplayedJob { id, outcome, conversation_id: None });
     };
     // A number of its own, between the last try's and the next one's: whoever tells of the
     // replay late is fenced by the try that has begun.
@@ -215,11 +252,8 @@ async fn one(
     let message = (replay.ids.next(), step);
     outbox::put(tx, workspace, JobId(id), message, replay.now, due_at).await?;
     dead::remove(tx, workspace, id).await?;
-    let audit =
-        NewAuditEntry { id: replay.ids.next(), subject: id.to_string(), ..replay.audit.clone() };
-    audit::record(tx, workspace, &audit).await?;
     let outcome = Replayed::Replayed { attempt, due_at };
-    Ok(Some(ReplayedJob { id, outcome, conversation_id }))
+    Ok(ReplayedJob { id, outcome, conversation_id })
 }
 
 /// Where a replayed job begins.

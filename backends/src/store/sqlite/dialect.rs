@@ -85,6 +85,15 @@ macro_rules! for_update {
 }
 pub(super) use for_update;
 
+/// At the end of a query: its rows stay as they are until the transaction ends,
+/// which they do: there is one writer.
+macro_rules! for_share {
+    () => {
+        ""
+    };
+}
+pub(super) use for_share;
+
 /// At the end of a query: its rows are locked, and those are left out that are.
 macro_rules! skip_locked {
     () => {
@@ -129,6 +138,9 @@ pub(super) async fn take_turn_to_seal(
 pub(super) async fn take_turn_to_begin(_tx: &mut DbConnection) -> Result<(), Fault> {
     Ok(())
 }
+
+/// The column of a job that names its message: the outbox alone keeps it.
+pub(super) const MESSAGE_OF_JOB: Option<&str> = None;
 
 /// Tells the job which message is its own now: the outbox alone keeps it.
 #[expect(clippy::unused_async, reason = "the other database has to be told")]

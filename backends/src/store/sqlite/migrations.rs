@@ -64,6 +64,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/sqlite/0009_generations.sql"),
         needs: 8,
     },
+    Migration {
+        version: 10,
+        name: "batches",
+        sql: include_str!("../../../../migrations/sqlite/0010_batches.sql"),
+        needs: 8,
+    },
 ];
 
 /// Runs what the file lacks, all in one transaction.

@@ -16,10 +16,14 @@ mod search;
 mod audit;
 #[path = "../sql/backups.rs"]
 mod backups;
+#[path = "../sql/batches/mod.rs"]
+mod batches;
 #[path = "../sql/chain.rs"]
 mod chain;
 #[path = "../sql/chat.rs"]
 mod chat;
+#[path = "../sql/checkpoints.rs"]
+mod checkpoints;
 #[path = "../sql/claims.rs"]
 mod claims;
 #[path = "../sql/collections.rs"]

@@ -5,7 +5,9 @@ use quaestor_core::ids::WorkspaceId;
 use quaestor_core::jobs::Step;
 use quaestor_core::model::{Budget, JobState, Role, Usage};
 use quaestor_core::ports::model_call::{BegunCall, CallOutcome, ModelCall, Operation};
-use quaestor_core::ports::store::{Answer, CallsOf, IdempotencyKey, NewFeedback, NewKey};
+use quaestor_core::ports::store::{
+    Answer, CallsOf, Checkpoint, IdempotencyKey, NewFeedback, NewKey,
+};
 use quaestor_core::problem::Problem;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
@@ -58,6 +60,11 @@ async fn fill(f: &Fixture, workspace: WorkspaceId) {
     f.store.create_key(workspace, key, f.audit("key.create")).await.unwrap();
     let filings = f.collection("filings").await;
     f.embed(filings, "a.txt", &[[1.0; 8], [0.5; 8]]).await;
+    let upload = f.upload_in(workspace, filings, "long.txt", "long").await;
+    let (claim, subject) = f.begin(workspace, &upload).await;
+    let reached = Checkpoint { parser: "1".to_owned(), pages: 1, chunks: 0, state: vec![1] };
+    let pages = vec![f.page("long")];
+    f.store.save_checkpoint(workspace, &claim, &subject, pages, vec![], reached).await.unwrap();
     let conversation = f.conversation().await;
     let mut question = f.question(conversation, "why?");
     question.idempotency = Some(IdempotencyKey {
@@ -257,6 +264,7 @@ async fn sweeps_see_the_tables_that_they_need_and_no_others() {
     }
     let needed = [
         "api_keys",
+        "batches",
         "budgets",
         "dead_letters",
         "idempotency_keys",

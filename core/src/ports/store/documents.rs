@@ -32,11 +32,22 @@ pub struct NewFile {
     pub job: NewJob,
 }
 
+/// The batch that files come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UploadTo {
+    /// One that is made with them, and takes no others.
+    New,
+    /// One that was begun before, and takes more: else the upload is a `Conflict`.
+    Begun,
+}
+
 /// The files of one request.
 #[derive(Clone, Debug)]
 pub struct AcceptUpload {
     /// Their batch.
     pub batch_id: BatchId,
+    /// Whether it is made with them.
+    pub to: UploadTo,
     /// The collection they go to.
     pub collection_id: CollectionId,
     /// The files, in the order of the request.

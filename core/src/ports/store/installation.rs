@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{NewAuditEntry, NewDeadMessage, NewKey, StoreError};
 use crate::clock::Time;
-use crate::ids::{JobId, OutboxId, WorkspaceId};
+use crate::ids::{BatchId, JobId, OutboxId, WorkspaceId};
 use crate::jobs::{ENVELOPE_VERSION, Envelope, JobKind, NewJob, Step};
 use crate::model::{JobState, StoredKey};
 
@@ -265,8 +265,15 @@ pub trait Installation: Send + Sync {
     async fn requeue_expired(&self, now: Time, limit: u32) -> Result<u64, StoreError>;
 
     /// Ends up to `limit` jobs that are past their deadline and not running, as failed
-    /// with the code `deadline_passed`. Their answers and documents fail with them.
+    /// with the code `deadline_passed`. Their answers and documents fail with them. A file
+    /// whose batch is paused is not late: its time begins anew when the batch is resumed.
     async fn fail_overdue(&self, now: Time, limit: u32) -> Result<Vec<Swept>, StoreError>;
+
+    /// Batches that are being cancelled, at most `limit`: whoever began it may be gone.
+    async fn batches_to_cancel(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(WorkspaceId, BatchId)>, StoreError>;
 
     /// Accounts up to `limit` requests to models that nobody will tell of any more, as `lost`
     /// and at what they were taken to cost: those of jobs that ended before `ended_before`,

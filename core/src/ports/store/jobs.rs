@@ -79,6 +79,9 @@ pub enum ClaimOutcome {
         /// The job as it ended.
         job: Box<Job>,
     },
+    /// Its batch is paused: have it wait, see
+    /// [`Batches::wait_for_batch`](super::Batches::wait_for_batch).
+    BatchPaused,
     /// The message is of a step that is past, or of a job that is gone: drop it.
     Stale,
     /// A cancel was requested before this claim: the job has now ended as cancelled.

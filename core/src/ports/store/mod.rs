@@ -12,7 +12,9 @@
 
 mod audit;
 mod backups;
+mod batches;
 mod chat;
+mod checkpoints;
 mod collections;
 mod conversations;
 mod dead;
@@ -32,10 +34,12 @@ mod snapshot;
 
 pub use audit::{Audit, AuditEnd, AuditEntry, AuditLink, AuditLinks, NewAuditEntry};
 pub use backups::{BackupClaim, BackupEnd, BackupRun, BackupState, Backups};
+pub use batches::{Batches, CancelledFiles, NewBatch, Retried, Steer, Steered};
 pub use chat::{
     AcceptQuestion, AcceptedQuestion, Answer, ChatStore, Grounding, NewFeedback, NewUsage,
     QuestionContext, RetrievedPassage, UnfinishedAnswer,
 };
+pub use checkpoints::{Checkpoint, Checkpoints};
 pub use collections::{Collections, NewCollection};
 pub use conversations::{Conversations, NewConversation};
 pub use dead::{
@@ -45,6 +49,7 @@ pub use dead::{
 };
 pub use documents::{
     AcceptUpload, AcceptedFile, AcceptedUpload, DocumentFilter, Documents, NewFile, UploadStatus,
+    UploadTo,
 };
 pub use error::StoreError;
 pub use generations::{
@@ -78,6 +83,7 @@ pub trait Store:
     + Documents
     + IngestStore
     + Generations
+    + Checkpoints
     + Search
     + Conversations
     + ChatStore
@@ -88,6 +94,7 @@ pub trait Store:
     + Money
     + Portable
     + Backups
+    + Batches
     + Snapshots
     + std::fmt::Debug
 {
@@ -100,6 +107,7 @@ impl<T> Store for T where
         + Documents
         + IngestStore
         + Generations
+        + Checkpoints
         + Search
         + Conversations
         + ChatStore
@@ -110,6 +118,7 @@ impl<T> Store for T where
         + Money
         + Portable
         + Backups
+        + Batches
         + Snapshots
         + std::fmt::Debug
 {

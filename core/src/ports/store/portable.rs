@@ -39,6 +39,7 @@ pub enum Table {
     Messages,
     Groundings,
     Feedback,
+    Batches,
     Jobs,
     Outbox,
     DeadLetters,
@@ -53,7 +54,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Workspaces,
         Self::Principals,
         Self::ApiKeys,
@@ -68,6 +69,7 @@ impl Table {
         Self::Messages,
         Self::Groundings,
         Self::Feedback,
+        Self::Batches,
         Self::Jobs,
         Self::Outbox,
         Self::DeadLetters,
@@ -98,6 +100,7 @@ impl Table {
             Self::Messages => "messages",
             Self::Groundings => "groundings",
             Self::Feedback => "feedback",
+            Self::Batches => "batches",
             Self::Jobs => "jobs",
             Self::Outbox => "outbox",
             Self::DeadLetters => "dead_letters",

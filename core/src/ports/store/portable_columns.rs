@@ -198,6 +198,22 @@ pub(super) fn columns(table: Table) -> &'static [Column] {
                 ]
             }
         }
+        Table::Batches => {
+            const {
+                &[
+                    id("id"),
+                    id("principal_id"),
+                    maybe(text("name")),
+                    text("state"),
+                    maybe(number("expected")),
+                    number("files"),
+                    number("duplicates"),
+                    number("size_bytes"),
+                    number("created_at"),
+                    maybe(number("closed_at")),
+                ]
+            }
+        }
         Table::Jobs => {
             const {
                 &[

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 
 use quaestor_core::boxes::WordBox;
 use quaestor_core::parsed::{Block, BlockKind, ByteSpan, Table, TableRow};
+use serde::{Deserialize, Serialize};
 
 use crate::content::words::{Direction, PageWords, Rule, Word};
 use compose::Composer;
@@ -31,7 +32,7 @@ pub(crate) struct PageText {
 }
 
 /// What a table on the next page may go on with, when that page does not repeat it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OpenTable {
     pub(crate) header: Vec<String>,
     pub(crate) caption: Option<String>,

@@ -23,8 +23,9 @@ pub(super) fn all() -> Vec<(&'static str, RefOr<Schema>)> {
 }
 
 /// Requests refuse fields that they do not know; answers may grow.
-const REQUESTS: [&str; 12] = [
+const REQUESTS: [&str; 13] = [
     "Reindex",
+    "NewBatch",
     "DeadDiscard",
     "DeadReplay",
     "NewCollection",
@@ -55,6 +56,11 @@ schemas!(
     AuditCheck,
     AuditEntry,
     AuditSeal,
+    Batch,
+    BatchExample,
+    BatchItem,
+    BatchProblem,
+    BatchSummary,
     Budget,
     CheckResult,
     Checks,
@@ -85,10 +91,13 @@ schemas!(
     Reason,
     ReplayReport,
     ReplayedJob,
+    RetriedBatch,
+    ShownBatch,
     StuckWork,
     Key,
     MarkBox,
     Message,
+    NewBatch,
     NewCollection,
     NewConversation,
     NewKey,
@@ -192,9 +201,177 @@ struct Generation {
 struct Upload {
     /// Stands before the first file.
     collection_id: Uuid,
+    /// The batch that the files come to; one of their own where it is left out. Stands before
+    /// the first file.
+    batch_id: Option<Uuid>,
     /// Any number of files.
     #[schema(value_type = Vec<String>, format = Binary)]
     file: Vec<String>,
+}
+
+/// A batch that files are added to by several uploads.
+#[derive(ToSchema)]
+struct NewBatch {
+    #[schema(min_length = 1, max_length = 200)]
+    name: Option<String>,
+    /// How many files it will have: with the last of them it is complete.
+    #[schema(minimum = 0, maximum = 10_000_000)]
+    total: Option<u64>,
+}
+
+#[derive(ToSchema)]
+struct Batch {
+    id: Uuid,
+    #[schema(required = true)]
+    name: Option<String>,
+    /// `running`, `paused`, `open`, `cancelling`, `done` or `cancelled`.
+    state: String,
+    /// How many files it has; while more may come, how many are expected.
+    total: u64,
+    /// Files that have ended well, those among them that were there already.
+    done: u64,
+    /// Files that have failed.
+    failed: u64,
+    /// Files that were cancelled.
+    cancelled: u64,
+    /// Files that a worker has at this moment.
+    running: u64,
+    /// Files that were there already, byte for byte.
+    duplicates: u64,
+    size_bytes: u64,
+    /// Files that end in a second, of late; null where that is not known.
+    #[schema(required = true)]
+    rate: Option<f64>,
+    /// Seconds until the last file ends, as it goes of late; null where that is not known.
+    #[schema(required = true)]
+    eta_s: Option<u64>,
+    /// Whether more files may be added.
+    open: bool,
+    created_at: DateTime<Utc>,
+    #[schema(required = true)]
+    finished_at: Option<DateTime<Utc>>,
+}
+
+#[derive(ToSchema)]
+struct ShownBatch {
+    id: Uuid,
+    #[schema(required = true)]
+    name: Option<String>,
+    /// `running`, `paused`, `open`, `cancelling`, `done` or `cancelled`.
+    state: String,
+    /// How many files it has; while more may come, how many are expected.
+    total: u64,
+    /// Files that have ended well, those among them that were there already.
+    done: u64,
+    /// Files that have failed.
+    failed: u64,
+    /// Files that were cancelled.
+    cancelled: u64,
+    /// Files that a worker has at this moment.
+    running: u64,
+    /// Files that were there already, byte for byte.
+    duplicates: u64,
+    size_bytes: u64,
+    /// Files that end in a second, of late; null where that is not known.
+    #[schema(required = true)]
+    rate: Option<f64>,
+    /// Seconds until the last file ends, as it goes of late; null where that is not known.
+    #[schema(required = true)]
+    eta_s: Option<u64>,
+    /// Whether more files may be added.
+    open: bool,
+    created_at: DateTime<Utc>,
+    #[schema(required = true)]
+    finished_at: Option<DateTime<Utc>>,
+    /// What became of its files; null until all have ended.
+    #[schema(required = true)]
+    summary: Option<BatchSummary>,
+}
+
+#[derive(ToSchema)]
+struct RetriedBatch {
+    id: Uuid,
+    #[schema(required = true)]
+    name: Option<String>,
+    /// `running`, `paused`, `open`, `cancelling`, `done` or `cancelled`.
+    state: String,
+    /// How many files it has; while more may come, how many are expected.
+    total: u64,
+    /// Files that have ended well, those among them that were there already.
+    done: u64,
+    /// Files that have failed.
+    failed: u64,
+    /// Files that were cancelled.
+    cancelled: u64,
+    /// Files that a worker has at this moment.
+    running: u64,
+    /// Files that were there already, byte for byte.
+    duplicates: u64,
+    size_bytes: u64,
+    /// Files that end in a second, of late; null where that is not known.
+    #[schema(required = true)]
+    rate: Option<f64>,
+    /// Seconds until the last file ends, as it goes of late; null where that is not known.
+    #[schema(required = true)]
+    eta_s: Option<u64>,
+    /// Whether more files may be added.
+    open: bool,
+    created_at: DateTime<Utc>,
+    #[schema(required = true)]
+    finished_at: Option<DateTime<Utc>>,
+    /// How many of its files are queued again.
+    retried: u64,
+    /// How many have failed and are not, because one request tries no more.
+    remaining: u64,
+}
+
+#[derive(ToSchema)]
+struct BatchSummary {
+    ready: u64,
+    duplicates: u64,
+    failed: u64,
+    cancelled: u64,
+    /// Why files failed, the most frequent reason first.
+    problems: Vec<BatchProblem>,
+    size_bytes: u64,
+    pages: u64,
+    passages: u64,
+    seconds: f64,
+}
+
+#[derive(ToSchema)]
+struct BatchProblem {
+    code: String,
+    title: String,
+    count: u64,
+    example: BatchExample,
+}
+
+#[derive(ToSchema)]
+struct BatchExample {
+    document_id: Uuid,
+    job_id: Uuid,
+    /// Null where the document was deleted since.
+    #[schema(required = true)]
+    filename: Option<String>,
+    detail: String,
+}
+
+#[derive(ToSchema)]
+struct BatchItem {
+    document_id: Uuid,
+    job_id: Uuid,
+    /// Null where the document was deleted since.
+    #[schema(required = true)]
+    filename: Option<String>,
+    /// As a job's.
+    state: String,
+    #[schema(required = true)]
+    reason: Option<Reason>,
+    #[schema(required = true)]
+    problem: Option<JobProblem>,
+    #[schema(required = true)]
+    finished_at: Option<DateTime<Utc>>,
 }
 
 #[derive(ToSchema)]

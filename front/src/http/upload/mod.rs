@@ -14,11 +14,12 @@ use quaestor_core::ids::{BatchId, CollectionId, JobId};
 use quaestor_core::jobs::{JobKind, NewJob, Step};
 use quaestor_core::model::Caller;
 use quaestor_core::ports::store::{
-    AcceptUpload, AcceptedUpload, IdempotencyKey, NewFile, StoreError, UploadStatus,
+    AcceptUpload, AcceptedUpload, IdempotencyKey, NewFile, StoreError, UploadStatus, UploadTo,
 };
 use serde_json::Value;
 use tracing::Instrument;
 
+use super::batches::takes_files;
 use super::idempotency;
 use crate::admission::{admit_upload, took_files};
 use crate::app::App;
@@ -26,7 +27,7 @@ use crate::auth::Who;
 use crate::input::{Params, traceparent};
 use crate::jobs::{Accepted, remember, replay};
 use crate::problem::{ApiError, Code};
-use receive::{ReceivedFile, Receiver};
+use receive::{Received, ReceivedFile, Receiver};
 
 pub(super) async fn upload(
     State(app): State<App>,
@@ -37,6 +38,7 @@ pub(super) async fn upload(
     let traceparent = traceparent(request.headers());
     let mut params = Params::of(request.uri())?;
     let collection_id: Option<CollectionId> = params.id("collection_id")?;
+    let batch_id: Option<BatchId> = params.id("batch_id")?;
     params.finish()?;
     // Before the files are taken in: they would be sent for nothing.
     admit_upload(&app, caller.workspace_id).await?;
@@ -53,9 +55,9 @@ pub(super) async fn upload(
     // and removes what it had stored.
     let worker = app.clone();
     let task = async move {
-        let receiver = Receiver::new(&worker, caller, collection_id);
-        let (collection_id, files) = receiver.receive(multipart).await?;
-        accept(&worker, &caller, collection_id, files, key, traceparent).await
+        let receiver = Receiver::new(&worker, caller, collection_id, batch_id);
+        let received = receiver.receive(multipart).await?;
+        accept(&worker, &caller, received, key, traceparent).await
     };
     match app.tasks.spawn(task.in_current_span()).await {
         Ok(accepted) => Ok(idempotency::respond(StatusCode::ACCEPTED, accepted?)),
@@ -67,14 +69,14 @@ pub(super) async fn upload(
 async fn accept(
     app: &App,
     caller: &Caller,
-    collection_id: CollectionId,
-    files: Vec<ReceivedFile>,
+    received: Received,
     key: Option<String>,
     traceparent: Option<String>,
 ) -> Result<Accepted<AcceptedUpload>, ApiError> {
-    let objects: Vec<String> = files.iter().map(|file| file.key.as_str().to_owned()).collect();
-    let key = key.map(|key| remember_files(app, caller, key, collection_id, &files));
-    let accepted = store(app, caller, collection_id, files, key.as_ref(), traceparent).await;
+    let objects: Vec<String> =
+        received.files.iter().map(|file| file.key.as_str().to_owned()).collect();
+    let key = key.map(|key| remember_files(app, caller, key, &received));
+    let accepted = store(app, caller, received, key.as_ref(), traceparent).await;
     let unneeded: Vec<String> = match &accepted {
         Ok(accepted) if !accepted.replayed => accepted
             .answer
@@ -93,21 +95,22 @@ async fn accept(
 async fn store(
     app: &App,
     caller: &Caller,
-    collection_id: CollectionId,
-    files: Vec<ReceivedFile>,
+    Received { collection_id, batch_id, files }: Received,
     key: Option<&IdempotencyKey>,
     traceparent: Option<String>,
 ) -> Result<Accepted<AcceptedUpload>, ApiError> {
     if let Some(known) = replay(app, caller, key).await? {
         return Ok(known);
     }
-    let batch_id: BatchId = app.front.ids.next();
+    let to = if batch_id.is_some() { UploadTo::Begun } else { UploadTo::New };
+    let batch_id: BatchId = batch_id.unwrap_or_else(|| app.front.ids.next());
     let files = files
         .into_iter()
         .map(|file| new_file(app, caller, batch_id, file, traceparent.clone()))
         .collect();
     let upload = AcceptUpload {
         batch_id,
+        to,
         collection_id,
         files,
         idempotency: key.cloned(),
@@ -125,6 +128,11 @@ async fn store(
         // Another request with this key was faster: its answer is the answer.
         Err(error @ StoreError::Conflict { .. }) => match replay(app, caller, key).await? {
             Some(winner) => Ok(winner),
+            // Somebody has closed or cancelled the batch while the files arrived.
+            None if to == UploadTo::Begun => {
+                takes_files(app, caller, batch_id).await?;
+                Err(error.into())
+            }
             None => Err(error.into()),
         },
         Err(error) => Err(error.into()),
@@ -178,11 +186,12 @@ fn remember_files(
     app: &App,
     caller: &Caller,
     key: String,
-    collection_id: CollectionId,
-    files: &[ReceivedFile],
+    Received { collection_id, batch_id, files }: &Received,
 ) -> IdempotencyKey {
     let collection = collection_id.uuid();
+    let batch = batch_id.map(BatchId::uuid);
     let mut parts: Vec<&[u8]> = vec![b"upload", collection.as_bytes()];
+    parts.extend(batch.as_ref().map(|batch| &batch.as_bytes()[..]));
     for file in files {
         parts.push(file.filename.as_bytes());
         parts.push(file.stored.sha256.as_bytes());

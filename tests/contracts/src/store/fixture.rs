@@ -19,6 +19,7 @@ use quaestor_core::ports::store::{
     AcceptQuestion, AcceptUpload, AcceptedQuestion, AcceptedUpload, Advance, Claim, ClaimOutcome,
     ClaimRequest, Claimed, IngestSubject, NewAuditEntry, NewChunk, NewCollection, NewConversation,
     NewFile, NewPage, NewWorkspace, OutboxRow, ParsedSummary, ScopeFilter, SearchScope, Store,
+    UploadTo,
 };
 use sha2::{Digest, Sha256};
 
@@ -168,6 +169,7 @@ impl Fixture {
     pub fn upload_of(&self, collection: CollectionId, files: Vec<NewFile>) -> AcceptUpload {
         AcceptUpload {
             batch_id: self.id(),
+            to: UploadTo::New,
             collection_id: collection,
             files,
             idempotency: None,

@@ -9,8 +9,10 @@
 
 pub mod access;
 pub mod backups;
+pub mod batches;
 pub mod beginning;
 pub mod chain;
+pub mod checkpoints;
 pub mod claims;
 pub mod conversations;
 pub mod dead;
@@ -67,6 +69,22 @@ macro_rules! store_contract {
             two_requests_under_one_key_at_once_have_one_effect,
             the_same_bytes_uploaded_at_once_are_one_document,
             keys_of_different_principals_never_meet,
+        );
+        $crate::store_contract!(@cases $make, batches:
+            an_upload_is_a_batch_that_is_counted,
+            files_of_several_uploads_are_one_batch,
+            a_batch_is_closed_once,
+            files_of_a_paused_batch_wait_and_go_on,
+            a_large_batch_is_resumed_one_file_after_another,
+            a_cancelled_batch_ends_every_unfinished_file,
+            failed_and_dead_files_are_tried_again,
+            what_became_of_a_batch_is_summed_up,
+            batches_are_their_principals_and_listed_newest_first,
+        );
+        $crate::store_contract!(@cases $make, checkpoints:
+            a_parse_goes_on_behind_what_is_stored,
+            what_another_parser_has_stored_is_removed,
+            a_parse_that_takes_long_goes_on_as_another_message,
         );
         $crate::store_contract!(@cases $make, documents:
             documents_are_listed_and_filtered_in_pages,

@@ -19,7 +19,7 @@ pub(super) struct Take {
 }
 
 const CLAIM: &str = "
-SELECT * FROM claim_steps($1, $2, $3, $4, $5, $6, $7, $8)";
+SELECT * FROM claim_steps_of_batches($1, $2, $3, $4, $5, $6, $7, $8)";
 
 impl Call for Take {
     type Answer = Option<Claimed>;

@@ -120,6 +120,7 @@ pub(super) fn way(table: Table) -> Way {
             "m.workspace_id = $1 AND m.conversation_id = $2",
             &[("m.id", Kind::Id), ("f.principal_id", Kind::Id)],
         )),
+        Table::Batches => by_id("batches y", "y.workspace_id = $1", &[("y.id", Kind::Id)]),
         Table::Jobs => by_id("jobs j", "j.workspace_id = $1", &[("j.id", Kind::Id)]),
         Table::Outbox => by_id(
             "jobs j JOIN outbox o ON o.job_id = j.id",
@@ -171,6 +172,7 @@ pub(super) fn expression(table: Table, column: &str) -> String {
         (Table::Versions, _) => "v",
         (Table::Messages, _) => "m",
         (Table::Feedback, _) => "f",
+        (Table::Batches, _) => "y",
         (Table::Jobs, _) => "j",
         (Table::Outbox, _) => "o",
         (Table::DeadLetters, _) => "x",
