@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::clock::Time;
 use crate::ids::{
-    BatchId, CollectionId, ConversationId, DocumentId, GenerationId, JobId, MessageId, OutboxId,
-    PrincipalId, WorkspaceId,
+    BatchId, CollectionId, ConversationId, DocumentId, ExportId, GenerationId, JobId, MessageId,
+    OutboxId, PrincipalId, WorkspaceId,
 };
 
 /// What a client asked for: one job has one kind and one id, whatever steps it takes.
@@ -24,11 +24,14 @@ pub enum JobKind {
     /// A file made searchable.
     #[serde(rename = "documents")]
     Documents,
+    /// Answers or tables written as a file.
+    #[serde(rename = "exports")]
+    Exports,
 }
 
 impl JobKind {
     /// Every kind there is.
-    pub const ALL: [Self; 2] = [Self::Chat, Self::Documents];
+    pub const ALL: [Self; 3] = [Self::Chat, Self::Documents, Self::Exports];
 
     /// The name in rows, URLs and metrics.
     #[must_use]
@@ -36,6 +39,7 @@ impl JobKind {
         match self {
             Self::Chat => "chat",
             Self::Documents => "documents",
+            Self::Exports => "exports",
         }
     }
 }
@@ -55,12 +59,20 @@ pub enum Step {
     /// Make a document's chunks searchable by meaning.
     #[serde(rename = "documents.embed")]
     DocumentsEmbed,
+    /// Write an export into the object store.
+    #[serde(rename = "exports.write")]
+    ExportsWrite,
 }
 
 impl Step {
     /// Every step there is.
-    pub const ALL: [Self; 4] =
-        [Self::ChatRetrieve, Self::ChatGenerate, Self::DocumentsIngest, Self::DocumentsEmbed];
+    pub const ALL: [Self; 5] = [
+        Self::ChatRetrieve,
+        Self::ChatGenerate,
+        Self::DocumentsIngest,
+        Self::DocumentsEmbed,
+        Self::ExportsWrite,
+    ];
 
     /// The wire name, which is also the queue's.
     #[must_use]
@@ -70,6 +82,7 @@ impl Step {
             Self::ChatGenerate => "chat.generate",
             Self::DocumentsIngest => "documents.ingest",
             Self::DocumentsEmbed => "documents.embed",
+            Self::ExportsWrite => "exports.write",
         }
     }
 }
@@ -134,6 +147,13 @@ pub struct DocumentPayload {
     /// The index generation that the vectors go to; known from `documents.embed` on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation_id: Option<GenerationId>,
+}
+
+/// The payload of `exports.write`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportPayload {
+    /// The export; its row says the rest.
+    pub export_id: ExportId,
 }
 
 /// What travels on the queue (design §6): a step of a job, with ids and no contents.

@@ -65,11 +65,19 @@ pub struct Slots {
     pub documents_ingest: u32,
     /// `documents.embed`.
     pub documents_embed: u32,
+    /// `exports.write`; PDF, DOCX and XLSX are a child each, with its own memory limit.
+    pub exports_write: u32,
 }
 
 impl Default for Slots {
     fn default() -> Self {
-        Self { chat_retrieve: 4, chat_generate: 8, documents_ingest: 2, documents_embed: 1 }
+        Self {
+            chat_retrieve: 4,
+            chat_generate: 8,
+            documents_ingest: 2,
+            documents_embed: 1,
+            exports_write: 2,
+        }
     }
 }
 
@@ -82,6 +90,7 @@ impl Slots {
             Step::ChatGenerate => self.chat_generate,
             Step::DocumentsIngest => self.documents_ingest,
             Step::DocumentsEmbed => self.documents_embed,
+            Step::ExportsWrite => self.exports_write,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quaestor_core::budgets::Budgets;
 use quaestor_core::clock::Clock;
+use quaestor_core::entropy::Entropy;
 use quaestor_core::ids::{IdSource, WorkerId};
 use quaestor_core::jobs::Step;
 use quaestor_core::ports::chat_model::ChatModel;
@@ -18,7 +19,9 @@ use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
 
 use crate::answer_cache::AnswerCache;
+use crate::handlers::export::ExportSettings;
 use crate::parse_process::ParseProcess;
+use crate::render_process::RenderProcess;
 
 /// The world of a handler.
 #[derive(Clone, Debug)]
@@ -45,8 +48,12 @@ pub struct Context {
     pub searcher: Searcher,
     /// The child process that parses files.
     pub parser: ParseProcess,
+    /// The child process that lays exports out.
+    pub renderer: RenderProcess,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Randomness, for keys.
+    pub entropy: Arc<dyn Entropy>,
     /// Ids.
     pub ids: IdSource,
     /// Wakes the relay after a commit.
@@ -66,7 +73,7 @@ impl Context {
             Step::DocumentsEmbed => {
                 self.embedder.as_ref().map_or(Readiness::Ready, |embedder| embedder.readiness())
             }
-            Step::ChatRetrieve | Step::DocumentsIngest => Readiness::Ready,
+            Step::ChatRetrieve | Step::DocumentsIngest | Step::ExportsWrite => Readiness::Ready,
         }
     }
 }
@@ -83,6 +90,8 @@ pub struct Slots {
     pub documents_ingest: u16,
     /// `documents.embed`: one already uses every thread of the model.
     pub documents_embed: u16,
+    /// `exports.write`: some are a child process that uses a core.
+    pub exports_write: u16,
 }
 
 impl Slots {
@@ -94,6 +103,7 @@ impl Slots {
             Step::ChatGenerate => self.chat_generate,
             Step::DocumentsIngest => self.documents_ingest,
             Step::DocumentsEmbed => self.documents_embed,
+            Step::ExportsWrite => self.exports_write,
         }
     }
 }
@@ -135,6 +145,8 @@ pub struct Settings {
     pub seal_audit_after: Duration,
     /// How old a stored file is before it is removed because no row names it.
     pub unnamed_files_kept: Duration,
+    /// Exports.
+    pub exports: ExportSettings,
 }
 
 impl Default for Settings {
@@ -145,6 +157,7 @@ impl Default for Settings {
                 chat_generate: 32,
                 documents_ingest: 2,
                 documents_embed: 1,
+                exports_write: 2,
             },
             chat_per_workspace: None,
             embedding_costs: false,
@@ -161,6 +174,7 @@ impl Default for Settings {
             idempotency_keys_kept: Duration::from_secs(24 * 3600),
             seal_audit_after: Duration::from_mins(10),
             unnamed_files_kept: Duration::from_secs(24 * 3600),
+            exports: ExportSettings::default(),
         }
     }
 }

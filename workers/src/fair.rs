@@ -321,8 +321,13 @@ mod tests {
 
     use super::*;
 
-    const SLOTS: Slots =
-        Slots { chat_retrieve: 4, chat_generate: 8, documents_ingest: 1, documents_embed: 1 };
+    const SLOTS: Slots = Slots {
+        chat_retrieve: 4,
+        chat_generate: 8,
+        documents_ingest: 1,
+        documents_embed: 1,
+        exports_write: 1,
+    };
     const BUSY: WorkspaceId = WorkspaceId(Uuid::from_u128(1));
     const OTHER: WorkspaceId = WorkspaceId(Uuid::from_u128(2));
 

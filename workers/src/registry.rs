@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::decision::{Decision, Outcome};
 use crate::emitter::Emitter;
 use crate::following::{Carried, Following};
-use crate::handlers::{embed, generate, ingest, retrieve};
+use crate::handlers::{embed, export, generate, ingest, retrieve};
 
 /// A claimed step, as its handler sees it.
 #[derive(Debug)]
@@ -74,6 +74,7 @@ impl Registry {
         registry.register::<generate::Generate>();
         registry.register::<ingest::Ingest>();
         registry.register::<embed::Embed>();
+        registry.register::<export::Export>();
         registry
     }
 

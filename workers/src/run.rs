@@ -136,7 +136,7 @@ impl Worker {
         let begun = match step {
             Step::ChatRetrieve => false,
             Step::ChatGenerate => true,
-            Step::DocumentsIngest | Step::DocumentsEmbed => return Some(None),
+            Step::DocumentsIngest | Step::DocumentsEmbed | Step::ExportsWrite => return Some(None),
         };
         let context = &self.context;
         let now = context.clock.now();

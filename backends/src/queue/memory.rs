@@ -69,6 +69,7 @@ fn lane(lanes: &[Lane; Step::ALL.len()], step: Step) -> &Lane {
         Step::ChatGenerate => 1,
         Step::DocumentsIngest => 2,
         Step::DocumentsEmbed => 3,
+        Step::ExportsWrite => 4,
     }]
 }
 

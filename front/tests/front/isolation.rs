@@ -39,6 +39,8 @@ pub(crate) fn body_of(route: &Route, own: &Things) -> Value {
         }
         "replay_dead_many" => json!({ "ids": [own.dead], "rate_per_minute": 600 }),
         "discard_dead_many" => json!({ "ids": [own.dead] }),
+        "create_export" => json!({ "conversation_id": own.conversation, "format": "json" }),
+        "set_export_template" => json!({ "source": "#json(\"/export.json\").cover.title" }),
         "create_key" => json!({ "name": "k", "role": "viewer" }),
         operation => panic!("the tests have no body for {operation}: add one"),
     }
@@ -53,6 +55,7 @@ pub(crate) fn own_id(of: IdOf, things: &Things) -> Option<&str> {
         IdOf::Job => Some(&things.job),
         IdOf::Key => Some(&things.key),
         IdOf::Principal => Some(&things.principal),
+        IdOf::Export => Some(&things.export),
         IdOf::DeadLetter => Some(&things.dead),
         IdOf::Assistant => None,
     }
@@ -69,7 +72,7 @@ pub(crate) fn request_with(
         Some((param, value)) if param == id => value.to_owned(),
         _ => own_id(id.of, own).unwrap_or(NOBODYS).to_owned(),
     };
-    let mut path = route.path.to_owned();
+    let mut path = route.path.replace("{name}", "house");
     let mut body =
         if matches!(route.body, BodyKind::Json(_)) { Some(body_of(route, own)) } else { None };
     let mut field = None;
@@ -86,6 +89,10 @@ pub(crate) fn request_with(
                 if route.body == BodyKind::Multipart {
                     field = Some(of(id));
                 } else if replaced.is_some_and(|(param, _)| param == id) {
+                    if route.operation == "create_export" {
+                        // It is of one thing: the id takes the other's place.
+                        body = Some(json!({ "format": "json", id.name: null }));
+                    }
                     let pointer = format!("/{}", id.name.replace('.', "/"));
                     let value =
                         if id.place == Place::Body { json!(of(id)) } else { json!([of(id)]) };
@@ -118,7 +125,8 @@ async fn anothers_id_answers_as_a_missing_one_on_every_route() {
             let missing = world.send(request_with(route, who, &own, Some((id, NOBODYS)))).await;
             assert_eq!(missing.status, 404, "{} {:?}: {}", route.operation, id, missing.text());
             assert_eq!(missing.code(), "not_found", "{}", route.operation);
-            let private = matches!(id.of, IdOf::Conversation | IdOf::Message | IdOf::Job);
+            let private =
+                matches!(id.of, IdOf::Conversation | IdOf::Message | IdOf::Job | IdOf::Export);
             let others = [(true, &victim), (private, &colleague)];
             for (_, things) in others.iter().filter(|(forbidden, _)| *forbidden) {
                 let Some(foreign) = own_id(id.of, things) else { continue };
@@ -200,6 +208,7 @@ async fn lists_and_searches_show_nothing_of_others() {
         "documents",
         "conversations",
         "jobs",
+        "exports",
         "admin/keys",
         "admin/audit",
         "admin/dead",
@@ -209,6 +218,11 @@ async fn lists_and_searches_show_nothing_of_others() {
         assert_eq!(reply.status, 200, "{path}");
         for id in [&victim.collection, &victim.document, &victim.job, &victim.key, &victim.dead] {
             assert!(!reply.text().contains(id.as_str()), "{path} shows {id}");
+        }
+        if path == "exports" {
+            assert!(reply.text().contains(&own.export), "{path}");
+            assert!(!reply.text().contains(&victim.export), "{path}");
+            assert!(!reply.text().contains(&colleague.export), "{path}");
         }
         if path == "conversations" || path == "jobs" {
             assert!(!reply.text().contains(&colleague.conversation), "{path}");

@@ -19,7 +19,7 @@ fn caller<'a>(world: &'a World, route: &Route) -> &'a Actor {
 fn path_of(route: &Route, own: &Things) -> String {
     let id = route.ids.iter().find(|id| id.place == quaestor_front::Place::Path);
     let id = id.and_then(|id| crate::isolation::own_id(id.of, own)).unwrap_or_default();
-    route.path.replace("{id}", id)
+    route.path.replace("{id}", id).replace("{name}", "house")
 }
 
 /// Values of every other type than the schema's.

@@ -72,6 +72,7 @@ pub(crate) struct Things {
     pub(crate) conversation: String,
     pub(crate) answer: String,
     pub(crate) job: String,
+    pub(crate) export: String,
     pub(crate) key: String,
     pub(crate) principal: String,
     /// A job that is dead, where one was asked for.
@@ -242,6 +243,9 @@ impl World {
         let made =
             self.post(&tenant.admin, "/api/admin/keys", json!({"name": "k", "role": "viewer"}));
         let key = text(&made.await.json(), "id");
+        let body = json!({ "conversation_id": conversation, "format": "md" });
+        let exported = self.post(who, "/api/exports", body).await;
+        assert_eq!(exported.status, 202, "{}", exported.text());
         Things {
             dead: String::new(),
             collection,
@@ -249,6 +253,7 @@ impl World {
             conversation,
             answer: text(&asked, "answer_id"),
             job: text(&asked, "job_id"),
+            export: text(&exported.json(), "export_id"),
             key,
             principal: who.principal.to_string(),
         }

@@ -76,6 +76,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/postgres/0010_kept_on_disk.sql"),
         needs: 9,
     },
+    Migration {
+        version: 11,
+        name: "exports",
+        sql: include_str!("../../../../migrations/postgres/0011_exports.sql"),
+        needs: 11,
+    },
 ];
 
 /// How many months after this one have their partitions ahead of time.

@@ -87,6 +87,8 @@ pub(super) async fn end_with_subject(
                 let version = rows::optional_number(&row, "subject_version")?.unwrap_or(1);
                 end_version(tx, workspace, subject, version, ending).await?;
             }
+            // How an export stands says its job.
+            JobKind::Exports => {}
         }
     }
     end(tx, workspace, job, ending, now).await

@@ -184,6 +184,7 @@ async fn one(
     let (begun, time) = match kind {
         JobKind::Chat => (answer(tx, workspace, &job).await?, replay.chat_time),
         JobKind::Documents => (document(tx, workspace, &job).await?, replay.documents_time),
+        JobKind::Exports => (export(tx, workspace, &job).await?, replay.documents_time),
     };
     let Some(Begin { step, payload, conversation_id }) = begun else {
         return line(Replayed::SubjectGone);
@@ -252,6 +253,24 @@ async fn answer(
         .ok()
         .map(|chat| chat.conversation_id);
     Ok(Some(Begin { step: rows::named(job, "step")?, payload, conversation_id }))
+}
+
+/// The export is written anew; none where its row is gone.
+async fn export(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    job: &DbRow,
+) -> Result<Option<Begin>, Fault> {
+    let found = sqlx::query("SELECT 1 FROM exports WHERE workspace_id = $1 AND id = $2")
+        .bind(workspace.uuid())
+        .bind(job.try_get::<Uuid, _>("subject_id")?)
+        .fetch_optional(tx)
+        .await?;
+    if found.is_none() {
+        return Ok(None);
+    }
+    let (step, payload) = (rows::named(job, "step")?, rows::from_json(job, "payload")?);
+    Ok(Some(Begin { step, payload, conversation_id: None }))
 }
 
 /// Makes the version wait again; none where its document was deleted. What was parsed of a

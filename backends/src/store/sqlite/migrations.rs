@@ -58,6 +58,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/sqlite/0008_open_calls.sql"),
         needs: 8,
     },
+    Migration {
+        version: 9,
+        name: "exports",
+        sql: include_str!("../../../../migrations/sqlite/0009_exports.sql"),
+        needs: 9,
+    },
 ];
 
 /// Runs what the file lacks, all in one transaction.

@@ -18,6 +18,7 @@ mod conversations;
 mod dead;
 mod documents;
 mod error;
+mod exports;
 mod idempotency;
 mod ingest;
 mod installation;
@@ -46,6 +47,10 @@ pub use documents::{
     AcceptUpload, AcceptedFile, AcceptedUpload, DocumentFilter, Documents, NewFile, UploadStatus,
 };
 pub use error::StoreError;
+pub use exports::{
+    AcceptExport, AcceptedExport, ExportAcceptance, ExportDocument, ExportGeneration, ExportWork,
+    Exports, NewTemplate,
+};
 pub use idempotency::{Idempotency, IdempotencyKey, RememberedResponse};
 pub use ingest::{EmbedBatch, IngestStore, IngestSubject, NewChunk, NewPage, ParsedSummary};
 pub use installation::{
@@ -72,6 +77,7 @@ pub trait Store:
     + Search
     + Conversations
     + ChatStore
+    + Exports
     + Jobs
     + DeadLetters
     + Idempotency
@@ -93,6 +99,7 @@ impl<T> Store for T where
         + Search
         + Conversations
         + ChatStore
+        + Exports
         + Jobs
         + DeadLetters
         + DeadLetters

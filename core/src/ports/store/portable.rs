@@ -39,7 +39,9 @@ pub enum Table {
     Messages,
     Groundings,
     Feedback,
+    ExportTemplates,
     Jobs,
+    Exports,
     Outbox,
     DeadLetters,
     ModelUsage,
@@ -53,7 +55,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Workspaces,
         Self::Principals,
         Self::ApiKeys,
@@ -68,7 +70,9 @@ impl Table {
         Self::Messages,
         Self::Groundings,
         Self::Feedback,
+        Self::ExportTemplates,
         Self::Jobs,
+        Self::Exports,
         Self::Outbox,
         Self::DeadLetters,
         Self::ModelUsage,
@@ -98,7 +102,9 @@ impl Table {
             Self::Messages => "messages",
             Self::Groundings => "groundings",
             Self::Feedback => "feedback",
+            Self::ExportTemplates => "export_templates",
             Self::Jobs => "jobs",
+            Self::Exports => "exports",
             Self::Outbox => "outbox",
             Self::DeadLetters => "dead_letters",
             Self::ModelUsage => "model_usage",

@@ -120,6 +120,10 @@ pub(super) fn way(table: Table) -> Way {
             "m.workspace_id = $1 AND m.conversation_id = $2",
             &[("m.id", Kind::Id), ("f.principal_id", Kind::Id)],
         )),
+        Table::ExportTemplates => {
+            by_id("export_templates y", "y.workspace_id = $1", &[("y.id", Kind::Id)])
+        }
+        Table::Exports => by_id("exports e", "e.workspace_id = $1", &[("e.id", Kind::Id)]),
         Table::Jobs => by_id("jobs j", "j.workspace_id = $1", &[("j.id", Kind::Id)]),
         Table::Outbox => by_id(
             "jobs j JOIN outbox o ON o.job_id = j.id",
@@ -170,6 +174,8 @@ pub(super) fn expression(table: Table, column: &str) -> String {
         (Table::Versions, _) => "v",
         (Table::Messages, _) => "m",
         (Table::Feedback, _) => "f",
+        (Table::ExportTemplates, _) => "y",
+        (Table::Exports, _) => "e",
         (Table::Jobs, _) => "j",
         (Table::Outbox, _) => "o",
         (Table::DeadLetters, _) => "x",

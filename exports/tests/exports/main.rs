@@ -1,0 +1,7 @@
+//! Exports from outside: read back by the program's own parsers, the same bytes twice, and
+//! nothing of their contents taken for markup, in any format.
+
+mod injection;
+mod support;
+mod tables;
+mod templates;
