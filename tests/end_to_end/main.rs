@@ -9,6 +9,7 @@ mod backups;
 mod doctor;
 mod drain;
 mod eval;
+mod exports;
 mod fairness;
 #[cfg(feature = "failpoints")]
 mod faults;

@@ -141,6 +141,11 @@ impl Program {
         self.processes[0].pid()
     }
 
+    /// Where it takes requests.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// What its processes have said so far.
     pub(crate) fn log(&self) -> String {
         self.processes.iter().map(Process::log).collect()

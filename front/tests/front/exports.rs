@@ -120,8 +120,8 @@ async fn an_export_asked_for_twice_under_a_key_is_one() {
 async fn a_link_fetches_one_file_without_a_key_until_it_expires() {
     let world = World::with_manual_clock(generous()).await;
     let who = &world.a.member;
-    let own = world.things(who, &world.a).await;
-    let other = world.things(&world.b.member, &world.b).await;
+    let own = world.things_and_dead(who, &world.a).await;
+    let other = world.things_and_dead(&world.b.member, &world.b).await;
     finish(&world, who, &own.export).await;
     finish(&world, &world.b.member, &other.export).await;
     let path = format!("/api/exports/{}", own.export);
@@ -205,7 +205,6 @@ async fn a_workspace_with_too_many_unfinished_exports_is_told_to_wait() {
     let settings = quaestor_front::FrontSettings { exports_per_workspace: 3, ..generous() };
     let world = World::with(settings, None).await;
     let who = &world.a.member;
-    // One export is among the things.
     let own = world.things(who, &world.a).await;
     let body = json!({ "conversation_id": own.conversation, "format": "md" });
     let mut refused = None;
