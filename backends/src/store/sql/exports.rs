@@ -414,7 +414,8 @@ impl Exports for DbStore {
                 passage_columns!(),
                 " FROM versions v JOIN chunks c ON c.version_key = v.key
                   LEFT JOIN pages p ON p.version_key = v.key AND p.ordinal = c.page_ordinal
-                  WHERE v.workspace_id = $1 AND v.key = $2 AND c.is_table AND c.ordinal >= $3
+                  WHERE v.workspace_id = $1 AND v.key = $2 AND c.ordinal >= $3
+                      AND (c.is_table OR c.text LIKE '% | %')
                   ORDER BY c.ordinal LIMIT $4"
             ))
             .bind(workspace.uuid())

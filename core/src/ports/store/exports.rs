@@ -181,7 +181,8 @@ pub trait Exports: Send + Sync {
         document: DocumentId,
     ) -> Result<Option<ExportDocument>, StoreError>;
 
-    /// The passages of a version that are rows of tables, from place `from` on, at most
+    /// The passages of a version that hold rows of tables (those that are marked as such, and
+    /// those with a line of several cells, which ` | ` parts), from place `from` on, at most
     /// `limit`. None if the version is gone.
     async fn table_passages(
         &self,

@@ -161,13 +161,15 @@ struct Tables {
     from: Option<u32>,
     /// The passage before: what goes on directly behind it is the same table.
     last: Option<Passage>,
+    /// Whether it ended with a row.
+    goes_on: bool,
     /// Tables so far.
     number: u64,
 }
 
 impl Tables {
     fn of(document: DocumentId, version: u32) -> Self {
-        Self { document, version, from: Some(0), last: None, number: 0 }
+        Self { document, version, from: Some(0), last: None, goes_on: false, number: 0 }
     }
 
     async fn next(&mut self, writing: &Writing<'_>) -> Result<Option<Vec<Part>>, Decision> {
@@ -193,38 +195,99 @@ impl Tables {
     }
 
     fn passage(&mut self, passage: Passage, parts: &mut Vec<Part>) {
-        if !self.last.as_ref().is_some_and(|last| goes_on(last, &passage)) {
-            self.number += 1;
-            parts.push(Part::Table(head(&passage, self.number)));
+        let (mut runs, ends_in_rows) = runs(&passage);
+        let goes_on =
+            self.goes_on && self.last.as_ref().is_some_and(|last| follows(last, &passage));
+        for (place, run) in runs.iter_mut().enumerate() {
+            let same = place == 0 && goes_on && run.begins && run.header.is_empty();
+            if !same {
+                self.number += 1;
+                parts.push(Part::Table(head(&passage, run, self.number)));
+            }
+            if !run.rows.is_empty() {
+                parts.push(Part::Rows(std::mem::take(&mut run.rows)));
+            }
         }
-        let header: Vec<&str> = passage.header.lines().map(str::trim).collect();
-        let rows: Vec<Vec<String>> = passage
-            .text
-            .lines()
-            .map(str::trim)
-            // The header's lines stand in its first passage once more.
-            .filter(|line| !line.is_empty() && !header.contains(line))
-            .map(cells)
-            .collect();
-        if !rows.is_empty() {
-            parts.push(Part::Rows(rows));
-        }
+        self.goes_on = ends_in_rows;
         self.last = Some(passage);
     }
 }
 
-/// Whether a passage goes on with the table of the one before.
-fn goes_on(last: &Passage, next: &Passage) -> bool {
+/// Rows of a passage that stand directly below each other.
+#[derive(Debug, Default, PartialEq)]
+struct Run {
+    /// The header's lines that it begins with.
+    header: Vec<Vec<String>>,
+    /// What names it, in the line above it.
+    caption: Option<String>,
+    rows: Vec<Vec<String>>,
+    /// Whether the passage begins with it.
+    begins: bool,
+}
+
+/// The rows of a passage, and whether it ends with one. A passage of rows may hold lines of one
+/// cell alone; in one that is mostly text, rows are the lines with several cells, and the
+/// labels between them.
+fn runs(passage: &Passage) -> (Vec<Run>, bool) {
+    let lines: Vec<&str> =
+        passage.text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let header: Vec<&str> = passage.header.lines().map(str::trim).collect();
+    let has_cells = |at: usize| lines.get(at).is_some_and(|line| line.contains(CELLS));
+    let is_row = |at: usize| {
+        let label = lines[at].ends_with(':') && at > 0 && has_cells(at - 1) && has_cells(at + 1);
+        passage.is_table || has_cells(at) || label
+    };
+    let mut runs: Vec<Run> = Vec::new();
+    let mut in_run = false;
+    for (at, line) in lines.iter().enumerate() {
+        if !is_row(at) {
+            in_run = false;
+            continue;
+        }
+        if !in_run {
+            let above = at.checked_sub(1).and_then(|above| lines.get(above));
+            let caption = above.filter(|above| header.contains(above)).map(|it| (*it).to_owned());
+            runs.push(Run { caption, begins: at == 0, ..Run::default() });
+        }
+        in_run = true;
+        let Some(run) = runs.last_mut() else { continue };
+        if run.rows.is_empty() && header.contains(line) {
+            match line.contains(CELLS) {
+                true => run.header.push(cells(line)),
+                false => run.caption = Some((*line).to_owned()),
+            }
+        } else {
+            run.rows.push(cells(line));
+        }
+    }
+    (runs, in_run)
+}
+
+/// Whether a passage goes on where the one before has ended.
+fn follows(last: &Passage, next: &Passage) -> bool {
     last.page_ordinal == next.page_ordinal
-        && last.header == next.header
         && last.section == next.section
-        // Passages of one table are parted by the end of a line, or overlap by a row.
+        // Passages of one table are parted by the end of a line.
         && next.char_start <= last.char_end.saturating_add(2)
 }
 
-fn head(passage: &Passage, number: u64) -> TableHead {
+/// What is known of a table. One whose passage does not begin with its header has it beside the
+/// text: of all that stands there, what no line of the text repeats.
+fn head(passage: &Passage, run: &Run, number: u64) -> TableHead {
     let lines = passage.header.lines().map(str::trim).filter(|line| !line.is_empty());
-    let (header, captions): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.contains(CELLS));
+    let beside: Vec<&str> =
+        lines.filter(|line| !passage.text.lines().any(|it| it.trim() == *line)).collect();
+    let (columns, captions): (Vec<&str>, Vec<&str>) =
+        beside.into_iter().partition(|line| line.contains(CELLS));
+    let header = match run.header.is_empty() && run.begins {
+        true => columns.into_iter().map(cells).collect(),
+        false => run.header.clone(),
+    };
+    let captions = match &run.caption {
+        Some(caption) => vec![caption.clone()],
+        None if run.begins => captions.into_iter().map(str::to_owned).collect(),
+        None => Vec::new(),
+    };
     TableHead {
         number,
         document_id: passage.document_id,
@@ -233,11 +296,97 @@ fn head(passage: &Passage, number: u64) -> TableHead {
         page: passage.page,
         cells: passage.cells.clone(),
         section: passage.section.clone(),
-        captions: captions.into_iter().map(str::to_owned).collect(),
-        header: header.into_iter().map(cells).collect(),
+        captions,
+        header,
     }
 }
 
 fn cells(line: &str) -> Vec<String> {
     line.split(CELLS).map(|cell| cell.trim().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use quaestor_core::ids::{ChunkId, CollectionId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn passage(ordinal: u32, is_table: bool, header: &str, text: &str) -> Passage {
+        let id = Uuid::from_u128(1);
+        Passage {
+            chunk_id: ChunkId(id),
+            document_id: DocumentId(id),
+            version: 1,
+            collection_id: CollectionId(id),
+            filename: "a.pdf".to_owned(),
+            title: None,
+            media_type: "application/pdf".to_owned(),
+            document_date: None,
+            ordinal,
+            page_ordinal: 0,
+            page: Some(1),
+            char_start: ordinal * 100,
+            char_end: ordinal * 100 + 99,
+            section: "Sales".to_owned(),
+            header: header.to_owned(),
+            text: text.to_owned(),
+            is_table,
+            cells: None,
+            tokens: 1,
+        }
+    }
+
+    /// Captions, header and rows of each table.
+    fn told(passages: Vec<Passage>) -> Vec<String> {
+        let mut tables = Tables::of(DocumentId(Uuid::from_u128(1)), 1);
+        let mut parts = Vec::new();
+        for passage in passages {
+            tables.passage(passage, &mut parts);
+        }
+        let line = |row: &Vec<String>| row.join(",");
+        let mut told: Vec<String> = Vec::new();
+        for part in parts {
+            match part {
+                Part::Table(table) => {
+                    let header: Vec<String> = table.header.iter().map(line).collect();
+                    told.push(format!("{}/{}:", table.captions.join("+"), header.join("+")));
+                }
+                Part::Rows(rows) => {
+                    let rows: Vec<String> = rows.iter().map(line).collect();
+                    let last = told.last_mut().unwrap();
+                    last.push_str(&format!(" {}", rows.join(" ")));
+                }
+                Part::Cover(_) | Part::Turn(_) => panic!("no table"),
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn a_table_over_several_passages_is_one() {
+        let header = "In millions\nLine | 2025";
+        let passages = vec![
+            passage(0, true, header, "Line | 2025\nSales | 1\nNet:"),
+            passage(1, true, header, "Costs | 2"),
+        ];
+        assert_eq!(told(passages), ["In millions/Line,2025: Sales,1 Net: Costs,2"]);
+        // What stands elsewhere on the page, or after text, is another.
+        let mut apart = passage(1, true, header, "Costs | 2");
+        apart.char_start = 150;
+        let passages = vec![passage(0, true, header, "Line | 2025\nSales | 1"), apart];
+        assert_eq!(
+            told(passages),
+            ["In millions/Line,2025: Sales,1", "In millions/Line,2025: Costs,2"]
+        );
+    }
+
+    #[test]
+    fn rows_among_text_are_tables_too() {
+        let text = "The fund holds bonds.\nHoldings\nItem | 2025\nBond | 5\nThat was all.\n\
+                    Unit | Price\nA:\nX | 7";
+        let passages = vec![passage(0, false, "Holdings\nItem | 2025\nUnit | Price", text)];
+        assert_eq!(told(passages), ["Holdings/Item,2025: Bond,5", "/Unit,Price: X,7"]);
+        assert!(told(vec![passage(0, false, "", "No table here.")]).is_empty());
+    }
 }
