@@ -207,7 +207,7 @@ async fn what_is_no_route_says_so_in_a_problem() {
         ("GET", "/".to_owned()),
         ("GET", "/api".to_owned()),
         ("POST", format!("/api/collections/{}/reindex", things.collection)),
-        ("POST", "/api/exports/all".to_owned()),
+        ("POST", "/api/exports/all/of".to_owned()),
         ("GET", "/api/batches".to_owned()),
         ("POST", "/v1/chat/completions".to_owned()),
         ("GET", "/v1/models".to_owned()),

@@ -386,7 +386,7 @@ mod tests {
         let text = "The fund holds bonds.\nHoldings\nItem | 2025\nBond | 5\nThat was all.\n\
                     Unit | Price\nA:\nX | 7";
         let passages = vec![passage(0, false, "Holdings\nItem | 2025\nUnit | Price", text)];
-        assert_eq!(told(passages), ["Holdings/Item,2025: Bond,5", "/Unit,Price: X,7"]);
+        assert_eq!(told(passages), ["Holdings/Item,2025: Bond,5", "/Unit,Price: A: X,7"]);
         assert!(told(vec![passage(0, false, "", "No table here.")]).is_empty());
     }
 }
