@@ -201,7 +201,14 @@ async fn main() {
         vectors.extend(scratch.iter().cloned());
         for batch in scratch.chunks(32) {
             f.store
-                .save_vectors(f.workspace, &claim, generation, batch.to_vec(), &[])
+                .save_vectors(
+                    f.workspace,
+                    &claim,
+                    generation,
+                    batch.iter().cloned().map(Into::into).collect(),
+                    1,
+                    &[],
+                )
                 .await
                 .expect("stored");
         }

@@ -26,8 +26,16 @@ async fn leftovers(path: PathBuf) -> Vec<String> {
     let url = format!("sqlite:{}", path.display());
     let mut file = sqlx::SqliteConnection::connect(&url).await.unwrap();
     let mut found = Vec::new();
-    for table in ["documents", "versions", "pages", "chunks", "vectors", "vector_blocks", "outbox"]
-    {
+    for table in [
+        "documents",
+        "versions",
+        "pages",
+        "chunks",
+        "vectors",
+        "vector_blocks",
+        "kept_vectors",
+        "outbox",
+    ] {
         let sql = format!("SELECT count(*) FROM {table}");
         note(&mut file, table, sql, &mut found).await;
     }

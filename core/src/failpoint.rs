@@ -15,7 +15,7 @@ use crate::ports::store::StoreError;
 
 /// Every point there is: one at each hand-over, in the order in which a request comes to them.
 /// A test holds the list to the code.
-pub const NAMES: [&str; 44] = [
+pub const NAMES: [&str; 47] = [
     "front.before_accept",
     "front.after_accept",
     "upload.before_accept",
@@ -37,6 +37,9 @@ pub const NAMES: [&str; 44] = [
     "embed.before_save",
     "embed.mid_embedding",
     "embed.before_finish",
+    "reindex.before_save",
+    "reindex.mid_way",
+    "reindex.before_switch",
     "export.before_accept",
     "export.after_accept",
     "export.mid_write",

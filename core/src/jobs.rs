@@ -24,6 +24,9 @@ pub enum JobKind {
     /// A file made searchable.
     #[serde(rename = "documents")]
     Documents,
+    /// Work on a whole collection: the next index generation built.
+    #[serde(rename = "collections")]
+    Collections,
     /// Answers or tables written as a file.
     #[serde(rename = "exports")]
     Exports,
@@ -31,7 +34,7 @@ pub enum JobKind {
 
 impl JobKind {
     /// Every kind there is.
-    pub const ALL: [Self; 3] = [Self::Chat, Self::Documents, Self::Exports];
+    pub const ALL: [Self; 4] = [Self::Chat, Self::Documents, Self::Collections, Self::Exports];
 
     /// The name in rows, URLs and metrics.
     #[must_use]
@@ -39,6 +42,7 @@ impl JobKind {
         match self {
             Self::Chat => "chat",
             Self::Documents => "documents",
+            Self::Collections => "collections",
             Self::Exports => "exports",
         }
     }
@@ -59,6 +63,9 @@ pub enum Step {
     /// Make a document's chunks searchable by meaning.
     #[serde(rename = "documents.embed")]
     DocumentsEmbed,
+    /// Make the vectors that an index generation of a collection lacks, and switch to it.
+    #[serde(rename = "collections.reindex")]
+    CollectionsReindex,
     /// Write an export into the object store.
     #[serde(rename = "exports.write")]
     ExportsWrite,
@@ -66,11 +73,12 @@ pub enum Step {
 
 impl Step {
     /// Every step there is.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ChatRetrieve,
         Self::ChatGenerate,
         Self::DocumentsIngest,
         Self::DocumentsEmbed,
+        Self::CollectionsReindex,
         Self::ExportsWrite,
     ];
 
@@ -82,6 +90,7 @@ impl Step {
             Self::ChatGenerate => "chat.generate",
             Self::DocumentsIngest => "documents.ingest",
             Self::DocumentsEmbed => "documents.embed",
+            Self::CollectionsReindex => "collections.reindex",
             Self::ExportsWrite => "exports.write",
         }
     }
@@ -144,9 +153,19 @@ pub struct DocumentPayload {
     pub version: u32,
     /// The collection it belongs to.
     pub collection_id: CollectionId,
-    /// The index generation that the vectors go to; known from `documents.embed` on.
+    /// The collection's index generation when `documents.embed` was enqueued. It makes vectors
+    /// for those that the collection has when it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation_id: Option<GenerationId>,
+}
+
+/// The payload of `collections.reindex`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReindexPayload {
+    /// The collection.
+    pub collection_id: CollectionId,
+    /// The index generation whose vectors are made.
+    pub generation_id: GenerationId,
 }
 
 /// The payload of `exports.write`.

@@ -10,6 +10,7 @@ pub mod boxes;
 pub mod budgets;
 pub mod bundle;
 pub mod clock;
+pub mod embedders;
 pub mod entropy;
 
 pub mod failpoint;

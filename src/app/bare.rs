@@ -51,7 +51,7 @@ impl Bare {
         Ok(Self {
             workspace: workspace.context("the store has no workspace")?,
             store,
-            embedder: models::open_embedder(settings, &world.clock, &guards)?,
+            embedder: models::open_embedders(settings, &world.clock, &guards)?.first().cloned(),
             reranking: models::open_reranking(config, &world.clock, &guards)?,
             clock: world.clock,
             ids: world.ids,

@@ -145,10 +145,10 @@ pub async fn start(
             backup::plan(config, &world, backends.objects.clone(), backends.tasks()).await?
         }
     };
-    let embedder = models::open_embedder(settings, &world.clock, &guards)?;
+    let embedders = models::open_embedders(settings, &world.clock, &guards)?;
     let reranking = models::open_reranking(config, &world.clock, &guards)?;
     let searcher =
-        Searcher::new(backends.store.clone(), embedder.clone()).with_reranking(reranking);
+        Searcher::new(backends.store.clone(), embedders.clone()).with_reranking(reranking);
     let chat = models::open_chat(config, &config.models.chat, &world.clock, &guards)?;
     let chat_cheap = match &config.models.chat_cheap {
         Some(chain) => Some(models::open_chat(config, chain, &world.clock, &guards)?),
@@ -159,7 +159,7 @@ pub async fn start(
     let wake = Wake::default();
     let metrics = install_metrics()?;
     let mut front_settings = numbers::front_settings(config);
-    front_settings.models = models::names(&*chat, embedder.as_deref(), searcher.reranking());
+    front_settings.models = models::names(&*chat, &embedders, searcher.reranking());
     let context = Context {
         store: backends.store.clone(),
         queue: backends.queue.clone(),
@@ -169,7 +169,7 @@ pub async fn start(
         answers: config.answers.kept().map(|keep| AnswerCache::new(backends.cache.clone(), keep)),
         chat_cheap,
         budgets: budgets.clone(),
-        embedder,
+        embedders,
         searcher: searcher.clone(),
         parser: parse_process(config)?,
         renderer: render_process(config)?,

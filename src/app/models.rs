@@ -14,6 +14,7 @@ use quaestor_backends::models::resilience::{
     ChatChain, ChatLink, GuardedEmbedder, GuardedReranker, Guards, Surroundings,
 };
 use quaestor_core::clock::Clock;
+use quaestor_core::embedders::Embedders;
 use quaestor_core::ports::chat_model::ChatModel;
 use quaestor_core::ports::embedder::Embedder;
 use quaestor_core::ports::reranker::Reranker;
@@ -63,13 +64,31 @@ fn key_of<'a>(models: &'a Models, model: &str) -> Option<&'a SecretString> {
     }
 }
 
-pub(super) fn open_embedder(
+/// Who makes vectors: the model of new collections first.
+pub(super) fn open_embedders(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
     guards: &Guards,
+) -> anyhow::Result<Embedders> {
+    let models = &settings.config.models;
+    let first = (settings.embedder.clone(), models.embed_dimensions());
+    let mut opened: Vec<Arc<dyn Embedder>> = Vec::new();
+    for (choice, length) in std::iter::once(&first).chain(&settings.further_embedders) {
+        let embedder = open_embedder(&settings.config, choice, *length, clock, guards)?;
+        opened.extend(embedder);
+    }
+    Ok(Embedders::new(opened))
+}
+
+fn open_embedder(
+    config: &Config,
+    choice: &EmbedderChoice,
+    length: Option<u32>,
+    clock: &Arc<dyn Clock>,
+    guards: &Guards,
 ) -> anyhow::Result<Option<Arc<dyn Embedder>>> {
-    let threads = usize::try_from(settings.config.models.embed_threads).unwrap_or(1);
-    Ok(match &settings.embedder {
+    let threads = usize::try_from(config.models.embed_threads).unwrap_or(1);
+    Ok(match choice {
         EmbedderChoice::None(_) => None,
         EmbedderChoice::MiniLm(folder) => {
             let model = MiniLm::open(folder, threads)
@@ -77,8 +96,7 @@ pub(super) fn open_embedder(
             Some(Arc::new(model))
         }
         EmbedderChoice::At(model) => {
-            let config = &settings.config;
-            let dimensions = config.models.embed_dimensions().with_context(|| {
+            let dimensions = length.with_context(|| {
                 format!("{model} is unknown here: set models.embed_dimensions to its length")
             })?;
             let provider = providers::embedder(config, model, dimensions, clock)?;
@@ -144,11 +162,11 @@ pub(super) fn open_chat(
 /// Their names, for people who look at the process's health.
 pub(super) fn names(
     chat: &dyn ChatModel,
-    embedder: Option<&dyn Embedder>,
+    embedders: &Embedders,
     reranking: Option<&Reranking>,
 ) -> Vec<String> {
     let mut names = vec![format!("chat {}", chat.name())];
-    names.extend(embedder.map(|embedder| format!("embed {}", embedder.model())));
+    names.extend(embedders.all().map(|embedder| format!("embed {}", embedder.model())));
     names.extend(reranking.map(|reranking| format!("rerank {}", reranking.reranker.model())));
     names
 }

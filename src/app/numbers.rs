@@ -21,6 +21,7 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
             chat_generate: slots(Step::ChatGenerate),
             documents_ingest: slots(Step::DocumentsIngest),
             documents_embed: slots(Step::DocumentsEmbed),
+            collections_reindex: slots(Step::CollectionsReindex),
             exports_write: slots(Step::ExportsWrite),
         },
         chat_per_workspace: config
@@ -48,7 +49,9 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
 
 /// Whether making vectors costs anything, as far as prices are known.
 fn embedding_costs(config: &Config) -> bool {
-    config.models.prices.knows(&config.models.embed.to_string())
+    let models = &config.models;
+    let further = models.embed_also.iter().map(|also| also.model.to_string());
+    further.chain([models.embed.to_string()]).any(|name| models.prices.knows(&name))
 }
 
 /// What one document may cost.

@@ -69,6 +69,15 @@ pub enum Command {
         #[command(subcommand)]
         action: DeadAction,
     },
+    /// Give a collection the vectors of another model while it is searched, and go back.
+    Reindex {
+        /// The server.
+        #[command(flatten)]
+        connection: Connection,
+        /// What to do.
+        #[command(subcommand)]
+        action: ReindexAction,
+    },
     /// Make, list and revoke API keys.
     Key {
         /// The server.
@@ -495,6 +504,58 @@ pub enum DeadAction {
         /// Which.
         #[command(flatten)]
         selection: DeadSelection,
+    },
+}
+
+/// `quaestor reindex …`.
+#[derive(Debug, Subcommand)]
+pub enum ReindexAction {
+    /// Build the next index generation beside the one that is searched, then switch to it.
+    Start {
+        /// The collection's name.
+        collection: String,
+        /// The model that makes the vectors; the server's first where none is named.
+        #[arg(long)]
+        model: Option<String>,
+        /// At most so many passages a minute.
+        #[arg(long, value_name = "PASSAGES")]
+        per_minute: Option<u32>,
+        /// Say what it would take, and start nothing.
+        #[arg(long)]
+        estimate: bool,
+        /// Return at once instead of waiting for the end.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Show the index generations of a collection.
+    Status {
+        /// The collection's name.
+        collection: String,
+    },
+    /// Pause the building of the next one.
+    Pause {
+        /// The collection's name.
+        collection: String,
+    },
+    /// Go on with it.
+    Resume {
+        /// The collection's name.
+        collection: String,
+    },
+    /// Cancel it, and drop what was built.
+    Cancel {
+        /// The collection's name.
+        collection: String,
+    },
+    /// Search the former generation again, at once.
+    Rollback {
+        /// The collection's name.
+        collection: String,
+    },
+    /// Drop the former generation: then there is no way back to it.
+    DropFormer {
+        /// The collection's name.
+        collection: String,
     },
 }
 

@@ -16,6 +16,7 @@ mod key;
 pub(crate) mod logging;
 mod migrate;
 mod moving;
+mod reindex;
 mod serve;
 mod terminal;
 #[cfg(test)]
@@ -135,6 +136,9 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
             Command::Ask(arguments) => ask::run(arguments, terminal).await,
             Command::Jobs { connection, action } => jobs::run(&connection, action, terminal).await,
             Command::Dead { connection, action } => dead::run(&connection, action, terminal).await,
+            Command::Reindex { connection, action } => {
+                reindex::run(&connection, action, terminal).await
+            }
             Command::Key { connection, action } => key::run(&connection, action, terminal).await,
             Command::Audit { connection, action } => {
                 audit::run(&connection, action, terminal).await

@@ -199,6 +199,53 @@ impl FromStr for EmbedSetting {
     }
 }
 
+/// A further embedding model: `openai:text-embedding-3-large=1024`, with the length of its
+/// vectors where that is not known here, or is to be shorter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmbedAlso {
+    /// Who makes them: never `auto` or `none`.
+    pub model: EmbedSetting,
+    /// Their length.
+    pub dimensions: Option<u32>,
+}
+
+impl fmt::Display for EmbedAlso {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.dimensions {
+            Some(length) => write!(f, "{}={length}", self.model),
+            None => write!(f, "{}", self.model),
+        }
+    }
+}
+
+impl FromStr for EmbedAlso {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (model, length) = match text.trim().rsplit_once('=') {
+            Some((model, length)) => (model, Some(length)),
+            None => (text.trim(), None),
+        };
+        let dimensions = match length {
+            None => None,
+            Some(length) => {
+                Some(length.parse().ok().filter(|length| *length > 0).ok_or_else(|| {
+                    format!("`{length}` is no length of vectors: a whole number such as `=1024`")
+                })?)
+            }
+        };
+        match model.parse()? {
+            EmbedSetting::Auto | EmbedSetting::None | EmbedSetting::MiniLm(None) => {
+                Err(format!("`{model}` names no model: `minilm:<folder>` or `<provider>:<model>`"))
+            }
+            EmbedSetting::MiniLm(_) if dimensions.is_some() => {
+                Err(format!("the folder of `{model}` says how long its vectors are: leave it out"))
+            }
+            model => Ok(Self { model, dimensions }),
+        }
+    }
+}
+
 macro_rules! as_text {
     ($name:ident) => {
         impl Serialize for $name {
@@ -218,6 +265,7 @@ macro_rules! as_text {
 
 as_text!(ChatChain);
 as_text!(EmbedSetting);
+as_text!(EmbedAlso);
 
 #[cfg(test)]
 mod tests {
@@ -251,6 +299,20 @@ mod tests {
     fn an_embedder_is_one_model_of_a_provider_that_has_them() {
         for text in ["auto", "none", "minilm", "minilm:/m", "openai:e", "azure:e", "local:bge:m3"] {
             assert_eq!(text.parse::<EmbedSetting>().unwrap().to_string(), text);
+        }
+        for text in ["openai:e", "local:bge:m3=1024", "minilm:/m"] {
+            assert_eq!(text.parse::<EmbedAlso>().unwrap().to_string(), text);
+        }
+        for (text, part) in [
+            ("auto", "names no model"),
+            ("none=3", "names no model"),
+            ("openai:e=x", "no length"),
+            ("openai:e=0", "no length"),
+            ("minilm:/m=384", "leave it out"),
+            ("anthropic:claude", "no embedding models"),
+        ] {
+            let sentence = text.parse::<EmbedAlso>().unwrap_err();
+            assert!(sentence.contains(part), "{text}: {sentence}");
         }
         for (text, part) in [
             ("anthropic:claude", "no embedding models"),

@@ -271,6 +271,7 @@ fn unpriced(config: &Config, warnings: &mut Vec<String>) {
         .flat_map(|chain| chain.models().map(ToString::to_string))
         .collect();
     names.push(models.embed.to_string());
+    names.extend(models.embed_also.iter().map(|also| also.model.to_string()));
     names.sort();
     names.dedup();
     for name in names.iter().filter(|name| name.contains(':') && !name.starts_with("minilm")) {

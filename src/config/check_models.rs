@@ -48,6 +48,11 @@ pub(super) fn check(models: &Models) -> Result<(), Refusal> {
         reachable(models, model, "models.embed")?;
         vectors(models, model)?;
     }
+    for also in &models.embed_also {
+        if let EmbedSetting::At(model) = &also.model {
+            reachable(models, model, "models.embed_also")?;
+        }
+    }
     Ok(())
 }
 

@@ -149,6 +149,13 @@ pub const KEYS: &[Key] = &[
         "QUAESTOR_EMBED",
         "`auto`, `minilm:<folder>`, `<provider>:<model>` or `none`",
     ),
+    Key {
+        short: Some("QUAESTOR_EMBED_ALSO"),
+        ..list(
+            "models.embed_also",
+            "a list of `minilm:<folder>` and `<provider>:<model>`, with `=<length>` where the length of the vectors is not known here",
+        )
+    },
     named("models.dir", "QUAESTOR_MODEL_DIR", "a folder with a MiniLM model"),
     text("models.chat_cheap", "providers joined by commas, such as `openai:gpt-5-nano,offline`"),
     table(
@@ -225,6 +232,7 @@ pub const KEYS: &[Key] = &[
     number("workers.slots.chat_generate", COUNT),
     number("workers.slots.documents_ingest", COUNT),
     number("workers.slots.documents_embed", COUNT),
+    number("workers.slots.collections_reindex", COUNT),
     number("workers.slots.exports_write", COUNT),
     number("jobs.chat_deadline_s", SECONDS),
     number("jobs.ingest_deadline_s", SECONDS),

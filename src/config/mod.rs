@@ -39,7 +39,7 @@ pub use answers::Answers;
 pub use audit::Audit;
 pub use backup::{Backup, BackupChoice, BackupEncryption, Every};
 pub use calls::{ModelBreaker, ModelRetry, ModelTimeouts};
-pub use chain::{ChatChain, ChatProvider, EmbedSetting, ModelAt, ProviderName};
+pub use chain::{ChatChain, ChatProvider, EmbedAlso, EmbedSetting, ModelAt, ProviderName};
 pub use check::check_exposure;
 pub use data::{Data, DatabaseChoice, EventsChoice, ObjectsChoice, QueueChoice};
 pub use error::ConfigError;
@@ -132,6 +132,8 @@ pub struct Settings {
     pub config: Config,
     /// Who makes vectors, after the folders were looked at.
     pub embedder: EmbedderChoice,
+    /// Who else does, and how long those are where no folder says so.
+    pub further_embedders: Vec<(EmbedderChoice, Option<u32>)>,
     /// What is legal and may hurt; to be logged at start.
     pub warnings: Vec<String>,
     /// Every key, in the order of [`KEYS`].
@@ -172,6 +174,10 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         .models
         .embedder(&model_folders(&config, &sources.environment))
         .map_err(|sentence| refused(("models.embed".to_owned(), sentence)))?;
+    let further_embedders = config
+        .models
+        .further_embedders()
+        .map_err(|sentence| refused(("models.embed_also".to_owned(), sentence)))?;
     let values = serde_json::to_value(&config)
         .map_err(|error| ConfigError::Layers(Box::new(error.to_string().into())))?;
     let in_force = KEYS.iter().flat_map(|key| key.paths(&values)).map(|key| InForce {
@@ -179,7 +185,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         origin: origin(&key),
         key,
     });
-    Ok(Settings { in_force: in_force.collect(), config, embedder, warnings })
+    Ok(Settings { in_force: in_force.collect(), config, embedder, further_embedders, warnings })
 }
 
 /// Where a model folder is looked for, best first: the data folder's own, then where

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::calls::{ModelBreaker, ModelRetry, ModelTimeouts};
-use super::chain::{ChatChain, ChatProvider, EmbedSetting, ModelAt, ProviderName};
+use super::chain::{ChatChain, ChatProvider, EmbedAlso, EmbedSetting, ModelAt, ProviderName};
 use super::money::{Limits, Prices};
 use super::prompt::PromptShares;
 use super::providers::{Anthropic, Azure, CompatibleServer, OpenAi};
@@ -27,6 +27,8 @@ pub struct Models {
     pub chat: ChatChain,
     /// Who makes vectors (`QUAESTOR_EMBED`).
     pub embed: EmbedSetting,
+    /// Who else makes vectors, for collections that are reindexed (`QUAESTOR_EMBED_ALSO`).
+    pub embed_also: Vec<EmbedAlso>,
     /// A folder with a MiniLM model (`QUAESTOR_MODEL_DIR`).
     pub dir: Option<PathBuf>,
     /// How many threads the built-in embedder may use.
@@ -73,6 +75,7 @@ impl Default for Models {
         Self {
             chat: ChatChain(vec![ChatProvider::Offline]),
             embed: EmbedSetting::Auto,
+            embed_also: Vec::new(),
             dir: None,
             embed_threads: 2,
             embed_dimensions: None,
@@ -135,6 +138,29 @@ impl Models {
     pub fn embed_dimensions(&self) -> Option<u32> {
         let EmbedSetting::At(at) = &self.embed else { return self.embed_dimensions };
         self.embed_dimensions.or(documented(&at.model).map(|(length, _)| length))
+    }
+
+    /// The further embedding models, with the lengths of vectors that are not the folder's. A
+    /// folder that lacks a file, and a length that is not known, are errors, told in a sentence.
+    pub fn further_embedders(&self) -> Result<Vec<(EmbedderChoice, Option<u32>)>, String> {
+        let further = self.embed_also.iter().map(|also| match &also.model {
+            EmbedSetting::MiniLm(Some(dir)) => match missing_file(dir) {
+                None => Ok((EmbedderChoice::MiniLm(dir.clone()), None)),
+                Some(file) => Err(format!("the model folder {} has no {file}", dir.display())),
+            },
+            EmbedSetting::At(model) => {
+                let known = documented(&model.model).map(|(length, _)| length);
+                match also.dimensions.or(known) {
+                    Some(length) => Ok((EmbedderChoice::At(model.clone()), Some(length))),
+                    None => Err(format!(
+                        "the length of the vectors of `{model}` is not known here: write \
+                         `{model}=<length>`"
+                    )),
+                }
+            }
+            other => Err(format!("`{other}` names no model")),
+        });
+        further.collect()
     }
 
     /// Where a provider is.

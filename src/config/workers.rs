@@ -65,6 +65,8 @@ pub struct Slots {
     pub documents_ingest: u32,
     /// `documents.embed`.
     pub documents_embed: u32,
+    /// `collections.reindex`.
+    pub collections_reindex: u32,
     /// `exports.write`; PDF, DOCX and XLSX are a child each, with its own memory limit.
     pub exports_write: u32,
 }
@@ -76,6 +78,7 @@ impl Default for Slots {
             chat_generate: 8,
             documents_ingest: 2,
             documents_embed: 1,
+            collections_reindex: 1,
             exports_write: 2,
         }
     }
@@ -90,6 +93,7 @@ impl Slots {
             Step::ChatGenerate => self.chat_generate,
             Step::DocumentsIngest => self.documents_ingest,
             Step::DocumentsEmbed => self.documents_embed,
+            Step::CollectionsReindex => self.collections_reindex,
             Step::ExportsWrite => self.exports_write,
         }
     }

@@ -15,8 +15,8 @@ use quaestor_core::model::Passage;
 use quaestor_core::ports::embedder::{EmbedKind, Embedder};
 use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::store::{
-    AcceptUpload, Advance, Claim, ClaimOutcome, ClaimRequest, IngestSubject, NewAuditEntry,
-    NewChunk, NewCollection, NewFile, NewPage, ParsedSummary,
+    AcceptUpload, Advance, Claim, ClaimOutcome, ClaimRequest, EmbeddedChunk, IngestSubject,
+    NewAuditEntry, NewChunk, NewCollection, NewFile, NewPage, ParsedSummary,
 };
 use quaestor_core::retrieval::{OPENING_CHARS, describe, document_field, index_terms};
 use quaestor_documents::chunk::Chunker;
@@ -326,9 +326,13 @@ impl Loading<'_> {
             if vectors.len() != ids.len() {
                 bail!("{}: {} texts, {} vectors", embedder.model(), ids.len(), vectors.len());
             }
-            let vectors = ids.into_iter().zip(vectors).collect();
+            let made = ids.into_iter().zip(vectors);
+            let vectors =
+                made.map(|(chunk_id, vector)| EmbeddedChunk { chunk_id, text: None, vector });
             let calls = scope.calls.take();
-            bare.store.save_vectors(workspace, claim, generation, vectors, &calls).await?;
+            bare.store
+                .save_vectors(workspace, claim, generation, vectors.collect(), 0, &calls)
+                .await?;
         }
         let now = bare.clock.now();
         Ok(bare.store.finish_embed(workspace, claim, document, version, now).await?)

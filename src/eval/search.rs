@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, TryStreamExt};
+use quaestor_core::embedders::Embedders;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::ports::embedder::Embedder;
 use quaestor_core::ports::model_call::CallScope;
@@ -59,7 +60,7 @@ impl Searchers {
         reranking: Option<&Reranking>,
     ) -> Self {
         let product = Searcher::new(store.clone(), embedder.cloned());
-        let mut all = vec![(Way::Words, Searcher::new(store.clone(), None))];
+        let mut all = vec![(Way::Words, Searcher::new(store.clone(), Embedders::default()))];
         if embedder.is_some() {
             let alone = product.clone().with_weights(Weights::meaning_alone());
             all.extend([(Way::Meaning, alone), (Way::Fused, product.clone())]);

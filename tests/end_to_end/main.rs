@@ -29,6 +29,7 @@ mod poison;
 mod program;
 mod providers;
 mod recovery;
+mod reindexing;
 mod restarts;
 mod resume;
 mod servers;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use quaestor_core::budgets::Budgets;
 use quaestor_core::clock::Clock;
+use quaestor_core::embedders::Embedders;
 use quaestor_core::entropy::Entropy;
 use quaestor_core::ids::{IdSource, WorkerId};
 use quaestor_core::jobs::Step;
 use quaestor_core::ports::chat_model::ChatModel;
-use quaestor_core::ports::embedder::Embedder;
 use quaestor_core::ports::event_log::EventLog;
 use quaestor_core::ports::model_call::Readiness;
 use quaestor_core::ports::objects::Objects;
@@ -42,8 +42,8 @@ pub struct Context {
     pub chat_cheap: Option<Arc<dyn ChatModel>>,
     /// What may be spent.
     pub budgets: Budgets,
-    /// What turns text into vectors; none where search is by words alone.
-    pub embedder: Option<Arc<dyn Embedder>>,
+    /// What turns text into vectors; nobody where search is by words alone.
+    pub embedders: Embedders,
     /// Search.
     pub searcher: Searcher,
     /// The child process that parses files.
@@ -71,8 +71,10 @@ impl Context {
         match step {
             Step::ChatGenerate => self.chat.readiness(),
             Step::DocumentsEmbed => {
-                self.embedder.as_ref().map_or(Readiness::Ready, |embedder| embedder.readiness())
+                self.embedders.first().map_or(Readiness::Ready, |embedder| embedder.readiness())
             }
+            // Which model that needs, its generation says.
+            Step::CollectionsReindex => Readiness::Ready,
             Step::ChatRetrieve | Step::DocumentsIngest | Step::ExportsWrite => Readiness::Ready,
         }
     }
@@ -90,6 +92,9 @@ pub struct Slots {
     pub documents_ingest: u16,
     /// `documents.embed`: one already uses every thread of the model.
     pub documents_embed: u16,
+    /// `collections.reindex`: one already uses every thread of a model, or all that a provider
+    /// allows.
+    pub collections_reindex: u16,
     /// `exports.write`: some are a child process that uses a core.
     pub exports_write: u16,
 }
@@ -103,6 +108,7 @@ impl Slots {
             Step::ChatGenerate => self.chat_generate,
             Step::DocumentsIngest => self.documents_ingest,
             Step::DocumentsEmbed => self.documents_embed,
+            Step::CollectionsReindex => self.collections_reindex,
             Step::ExportsWrite => self.exports_write,
         }
     }
@@ -157,6 +163,7 @@ impl Default for Settings {
                 chat_generate: 32,
                 documents_ingest: 2,
                 documents_embed: 1,
+                collections_reindex: 1,
                 exports_write: 2,
             },
             chat_per_workspace: None,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quaestor_core::events::Event;
+use quaestor_core::model::Reason;
 use quaestor_core::ports::event_log::EventLogError;
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use quaestor_core::ports::objects::ObjectError;
@@ -36,6 +37,13 @@ pub(crate) enum Decision {
         after: Option<Duration>,
         /// What goes wrong, for the log and for the dead letter.
         error: BoxError,
+    },
+    /// Goes on later, though nothing went wrong: it counts as no try.
+    PutOff {
+        /// Why, as it is shown meanwhile.
+        reason: Reason,
+        /// Not before this has passed.
+        after: Duration,
     },
     /// Ends as failed: trying again is of no use.
     Fail(Problem),

@@ -326,6 +326,7 @@ mod tests {
         chat_generate: 8,
         documents_ingest: 1,
         documents_embed: 1,
+        collections_reindex: 1,
         exports_write: 1,
     };
     const BUSY: WorkspaceId = WorkspaceId(Uuid::from_u128(1));

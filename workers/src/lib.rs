@@ -29,6 +29,7 @@ mod settle;
 mod sweep;
 mod sweep_files;
 mod upkeep;
+mod vectors;
 
 pub use answer_cache::AnswerCache;
 pub use backups::{BackupPlan, MadeBackup, NoBackup, ScratchFile, make_backup, run_backups};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -18,7 +19,7 @@ use crate::context::Context;
 use crate::decision::{Decision, Outcome};
 use crate::emitter::Emitter;
 use crate::following::{Carried, Following};
-use crate::handlers::{embed, export, generate, ingest, retrieve};
+use crate::handlers::{embed, export, generate, ingest, reindex, retrieve};
 
 /// A claimed step, as its handler sees it.
 #[derive(Debug)]
@@ -33,6 +34,9 @@ pub(crate) struct Running {
     pub(crate) emitter: Emitter,
     /// Cancelled when somebody wants the job stopped: end soon, and keep what stands.
     pub(crate) cancel: CancellationToken,
+    /// Whether the step got further in this attempt, in the store: then what stops it now is
+    /// the first thing that does.
+    pub(crate) progressed: AtomicBool,
     /// What the step before has handed on.
     pub(crate) carried: Carried,
     /// The steps that may follow at once.
@@ -74,6 +78,7 @@ impl Registry {
         registry.register::<generate::Generate>();
         registry.register::<ingest::Ingest>();
         registry.register::<embed::Embed>();
+        registry.register::<reindex::Reindex>();
         registry.register::<export::Export>();
         registry
     }

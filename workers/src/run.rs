@@ -10,6 +10,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use chrono::TimeDelta;
 use futures::FutureExt;
@@ -136,7 +137,10 @@ impl Worker {
         let begun = match step {
             Step::ChatRetrieve => false,
             Step::ChatGenerate => true,
-            Step::DocumentsIngest | Step::DocumentsEmbed | Step::ExportsWrite => return Some(None),
+            Step::DocumentsIngest
+            | Step::DocumentsEmbed
+            | Step::CollectionsReindex
+            | Step::ExportsWrite => return Some(None),
         };
         let context = &self.context;
         let now = context.clock.now();
@@ -240,6 +244,7 @@ impl Worker {
             scope,
             emitter: emitter(context, envelope, claim.attempt),
             cancel,
+            progressed: AtomicBool::new(false),
             carried,
             following: self.following.clone(),
         };

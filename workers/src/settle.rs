@@ -1,5 +1,6 @@
 //! What came out of a handler is written: the job ends, goes on, waits, or is handed back.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -279,6 +280,21 @@ async fn try_settle(
             job.emitter.emit(Event::Failed { problem }).await;
             Ok("failed")
         }
+        Err(Decision::PutOff { reason, after }) => {
+            let until = now + TimeDelta::from_std(after).unwrap_or(TimeDelta::hours(1));
+            let next = same_step(context, job, claimed, until);
+            let reason = reason.as_str();
+            with_calls(job, |calls| async move {
+                let (store, why) = (&context.store, PutOff::untried(reason));
+                store.put_off(job.workspace, &job.claim, why, next, &calls, now).await
+            })
+            .await?;
+            if after.is_zero() {
+                context.wake.notify();
+            }
+            job.emitter.emit(Event::Waiting { reason: reason.to_owned(), until }).await;
+            Ok("put_off")
+        }
         Err(Decision::Retry { reason, after, error }) => {
             let at = (job.claim.step, job.claim.attempt);
             let mut failure = Failure::of(reason, error.as_ref(), at, Some(context.worker_id), now);
@@ -289,7 +305,8 @@ async fn try_settle(
             if outage.is_some_and(|lasted| lasted >= LONGEST_OUTAGE) {
                 return die(context, job, outage_too_long(reason), Some(failure), now).await;
             }
-            if is_try(reason) && claimed.step_attempt >= tries(context, reason) {
+            let first = job.progressed.load(Ordering::Relaxed);
+            if is_try(reason) && !first && claimed.step_attempt >= tries(context, reason) {
                 let problem = with_last_error(too_many_attempts(claimed.step_attempt), &failure);
                 return die(context, job, problem, Some(failure), now).await;
             }

@@ -69,7 +69,8 @@ fn lane(lanes: &[Lane; Step::ALL.len()], step: Step) -> &Lane {
         Step::ChatGenerate => 1,
         Step::DocumentsIngest => 2,
         Step::DocumentsEmbed => 3,
-        Step::ExportsWrite => 4,
+        Step::CollectionsReindex => 4,
+        Step::ExportsWrite => 5,
     }]
 }
 

@@ -173,8 +173,17 @@ async fn embed_many(f: &Fixture, collection: CollectionId, name: &str, count: u3
         .map(|ordinal| (ChunkId::derive(document, 1, ordinal), random.direction()))
         .collect();
     for batch in vectors.chunks(2_000) {
-        let stored =
-            f.store.save_vectors(f.workspace, &claim, generation, batch.to_vec(), &[]).await;
+        let stored = f
+            .store
+            .save_vectors(
+                f.workspace,
+                &claim,
+                generation,
+                batch.iter().cloned().map(Into::into).collect(),
+                1,
+                &[],
+            )
+            .await;
         stored.unwrap();
     }
     f.store.finish_embed(f.workspace, &claim, document, 1, f.now()).await.unwrap();

@@ -20,7 +20,7 @@ pub struct Collection {
     pub created_at: Time,
 }
 
-/// Whether a generation is being built or in use.
+/// Whether a generation is being built, in use, or no longer in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GenerationState {
@@ -28,6 +28,34 @@ pub enum GenerationState {
     Building,
     /// The one that is searched.
     Current,
+    /// The one that was searched before, kept to go back to.
+    Former,
+    /// No longer wanted: its vectors are being removed.
+    Dropped,
+}
+
+impl GenerationState {
+    /// The name in rows and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Current => "current",
+            Self::Former => "former",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+impl std::str::FromStr for GenerationState {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        [Self::Building, Self::Current, Self::Former, Self::Dropped]
+            .into_iter()
+            .find(|state| state.as_str() == name)
+            .ok_or_else(|| format!("no state of a generation is named {name:?}"))
+    }
 }
 
 /// All vectors of a collection made by one embedding model.

@@ -53,6 +53,11 @@ reasons! {
     Unpublished = "unpublished": "it is not on its queue yet: the queue is full, or cannot be reached";
     ReplayPaced = "replay_paced": "it was replayed among others, which begin one after another";
     WorkspaceBusy = "workspace_busy": "its workspace has as many questions at work as its share is; it is next when one of them ends";
+    ReindexPaused = "reindex_paused": "the reindexing of its collection is paused: resume it";
+    ReindexPaced = "reindex_paced": "it makes no more vectors in a minute than its rate says";
+    IndexBuilding = "index_building": "the index over its vectors is being built, which the search needs before the switch";
+    BudgetSpent = "budget_spent": "the budget is spent: it goes on when there is more, with the next day or month at the latest";
+    GoesOn = "goes_on": "it has run for a while and lets others have a turn";
     ModelLimitReached = "model_limit_reached": "the limit that the model's provider allows is used up";
     ModelBreakerOpen = "model_breaker_open": "the model has failed too often and is left alone for a while";
     ModelOverloaded = "model_overloaded": "the model's provider has too much to do";

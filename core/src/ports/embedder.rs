@@ -28,6 +28,12 @@ pub trait Embedder: Send + Sync + std::fmt::Debug {
         Readiness::Ready
     }
 
+    /// What it costs to embed texts of so many tokens, in millionths of the currency; 0 where
+    /// that is not known, or nothing.
+    fn cost_micros(&self, _tokens: u64) -> u64 {
+        0
+    }
+
     /// One vector of unit length for each text, in the order of the texts. Text beyond
     /// what the model reads is left out.
     async fn embed(

@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::future::try_join;
+use futures::future::{try_join, try_join_all};
 
 use super::question::Question;
 use super::rank::{Candidate, best, order};
 use super::rerank::Reranking;
 use super::weights::Weights;
 use super::{SearchError, SearchQuery, SearchResult, SearchedBy};
+use crate::embedders::Embedders;
 use crate::ids::{ChunkId, GenerationId, WorkspaceId};
 use crate::ports::embedder::{EmbedKind, Embedder};
 use crate::ports::model_call::CallScope;
-use crate::ports::store::{SearchScope, Store, TermStats};
+use crate::ports::store::{SearchScope, Store, TermStats, VectorHit};
 
 /// Candidates by words.
 const TEXT_CANDIDATES: u32 = 200;
@@ -26,15 +27,15 @@ const MOST_PASSAGES: u32 = 100;
 #[derive(Clone, Debug)]
 pub struct Searcher {
     store: Arc<dyn Store>,
-    embedder: Option<Arc<dyn Embedder>>,
+    embedders: Embedders,
     reranking: Option<Reranking>,
     weights: Weights,
 }
 
 impl Searcher {
-    /// A searcher over a store. Without an embedder it searches by words alone.
-    pub fn new(store: Arc<dyn Store>, embedder: Option<Arc<dyn Embedder>>) -> Self {
-        Self { store, embedder, reranking: None, weights: Weights::default() }
+    /// A searcher over a store. Without embedders it searches by words alone.
+    pub fn new(store: Arc<dyn Store>, embedders: impl Into<Embedders>) -> Self {
+        Self { store, embedders: embedders.into(), reranking: None, weights: Weights::default() }
     }
 
     /// The same searcher, with a model that reads the best passages again.
@@ -51,10 +52,10 @@ impl Searcher {
         self
     }
 
-    /// The embedding model that is configured.
+    /// The embedding models that are configured.
     #[must_use]
-    pub fn embedder(&self) -> Option<&Arc<dyn Embedder>> {
-        self.embedder.as_ref()
+    pub fn embedders(&self) -> &Embedders {
+        &self.embedders
     }
 
     /// Who looks again at the best passages, where anybody does.
@@ -127,59 +128,105 @@ impl Searcher {
     ) -> Result<(SearchedBy, Option<String>, Vec<(ChunkId, f32)>), SearchError> {
         let workspace = scope.workspace;
         let words_only = |note: String| Ok((SearchedBy::Words, Some(note), Vec::new()));
-        let Some(embedder) = &self.embedder else {
+        let Some(first) = self.embedders.first() else {
             return words_only(
                 "No embedding model is configured, so the search went by words alone.".to_owned(),
             );
         };
         let generations = self.store.generations(workspace, &query.scope.collections).await?;
-        let usable: Vec<GenerationId> = generations
-            .iter()
-            .filter(|generation| {
-                generation.model == embedder.model()
-                    && generation.dimensions == embedder.dimensions()
-            })
-            .map(|generation| generation.id)
-            .collect();
-        if usable.is_empty() {
+        // Each model is asked once, for all the generations of its own.
+        let mut by_model: Vec<(&Arc<dyn Embedder>, Vec<GenerationId>)> = Vec::new();
+        let mut without = 0;
+        for generation in &generations {
+            let Some(embedder) = self.embedders.of(generation) else {
+                without += 1;
+                continue;
+            };
+            match by_model.iter_mut().find(|(of, _)| of.model() == embedder.model()) {
+                Some((_, ids)) => ids.push(generation.id),
+                None => by_model.push((embedder, vec![generation.id])),
+            }
+        }
+        if by_model.is_empty() {
             return words_only(match generations.first() {
                 Some(other) => format!(
                     "The vectors were made by {}, and {} is configured, so the search went by words alone.",
                     other.model,
-                    embedder.model()
+                    first.model()
                 ),
                 None => {
                     "No vectors have been made yet, so the search went by words alone.".to_owned()
                 }
             });
         }
+        let limit = VECTOR_CANDIDATES.max(limit);
+        let asked = by_model.iter().map(|(embedder, generations)| {
+            self.nearest(scope, query, embedder, generations, limit)
+        });
+        let mut near = Vec::new();
+        let mut notes = Vec::new();
+        let mut answered = 0;
+        for found in try_join_all(asked).await? {
+            match found {
+                Ok(hits) => {
+                    answered += 1;
+                    near.push(hits);
+                }
+                Err(note) => notes.push(note),
+            }
+        }
+        if answered == 0 {
+            return words_only(notes.swap_remove(0));
+        }
+        if without > 0 {
+            notes.push(format!(
+                "Some collections hold vectors of another model than {} and were searched by words alone.",
+                self.embedders.names()
+            ));
+        }
+        let note = (!notes.is_empty()).then(|| notes.join(" "));
+        Ok((SearchedBy::WordsAndMeaning, note, merged(near)))
+    }
+
+    /// The nearest chunks of one model's generations; a sentence where it cannot answer now.
+    async fn nearest(
+        &self,
+        scope: &CallScope,
+        query: &SearchQuery,
+        embedder: &Arc<dyn Embedder>,
+        generations: &[GenerationId],
+        limit: u32,
+    ) -> Result<Result<Vec<VectorHit>, String>, SearchError> {
+        let words_only = |what: &str| {
+            Ok(Err(format!("{} {what}, so the search went by words alone.", embedder.model())))
+        };
         let texts = [query.text.clone()];
         let vectors = match embedder.embed(EmbedKind::Query, &texts, scope).await {
             Ok(vectors) => vectors,
-            Err(error) if error.class.is_transient() => {
-                return words_only(format!(
-                    "{} cannot answer now, so the search went by words alone.",
-                    embedder.model()
-                ));
-            }
+            Err(error) if error.class.is_transient() => return words_only("cannot answer now"),
             Err(error) => return Err(error.into()),
         };
         let Some(vector) = vectors.first() else {
-            return words_only(format!(
-                "{} gave no vector for the query, so the search went by words alone.",
-                embedder.model()
-            ));
+            return words_only("gave no vector for the query");
         };
-        let limit = VECTOR_CANDIDATES.max(limit);
-        let hits =
-            self.store.search_vectors(workspace, &query.scope, &usable, vector, limit).await?;
-        let note = (usable.len() < generations.len()).then(|| {
-            format!(
-                "Some collections hold vectors of another model than {} and were searched by words alone.",
-                embedder.model()
-            )
-        });
-        let near = hits.into_iter().map(|hit| (hit.chunk_id, hit.similarity)).collect();
-        Ok((SearchedBy::WordsAndMeaning, note, near))
+        let (store, workspace) = (&self.store, scope.workspace);
+        Ok(Ok(store.search_vectors(workspace, &query.scope, generations, vector, limit).await?))
     }
+}
+
+/// What several models found. What one calls near may be far for another, so their
+/// similarities are stretched over the same range before they stand beside each other.
+fn merged(near: Vec<Vec<VectorHit>>) -> Vec<(ChunkId, f32)> {
+    let several = near.len() > 1;
+    let mut all: Vec<(ChunkId, f32)> = Vec::new();
+    for hits in near {
+        let most = hits.iter().map(|hit| hit.similarity).fold(f32::NEG_INFINITY, f32::max);
+        let least = hits.iter().map(|hit| hit.similarity).fold(f32::INFINITY, f32::min);
+        let range = (most - least).max(1e-6);
+        all.extend(hits.into_iter().map(|hit| {
+            let stretched = (hit.similarity - least) / range;
+            (hit.chunk_id, if several { stretched } else { hit.similarity })
+        }));
+    }
+    all
 }

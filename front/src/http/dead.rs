@@ -32,7 +32,7 @@ const MOST_PER_MINUTE: i64 = 6_000;
 /// The longest class of an error.
 const CODE_CHARS: usize = 100;
 
-const KINDS: &str = "chat, documents or message";
+const KINDS: &str = "chat, documents, collections or message";
 const MOMENT: &str = "a time as RFC 3339 has it, such as 2026-01-31T09:00:00Z";
 
 fn filter(params: &mut Params) -> Result<DeadFilter, ApiError> {

@@ -18,6 +18,7 @@ mod messages;
 mod observe;
 pub(crate) mod openapi;
 mod providers;
+mod reindex;
 pub(crate) mod route;
 pub(crate) mod routes;
 mod search;

@@ -7,7 +7,8 @@ use super::route::{
 };
 use super::{
     audit, budgets, collections, content, conversations, dead, documents, exports, health,
-    job_events, jobs, keys, messages, openapi, providers, search, stuck, tickets, upload, usage,
+    job_events, jobs, keys, messages, openapi, providers, reindex, search, stuck, tickets, upload,
+    usage,
 };
 use crate::socket;
 
@@ -55,7 +56,7 @@ const STATE: QueryParam = QueryParam {
 };
 const KIND: QueryParam = QueryParam {
     name: "kind",
-    kind: QueryKind::OneOf(&["chat", "documents", "exports"]),
+    kind: QueryKind::OneOf(&["chat", "documents", "collections", "exports"]),
     about: "Only jobs of this kind",
 };
 const VERSION: QueryParam = QueryParam {
@@ -113,6 +114,12 @@ const BASE: Route = Route {
 };
 
 const COLLECTION: Route = Route { noun: "collection", ids: &[path_id(IdOf::Collection)], ..BASE };
+const REINDEX: Route = Route {
+    access: Access::Administer,
+    rate: RateClass::Admin,
+    answer: Answer::Json(200, "Job"),
+    ..COLLECTION
+};
 const DOCUMENT: Route = Route { noun: "document", ids: &[path_id(IdOf::Document)], ..BASE };
 const CONVERSATION: Route =
     Route { noun: "conversation", ids: &[path_id(IdOf::Conversation)], ..BASE };
@@ -127,7 +134,7 @@ const DEAD: Route = Route {
 };
 const DEAD_KIND: QueryParam = QueryParam {
     name: "kind",
-    kind: QueryKind::OneOf(&["chat", "documents", "exports", "message"]),
+    kind: QueryKind::OneOf(&["chat", "documents", "collections", "exports", "message"]),
     about: "Only dead letters of this kind",
 };
 const CODE: QueryParam = QueryParam {
@@ -214,6 +221,77 @@ static ROUTES: &[Route] = &[
         rate: RateClass::Write,
         handler: || delete(collections::remove),
         ..COLLECTION
+    },
+    Route {
+        path: "/api/collections/{id}/generations",
+        operation: "list_generations",
+        summary: "List the index generations of a collection: searched, being built, former",
+        answer: Answer::List("Generation"),
+        handler: || get(reindex::generations),
+        ..COLLECTION
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/collections/{id}/reindex",
+        operation: "reindex",
+        summary: "Build the collection's next index generation, and switch to it when it is whole",
+        body: BodyKind::Json("Reindex"),
+        idempotent: true,
+        answer: Answer::Json(202, "AcceptedReindex"),
+        handler: || post(reindex::begin),
+        ..REINDEX
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/collections/{id}/reindex/estimate",
+        operation: "estimate_reindex",
+        summary: "Say what a reindexing would take: passages, tokens, money, time",
+        body: BodyKind::Json("Reindex"),
+        answer: Answer::Json(200, "ReindexEstimate"),
+        handler: || post(reindex::estimate),
+        ..REINDEX
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/collections/{id}/reindex/pause",
+        operation: "pause_reindex",
+        summary: "Pause the building of the next index generation",
+        handler: || post(reindex::pause),
+        ..REINDEX
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/collections/{id}/reindex/resume",
+        operation: "resume_reindex",
+        summary: "Go on with it",
+        handler: || post(reindex::resume),
+        ..REINDEX
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/collections/{id}/reindex/cancel",
+        operation: "cancel_reindex",
+        summary: "Cancel it, and drop what was built",
+        handler: || post(reindex::cancel),
+        ..REINDEX
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/collections/{id}/reindex/rollback",
+        operation: "roll_back_reindex",
+        summary: "Search the former index generation again, at once",
+        answer: Answer::Json(202, "AcceptedReindex"),
+        handler: || post(reindex::roll_back),
+        ..REINDEX
+    },
+    Route {
+        verb: Verb::Delete,
+        path: "/api/collections/{id}/reindex/former",
+        operation: "drop_former_generation",
+        summary: "Drop the former index generation, which a rollback would go to",
+        answer: Answer::Empty(204),
+        handler: || delete(reindex::drop_former),
+        ..REINDEX
     },
     Route {
         verb: Verb::Post,

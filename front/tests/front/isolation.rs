@@ -39,6 +39,7 @@ pub(crate) fn body_of(route: &Route, own: &Things) -> Value {
         }
         "replay_dead_many" => json!({ "ids": [own.dead], "rate_per_minute": 600 }),
         "discard_dead_many" => json!({ "ids": [own.dead] }),
+        "reindex" | "estimate_reindex" => json!({}),
         "create_export" => json!({ "conversation_id": own.conversation, "format": "json" }),
         "set_export_template" => json!({ "source": "#json(\"/export.json\").cover.title" }),
         "create_key" => json!({ "name": "k", "role": "viewer" }),

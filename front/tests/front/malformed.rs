@@ -206,7 +206,7 @@ async fn what_is_no_route_says_so_in_a_problem() {
     for (method, path) in [
         ("GET", "/".to_owned()),
         ("GET", "/api".to_owned()),
-        ("POST", format!("/api/collections/{}/reindex", things.collection)),
+        ("POST", format!("/api/collections/{}/documents", things.collection)),
         ("POST", "/api/exports/all/of".to_owned()),
         ("GET", "/api/batches".to_owned()),
         ("POST", "/v1/chat/completions".to_owned()),

@@ -279,34 +279,31 @@ async fn finish(
     Ok(if advanced { Outcome::Advanced } else { Outcome::Ended(vec![Event::Done { usage: None }]) })
 }
 
-/// `documents.embed`, where there is a model and the collection's vectors are its own.
+/// `documents.embed`, where there is a model that makes the collection's vectors.
 async fn next_step(
     context: &Context,
     job: &Running,
     payload: &DocumentPayload,
     summary: &ParsedSummary,
 ) -> Result<Option<Advance>, Decision> {
-    let Some(embedder) = context.embedder.as_ref().filter(|_| summary.chunks > 0) else {
+    let Some(first) = context.embedders.first().filter(|_| summary.chunks > 0) else {
         return Ok(None);
     };
+    let (store, collection) = (&context.store, payload.collection_id);
     let now = context.clock.now();
-    let generation = context
-        .store
-        .current_generation(
-            job.workspace,
-            payload.collection_id,
-            embedder.model(),
-            embedder.dimensions(),
-            context.ids.next::<GenerationId>(),
-            now,
-        )
-        .await?;
-    let Some(generation) = generation else {
+    let mut live = store.live_generations(job.workspace, collection).await?;
+    if live.is_empty() {
+        let (model, dimensions) = (first.model(), first.dimensions());
+        let id = context.ids.next::<GenerationId>();
+        let made =
+            store.current_generation(job.workspace, collection, model, dimensions, id, now).await?;
+        live.extend(made);
+    }
+    let Some(generation) = live.iter().find(|one| context.embedders.of(one).is_some()) else {
         warn!(
-            collection.id = %payload.collection_id,
-            "the collection's vectors are of another model than {}: the document is searchable \
-             by words until the collection is reindexed",
-            embedder.model()
+            collection.id = %collection,
+            "the collection's vectors are of a model that is not configured: the document is \
+             searchable by words until the collection is reindexed"
         );
         return Ok(None);
     };

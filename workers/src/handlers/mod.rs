@@ -4,4 +4,5 @@ pub(crate) mod embed;
 pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod ingest;
+pub(crate) mod reindex;
 pub(crate) mod retrieve;

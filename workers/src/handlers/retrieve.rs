@@ -49,8 +49,8 @@ impl Handler for Retrieve {
         let answer_key = match &context.answers {
             None => None,
             Some(answers) => {
-                let embedder = context.embedder.as_ref().map_or("none", |one| one.model());
-                let models = [context.chat.name(), embedder];
+                let embedders = context.embedders.names();
+                let models = [context.chat.name(), &embedders];
                 let store = &*context.store;
                 let key = answers.key(store, job.workspace, &subject, &models).await?;
                 if let Some(key) = &key
@@ -71,7 +71,7 @@ impl Handler for Retrieve {
             limit: context.settings.passages_per_question,
         };
         let found = context.searcher.search(&job.scope, &query).await?;
-        if let (Some(note), Some(_)) = (&found.note, &context.embedder) {
+        if let (Some(note), Some(_)) = (&found.note, context.embedders.first()) {
             info!("{note}");
             metrics::counter!("quaestor_searches_without_meaning_total").increment(1);
         }

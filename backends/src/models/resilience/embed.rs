@@ -43,6 +43,11 @@ impl Embedder for GuardedEmbedder {
         self.guard.readiness()
     }
 
+    fn cost_micros(&self, tokens: u64) -> u64 {
+        let usage = Usage { input_tokens: tokens, ..Usage::default() };
+        self.guard.cost_micros(&usage)
+    }
+
     async fn embed(
         &self,
         kind: EmbedKind,

@@ -307,6 +307,11 @@ impl Guard {
         account::enter(&scope.calls, &self.around.cost_of, call)
     }
 
+    /// What this usage of the model costs.
+    pub(crate) fn cost_micros(&self, usage: &Usage) -> u64 {
+        (self.around.cost_of)(&self.model, self.operation, usage)
+    }
+
     /// Another model of the chain stands in.
     pub(crate) fn failed_over(&self) {
         self.counts.failed_over.fetch_add(1, Ordering::Relaxed);

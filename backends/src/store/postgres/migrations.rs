@@ -78,9 +78,15 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 11,
+        name: "generations",
+        sql: include_str!("../../../../migrations/postgres/0011_generations.sql"),
+        needs: 10,
+    },
+    Migration {
+        version: 12,
         name: "exports",
-        sql: include_str!("../../../../migrations/postgres/0011_exports.sql"),
-        needs: 11,
+        sql: include_str!("../../../../migrations/postgres/0012_exports.sql"),
+        needs: 12,
     },
 ];
 

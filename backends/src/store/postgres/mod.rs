@@ -46,6 +46,8 @@ mod erase;
 mod exports;
 #[path = "../sql/fault.rs"]
 mod fault;
+#[path = "../sql/generations.rs"]
+mod generations;
 #[path = "../sql/history.rs"]
 mod history;
 #[path = "../sql/idempotency.rs"]

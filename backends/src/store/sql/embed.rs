@@ -2,9 +2,8 @@
 
 use async_trait::async_trait;
 use quaestor_core::clock::Time;
-use quaestor_core::ids::{ChunkId, CollectionId, DocumentId, GenerationId, WorkspaceId};
+use quaestor_core::ids::{CollectionId, DocumentId, GenerationId, WorkspaceId};
 use quaestor_core::model::Generation;
-use quaestor_core::ports::model_call::ModelCall;
 use quaestor_core::ports::store::{
     Advance, Claim, EmbedBatch, IngestStore, IngestSubject, NewChunk, NewPage, ParsedSummary,
     StoreError,
@@ -13,10 +12,10 @@ use quaestor_core::problem::Problem;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::connections::Commit;
-use super::dialect::{DbConnection, DbStore};
+use super::dialect::{DbConnection, DbRow, DbStore};
 use super::ending::{self, Ending};
 use super::fault::{Fault, during};
-use super::{claims, ingest, money, rows, search};
+use super::{claims, ingest, rows, search};
 
 #[async_trait]
 impl IngestStore for DbStore {
@@ -165,26 +164,6 @@ impl IngestStore for DbStore {
         work.await.map_err(during("read passages to embed"))
     }
 
-    async fn save_vectors(
-        &self,
-        workspace: WorkspaceId,
-        claim: &Claim,
-        generation: GenerationId,
-        vectors: Vec<(ChunkId, Vec<f32>)>,
-        calls: &[ModelCall],
-    ) -> Result<(), StoreError> {
-        let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
-            let mut tx = writer.begin().await?;
-            claims::hold(&mut tx, workspace, claim).await?;
-            money::account(&mut tx, workspace, claim, calls).await?;
-            search::save_vectors(&mut tx, workspace, claim.job_id, generation, &vectors).await?;
-            tx.commit().await?;
-            Ok(())
-        };
-        work.await.map_err(during("store vectors"))
-    }
-
     async fn finish_embed(
         &self,
         workspace: WorkspaceId,
@@ -209,12 +188,26 @@ impl IngestStore for DbStore {
             .bind(claim.job_id.uuid())
             .execute(&mut *tx)
             .await?;
+            // What it held before has served.
+            sqlx::query("DELETE FROM kept_vectors WHERE workspace_id = $1 AND document_id = $2")
+                .bind(workspace.uuid())
+                .bind(document.uuid())
+                .execute(&mut *tx)
+                .await?;
             ending::end(&mut tx, workspace, claim.job_id, &Ending::Done, now).await?;
             tx.commit().await?;
             Ok(())
         };
         work.await.map_err(during("finish an embedding"))
     }
+}
+
+/// What is embedded of a passage: the document's title, its section, header and text.
+pub(super) fn embedded_text(title: Option<&str>, chunk: &DbRow) -> Result<String, Fault> {
+    let parts: [String; 3] =
+        [chunk.try_get("section")?, chunk.try_get("header")?, chunk.try_get("text")?];
+    let parts = title.into_iter().chain(parts.iter().map(String::as_str));
+    Ok(parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n"))
 }
 
 /// A version that is no longer current has nothing left to embed: nobody searches it.
@@ -267,14 +260,7 @@ async fn to_embed(
     .await?;
     let mut chunks = Vec::with_capacity(found.len());
     for chunk in found {
-        let parts: [String; 4] = [
-            title.clone().unwrap_or_default(),
-            chunk.try_get("section")?,
-            chunk.try_get("header")?,
-            chunk.try_get("text")?,
-        ];
-        let text = parts.iter().filter(|part| !part.is_empty()).map(String::as_str);
-        chunks.push((rows::id(&chunk, "id")?, text.collect::<Vec<_>>().join("\n")));
+        chunks.push((rows::id(&chunk, "id")?, embedded_text(title.as_deref(), &chunk)?));
     }
     Ok(EmbedBatch {
         chunks,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::dialect::{DbConnection, for_update};
 use super::fault::Fault;
-use super::{erase, outbox, rows};
+use super::{erase, generations, outbox, rows};
 
 /// How a job ends.
 #[derive(Clone, Debug)]
@@ -87,6 +87,7 @@ pub(super) async fn end_with_subject(
                 let version = rows::optional_number(&row, "subject_version")?.unwrap_or(1);
                 end_version(tx, workspace, subject, version, ending).await?;
             }
+            JobKind::Collections => generations::end(tx, workspace, subject, ending).await?,
             // How an export stands says its job.
             JobKind::Exports => {}
         }

@@ -26,6 +26,15 @@ pub(super) async fn collection(
     for row in documents {
         objects.extend(document(tx, workspace, rows::id(&row, "id")?, now).await?);
     }
+    let generations =
+        sqlx::query("SELECT id FROM generations WHERE workspace_id = $1 AND collection_id = $2")
+            .bind(workspace.uuid())
+            .bind(collection.uuid())
+            .fetch_all(&mut *tx)
+            .await?;
+    for row in generations {
+        cancel_jobs_of(tx, workspace, row.try_get("id")?, now).await?;
+    }
     sqlx::query("DELETE FROM collections WHERE workspace_id = $1 AND id = $2")
         .bind(workspace.uuid())
         .bind(collection.uuid())

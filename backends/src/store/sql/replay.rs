@@ -182,9 +182,10 @@ async fn one(
     .await?;
     let kind: JobKind = rows::named(&job, "kind")?;
     let (begun, time) = match kind {
-        JobKind::Chat => (answer(tx, workspace, &job).await?, replay.chat_time),
-        JobKind::Documents => (document(tx, workspace, &job).await?, replay.documents_time),
-        JobKind::Exports => (export(tx, workspace, &job).await?, replay.documents_time),
+        JobKind::Chat => (answer(tx, workspace, &job).await?, Some(replay.chat_time)),
+        JobKind::Documents => (document(tx, workspace, &job).await?, Some(replay.documents_time)),
+        JobKind::Collections => (generation(tx, workspace, &job).await?, None),
+        JobKind::Exports => (export(tx, workspace, &job).await?, Some(replay.documents_time)),
     };
     let Some(Begin { step, payload, conversation_id }) = begun else {
         return line(Replayed::SubjectGone);
@@ -208,7 +209,7 @@ async fn one(
     .bind(i64::from(attempt))
     .bind(paced.then(|| Reason::ReplayPaced.as_str()))
     .bind(paced.then(|| rows::micros(due_at)))
-    .bind(rows::micros(due_at + time))
+    .bind(time.map(|time| rows::micros(due_at + time)))
     .bind(rows::micros(replay.now))
     .execute(&mut *tx)
     .await?;
@@ -253,6 +254,26 @@ async fn answer(
         .ok()
         .map(|chat| chat.conversation_id);
     Ok(Some(Begin { step: rows::named(job, "step")?, payload, conversation_id }))
+}
+
+/// The step as it was; none where nobody wants the generation any more.
+async fn generation(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    job: &DbRow,
+) -> Result<Option<Begin>, Fault> {
+    let wanted = sqlx::query(
+        "SELECT 1 FROM generations WHERE workspace_id = $1 AND id = $2 AND state <> 'dropped'",
+    )
+    .bind(workspace.uuid())
+    .bind(job.try_get::<Uuid, _>("subject_id")?)
+    .fetch_optional(tx)
+    .await?;
+    if wanted.is_none() {
+        return Ok(None);
+    }
+    let (step, payload) = (rows::named(job, "step")?, rows::from_json(job, "payload")?);
+    Ok(Some(Begin { step, payload, conversation_id: None }))
 }
 
 /// The export is written anew; none where its row is gone.

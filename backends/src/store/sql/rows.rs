@@ -7,8 +7,8 @@ use chrono::{DateTime, NaiveDate};
 use quaestor_core::clock::Time;
 use quaestor_core::jobs::Step;
 use quaestor_core::model::{
-    ApiKey, Collection, Conversation, Document, Failure, Generation, GenerationState, Job,
-    JobState, Message, MessageRole, MessageState, Page, PageRequest, Passage, StoredObject, Usage,
+    ApiKey, Collection, Conversation, Document, Failure, Generation, Job, JobState, Message,
+    MessageRole, MessageState, Page, PageRequest, Passage, StoredObject, Usage,
 };
 use quaestor_core::ports::store::AuditEntry;
 use serde::Serialize;
@@ -145,17 +145,12 @@ pub(super) fn content_version(row: &DbRow) -> Result<String, Fault> {
 }
 
 pub(super) fn generation(row: &DbRow) -> Result<Generation, Fault> {
-    let state: String = row.try_get("state")?;
     Ok(Generation {
         id: id(row, "id")?,
         collection_id: id(row, "collection_id")?,
         model: row.try_get("model")?,
         dimensions: number(row, "dimensions")?,
-        state: match state.as_str() {
-            "building" => GenerationState::Building,
-            "current" => GenerationState::Current,
-            _ => return Err(corrupt("generation", state)),
-        },
+        state: named(row, "state")?,
         created_at: time(row, "created_at")?,
     })
 }

@@ -152,9 +152,9 @@ pub(super) fn is_passing(code: &str) -> bool {
     code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14 | 15))
 }
 
-/// One file needs no upkeep beside what every write does.
-pub(super) async fn upkeep(_store: &DbStore) -> Result<(), StoreError> {
-    Ok(())
+/// What nobody wants any more goes in small pieces.
+pub(super) async fn upkeep(store: &DbStore) -> Result<(), StoreError> {
+    super::search::remove_dropped(store).await
 }
 
 /// Makes room for records that are to be written: there is.

@@ -60,9 +60,15 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 9,
+        name: "generations",
+        sql: include_str!("../../../../migrations/sqlite/0009_generations.sql"),
+        needs: 8,
+    },
+    Migration {
+        version: 10,
         name: "exports",
-        sql: include_str!("../../../../migrations/sqlite/0009_exports.sql"),
-        needs: 9,
+        sql: include_str!("../../../../migrations/sqlite/0010_exports.sql"),
+        needs: 10,
     },
 ];
 

@@ -3,12 +3,12 @@
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
+use sha2::{Digest, Sha256};
 
 use super::{Advance, Claim, StoreError};
 use crate::clock::Time;
 use crate::ids::{ChunkId, CollectionId, DocumentId, GenerationId, WorkspaceId};
 use crate::model::{DocumentStatus, Generation, StoredObject};
-use crate::ports::model_call::ModelCall;
 use crate::problem::Problem;
 
 /// The version of a document that is to be made searchable.
@@ -71,6 +71,40 @@ pub struct ParsedSummary {
     pub chunks: u32,
     /// A note for people where part of the file could not be read.
     pub warning: Option<Problem>,
+}
+
+/// What tells two texts apart that are to be embedded: the first 16 bytes of the SHA-256 of what
+/// is sent to the model. Within a workspace alone are texts compared by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TextHash(pub [u8; 16]);
+
+impl TextHash {
+    /// The hash of a text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let digest = Sha256::digest(text.as_bytes());
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&digest[..16]);
+        Self(hash)
+    }
+}
+
+/// A chunk with its vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmbeddedChunk {
+    /// The chunk.
+    pub chunk_id: ChunkId,
+    /// What was embedded of it; none where that is not known.
+    pub text: Option<TextHash>,
+    /// Of unit length.
+    pub vector: Vec<f32>,
+}
+
+impl From<(ChunkId, Vec<f32>)> for EmbeddedChunk {
+    /// A vector of which nobody knows the text.
+    fn from((chunk_id, vector): (ChunkId, Vec<f32>)) -> Self {
+        Self { chunk_id, text: None, vector }
+    }
 }
 
 /// Chunks that have no vector in a generation yet.
@@ -159,17 +193,6 @@ pub trait IngestStore: Send + Sync {
         generation: GenerationId,
         limit: u32,
     ) -> Result<EmbedBatch, StoreError>;
-
-    /// Stores vectors of unit length, and the requests that made them. A chunk that has a
-    /// vector keeps it.
-    async fn save_vectors(
-        &self,
-        workspace: WorkspaceId,
-        claim: &Claim,
-        generation: GenerationId,
-        vectors: Vec<(ChunkId, Vec<f32>)>,
-        calls: &[ModelCall],
-    ) -> Result<(), StoreError>;
 
     /// Every chunk has its vector: document `ready`, job `done`, in one transaction.
     async fn finish_embed(

@@ -19,6 +19,7 @@ mod dead;
 mod documents;
 mod error;
 mod exports;
+mod generations;
 mod idempotency;
 mod ingest;
 mod installation;
@@ -51,8 +52,15 @@ pub use exports::{
     AcceptExport, AcceptedExport, ExportAcceptance, ExportDocument, ExportGeneration, ExportWork,
     Exports, NewTemplate,
 };
+pub use generations::{
+    GenerationStatus, Generations, NewReindex, PassageCursor, PassagesToIndex, ReindexAccepted,
+    ReindexOutcome, ReindexSize, ReindexSubject, Switch,
+};
 pub use idempotency::{Idempotency, IdempotencyKey, RememberedResponse};
-pub use ingest::{EmbedBatch, IngestStore, IngestSubject, NewChunk, NewPage, ParsedSummary};
+pub use ingest::{
+    EmbedBatch, EmbeddedChunk, IngestStore, IngestSubject, NewChunk, NewPage, ParsedSummary,
+    TextHash,
+};
 pub use installation::{
     Backlog, Begun, DeadCount, Installation, KeptMessage, NewWorkspace, OutboxRow, QueuedJob,
     Standing, StuckWork, Swept, Unfinished,
@@ -74,6 +82,7 @@ pub trait Store:
     + Collections
     + Documents
     + IngestStore
+    + Generations
     + Search
     + Conversations
     + ChatStore
@@ -96,19 +105,17 @@ impl<T> Store for T where
         + Collections
         + Documents
         + IngestStore
+        + Generations
         + Search
         + Conversations
         + ChatStore
         + Exports
         + Jobs
         + DeadLetters
-        + DeadLetters
         + Idempotency
         + Audit
         + Money
         + Portable
-        + Backups
-        + Snapshots
         + Backups
         + Snapshots
         + std::fmt::Debug

@@ -61,6 +61,14 @@ pub(super) fn columns(table: Table) -> &'static [Column] {
                     number("dimensions"),
                     text("state"),
                     number("created_at"),
+                    maybe(id("job_id")),
+                    maybe(number("filled_at")),
+                    maybe(number("switched_at")),
+                    maybe(number("paused_at")),
+                    maybe(number("passages_per_minute")),
+                    number("skipped"),
+                    number("embedded"),
+                    number("embed_us"),
                 ]
             }
         }
@@ -139,6 +147,7 @@ pub(super) fn columns(table: Table) -> &'static [Column] {
                 &[
                     id("generation_id"),
                     id("chunk_id"),
+                    maybe(bytes("text_hash")),
                     Column { name: "vector", kind: Kind::Floats, optional: false },
                 ]
             }

@@ -23,7 +23,8 @@ pub(super) fn all() -> Vec<(&'static str, RefOr<Schema>)> {
 }
 
 /// Requests refuse fields that they do not know; answers may grow.
-const REQUESTS: [&str; 11] = [
+const REQUESTS: [&str; 12] = [
+    "Reindex",
     "DeadDiscard",
     "DeadReplay",
     "NewCollection",
@@ -49,6 +50,7 @@ schemas!(
     AcceptedFile,
     AcceptedExport,
     AcceptedQuestion,
+    AcceptedReindex,
     AcceptedUpload,
     AuditBreak,
     AuditCheck,
@@ -81,6 +83,7 @@ schemas!(
     FigureSource,
     Derivation,
     Found,
+    Generation,
     Health,
     Job,
     JobProblem,
@@ -101,6 +104,8 @@ schemas!(
     Problem,
     Provider,
     ProviderSeen,
+    Reindex,
+    ReindexEstimate,
     SearchAnswer,
     SearchFilters,
     SearchRequest,
@@ -134,6 +139,61 @@ struct Collection {
     embedding_model: Option<String>,
     documents: u64,
     created_at: DateTime<Utc>,
+}
+
+#[derive(ToSchema)]
+struct Reindex {
+    /// One of the models that are configured; the first of them where left out.
+    #[schema(min_length = 1, max_length = 200)]
+    embedding_model: Option<String>,
+    /// At most so many; as many as the model makes where left out.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    passages_per_minute: Option<u32>,
+}
+
+#[derive(ToSchema)]
+struct AcceptedReindex {
+    job_id: Uuid,
+    generation_id: Uuid,
+}
+
+#[derive(ToSchema)]
+struct ReindexEstimate {
+    embedding_model: String,
+    dimensions: u32,
+    documents: u64,
+    passages: u64,
+    tokens: u64,
+    /// By `models.prices`; 0 where the model has no price.
+    cost_micros: u64,
+    /// Null where the model has made no vectors here yet, and no rate is given.
+    #[schema(required = true)]
+    seconds: Option<u64>,
+}
+
+/// All vectors of a collection made by one embedding model.
+#[derive(ToSchema)]
+struct Generation {
+    id: Uuid,
+    collection_id: Uuid,
+    model: String,
+    dimensions: u32,
+    /// `building`, `current` (the one that is searched) or `former`.
+    state: String,
+    created_at: DateTime<Utc>,
+    /// How many vectors it has.
+    passages: u64,
+    /// How many passages the collection has that are searched.
+    total: u64,
+    #[schema(required = true)]
+    paused_at: Option<DateTime<Utc>>,
+    #[schema(required = true)]
+    passages_per_minute: Option<u32>,
+    /// The job that builds or fills it.
+    #[schema(required = true)]
+    job_id: Option<Uuid>,
+    #[schema(required = true)]
+    switched_at: Option<DateTime<Utc>>,
 }
 
 #[derive(ToSchema)]

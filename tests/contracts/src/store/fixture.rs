@@ -383,9 +383,10 @@ impl Fixture {
         let vectors = (0..)
             .zip(vectors)
             .map(|(ordinal, vector)| (ChunkId::derive(document, version, ordinal), vector.to_vec()))
+            .map(Into::into)
             .collect();
         self.store
-            .save_vectors(self.workspace, &claim, generation, vectors, &[])
+            .save_vectors(self.workspace, &claim, generation, vectors, 1, &[])
             .await
             .expect("vectors are stored");
         self.store

@@ -157,7 +157,7 @@ pub(super) async fn every_write_is_fenced(
 ) {
     let (store, workspace, now) = (&f.store, f.workspace, f.now());
     let chunk = f.chunk(subject.document_id, subject.version, 0, "late");
-    let vector = (chunk.id, vec![1.0; DIMENSIONS as usize]);
+    let vector = (chunk.id, vec![1.0; DIMENSIONS as usize]).into();
     let problem = Problem::new("late", "Late", "late");
     let (document, version) = (subject.document_id, subject.version);
     let refused = [
@@ -165,7 +165,7 @@ pub(super) async fn every_write_is_fenced(
         store.save_parsed(workspace, stale, subject, vec![f.page("late")], vec![chunk]).await,
         store.finish_ingest(workspace, stale, subject, f.summary(1), None, now).await,
         store.fail_ingest(workspace, stale, subject, problem, now).await,
-        store.save_vectors(workspace, stale, generation, vec![vector], &[]).await,
+        store.save_vectors(workspace, stale, generation, vec![vector], 1, &[]).await,
         store.finish_embed(workspace, stale, document, version, now).await,
     ];
     for refusal in refused {
@@ -212,8 +212,9 @@ pub async fn vectors_are_stored_once_and_counted(f: Fixture) {
         vector
     };
     let save = async |ordinal, vector| {
-        let vectors = vec![(ChunkId::derive(document, 1, ordinal), vector)];
-        f.store.save_vectors(f.workspace, &claim, generation, vectors, &[]).await.expect("stored");
+        let vectors = vec![(ChunkId::derive(document, 1, ordinal), vector).into()];
+        let saved = f.store.save_vectors(f.workspace, &claim, generation, vectors, 1, &[]).await;
+        saved.expect("stored");
     };
     save(0, axis(0)).await;
     save(0, axis(1)).await;
@@ -241,8 +242,8 @@ pub async fn a_vector_of_the_wrong_length_is_refused(f: Fixture) {
     let next = f.advance(Step::DocumentsEmbed, serde_json::json!({}));
     f.finish_upload(f.workspace, &upload, &["alpha"], Some(next)).await;
     let claim = f.claim(upload.items[0].job_id).await.claim;
-    let vectors = vec![(ChunkId::derive(upload.items[0].document_id, 1, 0), vec![1.0; 3])];
-    let refused = f.store.save_vectors(f.workspace, &claim, generation, vectors, &[]).await;
+    let vectors = vec![(ChunkId::derive(upload.items[0].document_id, 1, 0), vec![1.0; 3]).into()];
+    let refused = f.store.save_vectors(f.workspace, &claim, generation, vectors, 1, &[]).await;
     assert!(matches!(refused, Err(StoreError::Failed { .. })), "{refused:?}");
 }
 

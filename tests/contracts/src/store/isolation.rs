@@ -122,7 +122,7 @@ pub async fn another_workspaces_claims_write_nothing(f: Fixture) {
     };
     let end =
         UnfinishedAnswer { partial: "x".to_owned(), usage: None, calls: vec![], problem: None };
-    let vector = (ChunkId::derive(subject.document_id, 1, 0), vec![1.0; 8]);
+    let vector = (ChunkId::derive(subject.document_id, 1, 0), vec![1.0; 8]).into();
     let refused = [
         store.put_off(thief, &claim, PutOff::after_try("x"), next(), &[], now).await,
         store.hand_back(thief, &claim, next(), &[], now).await,
@@ -133,7 +133,7 @@ pub async fn another_workspaces_claims_write_nothing(f: Fixture) {
         store.save_parsed(thief, &claim, &subject, vec![f.page("x")], vec![]).await,
         store.finish_ingest(thief, &claim, &subject, f.summary(0), None, now).await,
         store.fail_ingest(thief, &claim, &subject, problem(), now).await,
-        store.save_vectors(thief, &claim, generation, vec![vector], &[]).await,
+        store.save_vectors(thief, &claim, generation, vec![vector], 1, &[]).await,
         store.finish_embed(thief, &claim, subject.document_id, 1, now).await,
         store.save_retrieved(thief, &chat, asked.answer_id, "x", &[], next()).await.map(drop),
         store.save_answer(thief, &chat, asked.answer_id, answer, now).await,

@@ -18,6 +18,7 @@ pub mod documents;
 pub mod exports;
 pub mod fixture;
 pub mod furnished;
+pub mod generations;
 pub mod ingest;
 pub mod isolation;
 pub mod money;
@@ -89,6 +90,21 @@ macro_rules! store_contract {
             vectors_are_stored_once_and_counted,
             a_vector_of_the_wrong_length_is_refused,
             a_failed_embedding_keeps_the_words_searchable,
+        );
+        $crate::store_contract!(@cases $make, generations:
+            a_generation_is_built_beside_and_switched_to_in_one_step,
+            a_collection_without_vectors_gets_its_first_by_reindexing,
+            a_document_that_was_left_out_is_looked_for_again,
+            a_second_reindexing_waits_for_the_first,
+            the_former_generation_is_gone_back_to_at_once,
+            a_reindexing_is_paused_and_goes_on,
+            progress_makes_the_tries_of_a_step_count_anew,
+            a_reindexing_is_sized_by_what_is_searched,
+            a_reindexing_is_accepted_once_under_its_key,
+            another_workspace_sees_no_generation,
+            a_deleted_collection_ends_its_reindexing,
+            what_was_embedded_once_is_found_again_by_its_text,
+            a_replaced_version_gets_no_vectors,
         );
         $crate::store_contract!(@cases $make, search:
             words_find_the_chunks_that_hold_them_best_first,

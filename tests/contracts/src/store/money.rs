@@ -186,13 +186,21 @@ pub async fn vectors_are_stored_with_the_requests_that_made_them(f: Fixture) {
         operation: Operation::Embed,
         ..call(&f, CallOutcome::Done, 11)
     };
-    let vectors = || vec![(chunk, vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])];
+    let vectors = || vec![(chunk, vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]).into()];
     f.store
-        .save_vectors(f.workspace, &claim, generation, vectors(), std::slice::from_ref(&embedded))
+        .save_vectors(
+            f.workspace,
+            &claim,
+            generation,
+            vectors(),
+            1,
+            std::slice::from_ref(&embedded),
+        )
         .await
         .expect("stored");
     let stale = quaestor_core::ports::store::Claim { attempt: 9, ..claim };
-    let late = f.store.save_vectors(f.workspace, &stale, generation, vectors(), &[embedded]).await;
+    let store = &f.store;
+    let late = store.save_vectors(f.workspace, &stale, generation, vectors(), 1, &[embedded]).await;
     assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
     assert_eq!(rows(&f).await, [(Some(item.job_id.uuid()), 2, "done".to_owned(), false, 11)]);
 }

@@ -23,6 +23,7 @@ pub fn queue_of(step: Step) -> &'static str {
         Step::ChatGenerate => "qs.chat.generate.v1",
         Step::DocumentsIngest => "qs.documents.ingest.v1",
         Step::DocumentsEmbed => "qs.documents.embed.v1",
+        Step::CollectionsReindex => "qs.collections.reindex.v1",
         Step::ExportsWrite => "qs.exports.write.v1",
     }
 }

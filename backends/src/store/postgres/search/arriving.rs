@@ -1,11 +1,12 @@
 //! Vectors that go to another store and come from one, bit for bit.
 
 use pgvector::Vector;
-use quaestor_core::ids::{ChunkId, WorkspaceId};
+use quaestor_core::ids::WorkspaceId;
+use quaestor_core::ports::store::EmbeddedChunk;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row};
 
-use super::writing::{columns, vectors_table};
+use super::writing::{VectorColumns, vectors_table};
 use crate::store::postgres::fault::Fault;
 
 /// The column of the exact vectors.
@@ -29,21 +30,22 @@ pub(in crate::store::postgres) async fn store_vectors(
     tx: &mut PgConnection,
     workspace: WorkspaceId,
     (generation_key, dimensions): (i64, u32),
-    vectors: Vec<(ChunkId, Vec<f32>)>,
+    vectors: Vec<EmbeddedChunk>,
 ) -> Result<u64, Fault> {
-    let (ids, exact) = columns(vectors, i64::from(dimensions))?;
+    let columns = VectorColumns::of(vectors, i64::from(dimensions))?;
     let vectors = vectors_table(generation_key);
     let stored = sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO {vectors} (workspace_id, generation_key, version_key, chunk_key, chunk_id,
-             embedding, exact)
-         SELECT $1, $2, c.version_key, c.key, c.id, n.exact::halfvec, n.exact
-         FROM unnest($3::uuid[], $4::vector[]) n (id, exact) JOIN chunks c ON c.id = n.id
+             text_hash, embedding, exact)
+         SELECT $1, $2, c.version_key, c.key, c.id, n.text_hash, n.exact::halfvec, n.exact
+         FROM unnest($3::uuid[], $4::bytea[], $5::vector[]) n (id, text_hash, exact) JOIN chunks c ON c.id = n.id
          WHERE c.workspace_id = $1"
     )))
     .bind(workspace.uuid())
     .bind(generation_key)
-    .bind(ids)
-    .bind(exact)
+    .bind(columns.ids)
+    .bind(columns.hashes)
+    .bind(columns.exact)
     .execute(tx)
     .await?;
     Ok(stored.rows_affected())

@@ -85,6 +85,9 @@ async fn tend(connection: &mut PgConnection) -> Result<u32, Fault> {
     )
     .execute(&mut *connection)
     .await?;
+    sqlx::query("DELETE FROM generations WHERE state = 'dropped'")
+        .execute(&mut *connection)
+        .await?;
     drop_partitions(connection).await?;
     let mut built = 0;
     for due in due(connection).await? {
@@ -92,6 +95,24 @@ async fn tend(connection: &mut PgConnection) -> Result<u32, Fault> {
         built += 1;
     }
     Ok(built)
+}
+
+/// Whether a generation is large and has no index yet.
+pub(in crate::store::postgres) async fn index_missing(
+    connection: &mut PgConnection,
+    generation_key: i64,
+) -> Result<bool, Fault> {
+    let found = sqlx::query(
+        "SELECT 1 FROM generations g
+         WHERE g.key = $1 AND g.vector_index <> 'ready' AND g.dimensions <= $3
+           AND pg_relation_size(to_regclass('vectors_' || g.key)) / (2 * g.dimensions + 130) >= $2",
+    )
+    .bind(generation_key)
+    .bind(INDEXED_FROM)
+    .bind(MOST_DIMENSIONS)
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.is_some())
 }
 
 async fn drop_partitions(connection: &mut PgConnection) -> Result<(), Fault> {
@@ -118,7 +139,8 @@ async fn due(connection: &mut PgConnection) -> Result<Vec<Due>, Fault> {
                  pg_relation_size(to_regclass('vectors_' || g.key)) / (2 * g.dimensions + 130)
                      AS vectors
              FROM generations g
-             WHERE g.vector_index <> 'ready' AND g.dimensions <= $2) large
+             WHERE g.vector_index <> 'ready' AND g.dimensions <= $2
+               AND (g.state IN ('current', 'former') OR g.filled_at IS NOT NULL)) large
          WHERE vectors >= $1 ORDER BY key",
     )
     .bind(INDEXED_FROM)

@@ -4,6 +4,7 @@
 mod arriving;
 mod counts;
 mod indexes;
+mod known;
 mod postings;
 mod scope;
 mod text;
@@ -23,6 +24,8 @@ use uuid::Uuid;
 
 pub(super) use arriving::{EXACT, from_stored, store_vectors, to_stored};
 pub(super) use counts::TermCounts;
+pub(super) use indexes::index_missing;
+pub(super) use known::known_vectors;
 pub(super) use writing::{
     forget_version, save_chunks, save_vectors, store_chunks, vectors_table, version_goes,
     workspace_made,
@@ -33,6 +36,9 @@ use super::fault::{Fault, during};
 use super::rows::passage_columns;
 use super::{PgStore, rows};
 use scope::Scope;
+
+/// The longest vectors that pgvector's types hold.
+pub(super) const MOST_DIMENSIONS: u32 = 16_000;
 
 /// Beyond this many chunks searches run on connections of their own: below, a transaction
 /// for each costs more than the search.

@@ -1,12 +1,13 @@
 //! What search stores: chunks with their posting lists, and vectors.
 
 use pgvector::Vector;
-use quaestor_core::ids::{ChunkId, GenerationId, JobId, WorkspaceId};
-use quaestor_core::ports::store::{NewChunk, StoreError};
+use quaestor_core::ids::{GenerationId, WorkspaceId};
+use quaestor_core::ports::store::{EmbeddedChunk, NewChunk, StoreError};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
+use super::known;
 use super::postings::Postings;
 use crate::store::postgres::dialect::text;
 use crate::store::postgres::fault::Fault;
@@ -164,6 +165,7 @@ pub(in crate::store::postgres) async fn forget_version(
     workspace: WorkspaceId,
     version_key: i64,
 ) -> Result<(), Fault> {
+    known::keep(tx, workspace, version_key).await?;
     sqlx::query(
         "SELECT forget_searched(key, collection_id) FROM versions
          WHERE workspace_id = $1 AND key = $2",
@@ -192,72 +194,84 @@ pub(in crate::store::postgres) async fn version_goes(
     Ok(())
 }
 
-/// Vectors as two columns, each of the dimensions that its generation has.
-pub(super) fn columns(
-    vectors: impl IntoIterator<Item = (ChunkId, Vec<f32>)>,
-    dimensions: i64,
-) -> Result<(Vec<Uuid>, Vec<Vector>), Fault> {
-    let (mut ids, mut exact) = (Vec::new(), Vec::new());
-    for (chunk, vector) in vectors {
-        if i64::try_from(vector.len()) != Ok(dimensions) {
-            return Err(Fault::Store(StoreError::Failed {
-                action: "store vectors",
-                source: format!(
-                    "a vector has {} dimensions where its generation has {dimensions}",
-                    vector.len()
-                )
-                .into(),
-            }));
-        }
-        ids.push(chunk.uuid());
-        exact.push(Vector::from(vector));
-    }
-    Ok((ids, exact))
+/// Vectors as columns, each of the dimensions that its generation has.
+#[derive(Default)]
+pub(super) struct VectorColumns {
+    pub(super) ids: Vec<Uuid>,
+    pub(super) hashes: Vec<Option<Vec<u8>>>,
+    pub(super) exact: Vec<Vector>,
 }
 
-/// Stores vectors of the job's own version, as long as it is the one that is searched.
+impl VectorColumns {
+    pub(super) fn of(vectors: Vec<EmbeddedChunk>, dimensions: i64) -> Result<Self, Fault> {
+        let mut columns = Self::default();
+        for EmbeddedChunk { chunk_id, text, vector } in vectors {
+            if i64::try_from(vector.len()) != Ok(dimensions) {
+                return Err(Fault::Store(StoreError::Failed {
+                    action: "store vectors",
+                    source: format!(
+                        "a vector has {} dimensions where its generation has {dimensions}",
+                        vector.len()
+                    )
+                    .into(),
+                }));
+            }
+            columns.ids.push(chunk_id.uuid());
+            columns.hashes.push(text.map(|text| text.0.to_vec()));
+            columns.exact.push(Vector::from(vector));
+        }
+        Ok(columns)
+    }
+}
+
+/// Stores vectors of passages that are searched, in a generation of their collection.
 pub(in crate::store::postgres) async fn save_vectors(
     tx: &mut PgConnection,
     workspace: WorkspaceId,
-    job: JobId,
     generation: GenerationId,
-    vectors: &[(ChunkId, Vec<f32>)],
+    vectors: Vec<EmbeddedChunk>,
 ) -> Result<(), Fault> {
     let found = sqlx::query(
-        "SELECT g.key AS generation_key, g.dimensions, v.key AS version_key
-         FROM jobs j
-         JOIN documents d ON d.id = j.subject_id
-         JOIN versions v ON v.key = d.current_key AND v.version = j.subject_version
-         JOIN generations g ON g.collection_id = d.collection_id
-         WHERE j.workspace_id = $1 AND j.id = $2 AND g.workspace_id = $1 AND g.id = $3
-         FOR SHARE OF d",
+        "SELECT key, collection_id, dimensions FROM generations
+         WHERE workspace_id = $1 AND id = $2 AND state <> 'dropped'",
     )
     .bind(workspace.uuid())
-    .bind(job.uuid())
     .bind(generation.uuid())
     .fetch_optional(&mut *tx)
     .await?;
-    // A version that a later one has replaced, or a generation that is gone: nobody
-    // would search these vectors.
+    // Nobody would search the vectors of a generation that is gone.
     let Some(row) = found else { return Ok(()) };
-    let dimensions: i64 = row.try_get("dimensions")?;
-    let (ids, exact) = columns(vectors.iter().cloned(), dimensions)?;
-    let generation_key: i64 = row.try_get("generation_key")?;
+    let generation_key: i64 = row.try_get("key")?;
+    let columns = VectorColumns::of(vectors, row.try_get("dimensions")?)?;
+    // Nor those of a version that a later one has replaced: none does until this is written.
+    sqlx::query(
+        "SELECT 1 FROM documents d WHERE d.workspace_id = $1 AND d.id IN
+             (SELECT v.document_id FROM chunks c JOIN versions v ON v.key = c.version_key
+              WHERE c.workspace_id = $1 AND c.id = ANY($2))
+         ORDER BY d.id FOR SHARE OF d",
+    )
+    .bind(workspace.uuid())
+    .bind(&columns.ids)
+    .execute(&mut *tx)
+    .await?;
     let vectors = vectors_table(generation_key);
     sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO {vectors} (workspace_id, generation_key, version_key,
-             chunk_key, chunk_id, embedding, exact)
-         SELECT $1, $2, $3, c.key, c.id, n.exact::halfvec, n.exact
-         FROM unnest($4::uuid[], $5::vector[]) n (id, exact)
+             chunk_key, chunk_id, text_hash, embedding, exact)
+         SELECT $1, $2, c.version_key, c.key, c.id, n.text_hash, n.exact::halfvec, n.exact
+         FROM unnest($3::uuid[], $4::bytea[], $5::vector[]) n (id, text_hash, exact)
          JOIN chunks c ON c.id = n.id
-         WHERE c.workspace_id = $1 AND c.version_key = $3
+         JOIN versions v ON v.key = c.version_key
+         JOIN documents d ON d.id = v.document_id AND d.current_key = v.key
+         WHERE c.workspace_id = $1 AND d.collection_id = $6
          ON CONFLICT (chunk_key, generation_key) DO NOTHING"
     )))
     .bind(workspace.uuid())
     .bind(generation_key)
-    .bind(row.try_get::<i64, _>("version_key")?)
-    .bind(ids)
-    .bind(exact)
+    .bind(columns.ids)
+    .bind(columns.hashes)
+    .bind(columns.exact)
+    .bind(row.try_get::<Uuid, _>("collection_id")?)
     .execute(tx)
     .await?;
     Ok(())

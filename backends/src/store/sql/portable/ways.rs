@@ -160,6 +160,7 @@ pub(super) fn expression(table: Table, column: &str) -> String {
         (Table::Pages | Table::Chunks, "document_id" | "version") => "v",
         (Table::Vectors, "generation_id") => return "g.id".to_owned(),
         (Table::Vectors, "chunk_id") => return "c.id".to_owned(),
+        (Table::Vectors, "text_hash") => return "x.text_hash".to_owned(),
         (Table::Vectors, _) => return format!("x.{}", super::super::search::EXACT),
         // Whoever reads it takes it up, as after a crash.
         (Table::Jobs, "state") => {

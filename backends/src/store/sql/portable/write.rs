@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use quaestor_core::ids::{ChunkId, JobId, OutboxId, WorkspaceId};
 use quaestor_core::parsed::ParsedChunk;
-use quaestor_core::ports::store::{Column, Kind, NewChunk, Record, StoreError, Table, Value};
+use quaestor_core::ports::store::{
+    Column, EmbeddedChunk, Kind, NewChunk, Record, StoreError, Table, TextHash, Value,
+};
 use quaestor_core::retrieval::{document_field, index_terms};
 use sqlx::error::ErrorKind;
 use sqlx::{AssertSqlSafe, Row};
@@ -263,24 +265,28 @@ fn new_chunk(record: &Record, searched_as: Option<&str>) -> Result<NewChunk, Fau
     })
 }
 
-/// A chunk's vector.
-type Embedded = (ChunkId, Vec<f32>);
-
 async fn vectors(
     tx: &mut DbConnection,
     workspace: WorkspaceId,
     records: Vec<Record>,
 ) -> Result<(), Fault> {
-    let mut by_generation: Vec<(Uuid, Vec<Embedded>)> = Vec::new();
+    let mut by_generation: Vec<(Uuid, Vec<EmbeddedChunk>)> = Vec::new();
     for record in records {
         let (Some(generation), Some(chunk)) = (record.id("generation_id"), record.id("chunk_id"))
         else {
             return Err(missing("a chunk"));
         };
+        let text = match record.get("text_hash") {
+            Some(Value::Bytes(hash)) => {
+                let hash = hash.as_slice().try_into();
+                Some(TextHash(hash.map_err(|_| corrupt("record", "its hash is not 16 bytes"))?))
+            }
+            _ => None,
+        };
         let Some(Value::Floats(vector)) = record.values.into_iter().next_back() else {
             return Err(corrupt("record", "it has no vector"));
         };
-        let one = (ChunkId(chunk), vector);
+        let one = EmbeddedChunk { chunk_id: ChunkId(chunk), text, vector };
         match by_generation.last_mut().filter(|(last, _)| *last == generation) {
             Some((_, vectors)) => vectors.push(one),
             None => by_generation.push((generation, vec![one])),

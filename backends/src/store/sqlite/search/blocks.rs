@@ -3,8 +3,8 @@
 //! A block holds vectors of one version in one generation, so that a scope is met by
 //! choosing blocks, and a version goes by deleting its own.
 
-use quaestor_core::ids::{ChunkId, GenerationId, JobId, WorkspaceId};
-use quaestor_core::ports::store::StoreError;
+use quaestor_core::ids::{GenerationId, WorkspaceId};
+use quaestor_core::ports::store::{EmbeddedChunk, StoreError};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
@@ -18,56 +18,83 @@ const FULL_BLOCK_BYTES: usize = 32 * 1024;
 /// The bytes of an entry's key.
 pub(super) const KEY_BYTES: usize = 8;
 
-/// Stores vectors of the job's own version, as long as it is the one that is searched.
+/// Stores vectors of passages that are searched, in a generation of their collection.
 pub(in crate::store::sqlite) async fn save(
     tx: &mut SqliteConnection,
     workspace: WorkspaceId,
-    job: JobId,
     generation: GenerationId,
-    vectors: &[(ChunkId, Vec<f32>)],
+    vectors: Vec<EmbeddedChunk>,
 ) -> Result<(), Fault> {
     let found = sqlx::query(
-        "SELECT g.key AS generation_key, g.dimensions, v.key AS version_key
-         FROM jobs j
-         JOIN documents d ON d.id = j.subject_id
-         JOIN versions v ON v.key = d.current_key AND v.version = j.subject_version
-         JOIN generations g ON g.collection_id = d.collection_id
-         WHERE j.workspace_id = $1 AND j.id = $2 AND g.workspace_id = $1 AND g.id = $3",
+        "SELECT key, dimensions FROM generations
+         WHERE workspace_id = $1 AND id = $2 AND state <> 'dropped'",
     )
     .bind(workspace.uuid())
-    .bind(job.uuid())
     .bind(generation.uuid())
     .fetch_optional(&mut *tx)
     .await?;
-    // A version that a later one has replaced, or a generation that is gone: nobody
-    // would search these vectors.
+    // Nobody would search the vectors of a generation that is gone.
     let Some(row) = found else { return Ok(()) };
-    let generation_key: i64 = row.try_get("generation_key")?;
-    let version_key: i64 = row.try_get("version_key")?;
+    let generation_key: i64 = row.try_get("key")?;
     let dimensions = rows::number(&row, "dimensions")?;
-
-    let mut entries = Vec::new();
-    for (chunk, vector) in vectors {
-        right_length(vector, dimensions)?;
+    let mut blocks = Blocks { workspace, generation_key, version_key: 0, entries: Vec::new() };
+    for EmbeddedChunk { chunk_id, text, vector } in vectors {
+        right_length(&vector, dimensions)?;
+        // Nor those of a version that a later one has replaced.
         let stored = sqlx::query(
-            "INSERT INTO vectors (workspace_id, generation_key, chunk_key, vector)
-             SELECT $1, $2, key, $5 FROM chunks
-             WHERE workspace_id = $1 AND id = $4 AND version_key = $3
-             ON CONFLICT (chunk_key, generation_key) DO NOTHING RETURNING key",
+            "INSERT INTO vectors (workspace_id, generation_key, chunk_key, text_hash, vector)
+             SELECT $1, $2, c.key, $4, $5 FROM chunks c
+             JOIN versions v ON v.key = c.version_key
+             JOIN documents d ON d.id = v.document_id AND d.current_key = v.key
+             JOIN generations g ON g.key = $2 AND g.collection_id = d.collection_id
+             WHERE c.workspace_id = $1 AND c.id = $3
+             ON CONFLICT (chunk_key, generation_key) DO NOTHING
+             RETURNING key, (SELECT version_key FROM chunks c WHERE c.key = chunk_key) AS version_key",
         )
         .bind(workspace.uuid())
         .bind(generation_key)
-        .bind(version_key)
-        .bind(chunk.uuid())
-        .bind(floats_to_bytes(vector))
+        .bind(chunk_id.uuid())
+        .bind(text.map(|text| text.0.to_vec()))
+        .bind(floats_to_bytes(&vector))
         .fetch_optional(&mut *tx)
         .await?;
         if let Some(stored) = stored {
-            entries.extend_from_slice(&stored.try_get::<i64, _>("key")?.to_le_bytes());
-            entries.extend_from_slice(&signs(vector));
+            let version_key = stored.try_get("version_key")?;
+            blocks.add(tx, version_key, stored.try_get("key")?, &vector).await?;
         }
     }
-    append(tx, workspace, generation_key, version_key, &entries).await
+    blocks.end(tx).await
+}
+
+/// Vectors on their way into blocks. Chunks come version by version, and a block is of one.
+struct Blocks {
+    workspace: WorkspaceId,
+    generation_key: i64,
+    version_key: i64,
+    entries: Vec<u8>,
+}
+
+impl Blocks {
+    async fn add(
+        &mut self,
+        tx: &mut SqliteConnection,
+        version_key: i64,
+        key: i64,
+        vector: &[f32],
+    ) -> Result<(), Fault> {
+        if version_key != self.version_key {
+            self.end(tx).await?;
+            self.version_key = version_key;
+        }
+        self.entries.extend_from_slice(&key.to_le_bytes());
+        self.entries.extend_from_slice(&signs(vector));
+        Ok(())
+    }
+
+    async fn end(&mut self, tx: &mut SqliteConnection) -> Result<(), Fault> {
+        let entries = std::mem::take(&mut self.entries);
+        append(tx, self.workspace, self.generation_key, self.version_key, &entries).await
+    }
 }
 
 fn right_length(vector: &[f32], dimensions: u32) -> Result<(), Fault> {
@@ -89,40 +116,34 @@ pub(in crate::store::sqlite) async fn store(
     tx: &mut SqliteConnection,
     workspace: WorkspaceId,
     (generation_key, dimensions): (i64, u32),
-    vectors: Vec<(ChunkId, Vec<f32>)>,
+    vectors: Vec<EmbeddedChunk>,
 ) -> Result<u64, Fault> {
-    // Chunks come version by version, and a block is of one of them.
-    let mut block: (i64, Vec<u8>) = (0, Vec::new());
+    let mut blocks = Blocks { workspace, generation_key, version_key: 0, entries: Vec::new() };
     let mut stored = 0;
-    for (chunk, vector) in vectors {
+    for EmbeddedChunk { chunk_id, text, vector } in vectors {
         right_length(&vector, dimensions)?;
         let of =
             sqlx::query("SELECT key, version_key FROM chunks WHERE workspace_id = $1 AND id = $2")
                 .bind(workspace.uuid())
-                .bind(chunk.uuid())
+                .bind(chunk_id.uuid())
                 .fetch_optional(&mut *tx)
                 .await?;
         let Some(of) = of else { continue };
-        let version_key: i64 = of.try_get("version_key")?;
-        if version_key != block.0 {
-            append(tx, workspace, generation_key, block.0, &block.1).await?;
-            block = (version_key, Vec::new());
-        }
         let made = sqlx::query(
-            "INSERT INTO vectors (workspace_id, generation_key, chunk_key, vector)
-             VALUES ($1, $2, $3, $4) RETURNING key",
+            "INSERT INTO vectors (workspace_id, generation_key, chunk_key, text_hash, vector)
+             VALUES ($1, $2, $3, $4, $5) RETURNING key",
         )
         .bind(workspace.uuid())
         .bind(generation_key)
         .bind(of.try_get::<i64, _>("key")?)
+        .bind(text.map(|text| text.0.to_vec()))
         .bind(floats_to_bytes(&vector))
         .fetch_one(&mut *tx)
         .await?;
-        block.1.extend_from_slice(&made.try_get::<i64, _>("key")?.to_le_bytes());
-        block.1.extend_from_slice(&signs(&vector));
+        blocks.add(tx, of.try_get("version_key")?, made.try_get("key")?, &vector).await?;
         stored += 1;
     }
-    append(tx, workspace, generation_key, block.0, &block.1).await?;
+    blocks.end(tx).await?;
     Ok(stored)
 }
 
@@ -139,7 +160,11 @@ pub(in crate::store::sqlite) fn from_stored(
     row: &SqliteRow,
     place: usize,
 ) -> Result<Vec<f32>, Fault> {
-    let bytes: &[u8] = row.try_get(place)?;
+    floats(row.try_get(place)?)
+}
+
+/// A vector from its bytes.
+pub(super) fn floats(bytes: &[u8]) -> Result<Vec<f32>, Fault> {
     let (floats, rest) = bytes.as_chunks::<4>();
     if !rest.is_empty() {
         return Err(corrupt("vector", format!("it has {} bytes", bytes.len())));

@@ -5,6 +5,7 @@ use quaestor_core::ports::store::{NewChunk, StoreError};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::known;
 use super::terms::terms_table;
 use crate::store::sqlite::fault::Fault;
 
@@ -90,6 +91,7 @@ pub(in crate::store::sqlite) async fn forget_version(
     version_key: i64,
 ) -> Result<(), Fault> {
     version_goes(tx, workspace, version_key).await?;
+    known::keep(tx, workspace, version_key).await?;
     sqlx::query(
         "DELETE FROM vectors WHERE workspace_id = $1
          AND chunk_key IN (SELECT key FROM chunks WHERE version_key = $2)",

@@ -2,7 +2,9 @@
 //! and `blocks`.
 
 mod blocks;
+mod dropped;
 mod indexing;
+mod known;
 mod scope;
 mod terms;
 mod text;
@@ -20,7 +22,9 @@ use sqlx::sqlite::SqliteConnection;
 pub(super) use blocks::{
     EXACT, from_stored, save as save_vectors, store as store_vectors, to_stored,
 };
+pub(super) use dropped::remove_dropped;
 pub(super) use indexing::{forget_version, save_chunks, store_chunks, vectors_table, version_goes};
+pub(super) use known::known_vectors;
 pub(super) use terms::{TermCounts, create_terms_table as workspace_made, drop_terms_table};
 
 use super::documents::document_columns;
@@ -28,6 +32,18 @@ use super::fault::{Fault, during};
 use super::rows::passage_columns;
 use super::{SqliteStore, rows};
 use scope::Scope;
+
+/// The longest vectors that are taken; the file would hold longer ones.
+pub(super) const MOST_DIMENSIONS: u32 = 16_000;
+
+/// Whether a generation should have an index that it lacks: none has any here.
+#[expect(clippy::unused_async, reason = "the other database is asked")]
+pub(super) async fn index_missing(
+    _tx: &mut SqliteConnection,
+    _generation_key: i64,
+) -> Result<bool, Fault> {
+    Ok(false)
+}
 
 /// The passages of these chunks, in the order asked for.
 pub(super) async fn passages(
