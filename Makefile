@@ -44,6 +44,7 @@ lint: ## check format, lints, licences and what may depend on what
 	scripts/check-dependencies.sh
 	scripts/check-scripts.sh
 	scripts/check-compose.sh
+	scripts/check-metrics.sh
 
 bench: ## measure, as BENCHMARKS.md tells
 	$(CARGO) build --release

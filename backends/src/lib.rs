@@ -13,3 +13,4 @@ pub mod redis;
 pub mod store;
 pub mod tickets;
 mod tls;
+pub mod traces;

@@ -74,6 +74,9 @@ pub enum Event {
     Started {
         /// The attempt that started.
         attempt: u32,
+        /// The W3C trace context of the step, where traces are kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        traceparent: Option<String>,
     },
     /// How far a long step has come.
     Progress {
@@ -105,6 +108,9 @@ pub enum Event {
     Restarted {
         /// The attempt that starts anew.
         attempt: u32,
+        /// The W3C trace context of the step, where traces are kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        traceparent: Option<String>,
     },
     /// The answer's citations, checked.
     Citations {
@@ -129,6 +135,24 @@ pub enum Event {
 }
 
 impl Event {
+    /// Its kind, as it stands in JSON.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Started { .. } => "started",
+            Self::Progress { .. } => "progress",
+            Self::Waiting { .. } => "waiting",
+            Self::Retrieved { .. } => "retrieved",
+            Self::Token { .. } => "token",
+            Self::Restarted { .. } => "restarted",
+            Self::Citations { .. } => "citations",
+            Self::Done { .. } => "done",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// Whether the event ends its job.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
@@ -170,5 +194,8 @@ mod tests {
         let token = Event::Token { text: "a".into() };
         assert_eq!(serde_json::to_string(&token).unwrap(), r#"{"kind":"token","text":"a"}"#);
         assert_eq!(serde_json::to_string(&Event::Queued).unwrap(), r#"{"kind":"queued"}"#);
+        let started = Event::Started { attempt: 2, traceparent: None };
+        let json = serde_json::to_value(&started).unwrap();
+        assert_eq!(json, serde_json::json!({"kind": started.name(), "attempt": 2}));
     }
 }

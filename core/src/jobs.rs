@@ -96,6 +96,19 @@ impl Step {
     }
 }
 
+impl Step {
+    /// The kind of job that has this step: what its name begins with.
+    #[must_use]
+    pub fn kind(self) -> JobKind {
+        match self {
+            Self::ChatRetrieve | Self::ChatGenerate => JobKind::Chat,
+            Self::DocumentsIngest | Self::DocumentsEmbed => JobKind::Documents,
+            Self::CollectionsReindex => JobKind::Collections,
+            Self::ExportsWrite => JobKind::Exports,
+        }
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -288,6 +301,7 @@ mod tests {
         for step in Step::ALL {
             assert_eq!(step.as_str().parse::<Step>().unwrap(), step);
             assert_eq!(serde_json::to_value(step).unwrap(), step.as_str());
+            assert!(step.as_str().starts_with(step.kind().as_str()));
         }
         assert!("chat.unknown".parse::<Step>().is_err());
     }

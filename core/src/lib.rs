@@ -20,10 +20,12 @@ pub mod parsed;
 
 pub mod events;
 pub mod jobs;
+pub mod metrics;
 pub mod model;
 pub mod ports;
 pub mod problem;
 pub mod retrieval;
 pub mod tokens;
+pub mod trace;
 pub mod transfer;
 pub mod wake;

@@ -15,6 +15,7 @@ use crate::Front;
 use crate::admission::{Gate, refused};
 use crate::auth::Keys;
 use crate::http::health::HealthCache;
+use crate::http::metrics::Scraped;
 use crate::http::route::RateClass;
 use crate::jobs::Standings;
 use crate::problem::{ApiError, chain};
@@ -31,6 +32,8 @@ pub(crate) struct Inner {
     pub(crate) keys: Keys,
     /// The last answer of the health checks.
     pub(crate) health: HealthCache,
+    /// What the last scrape of the metrics read.
+    pub(crate) scraped: Scraped,
     /// Cancelled when the process is to stop.
     pub(crate) stop: Stop,
     /// How much work waits, as it was a moment ago.
@@ -57,6 +60,7 @@ impl App {
             front,
             keys: Keys::default(),
             health: HealthCache::default(),
+            scraped: Scraped::default(),
             stop,
             gate: Gate::default(),
             standings: Standings::default(),
@@ -105,7 +109,6 @@ impl Inner {
         match budgets.allowance(caller.workspace_id, caller.principal_id).await? {
             Allowance::Within | Allowance::Soft => Ok(()),
             Allowance::Over(over) => {
-                metrics::counter!("quaestor_over_budget_total").increment(1);
                 Err(refused("budget", ApiError::over_budget(&over, self.front.clock.now())))
             }
         }
@@ -127,7 +130,7 @@ impl Inner {
     /// Keeps in the audit log that a caller named an id that is not there for it. Bounded
     /// per caller, so that guessing ids does not fill the log.
     pub(crate) async fn record_denied(&self, caller: &Caller, subject: &str) {
-        metrics::counter!("quaestor_http_denied_total").increment(1);
+        quaestor_core::metrics::HTTP_DENIED.of([]).increment(1);
         let name = format!("denied:{}", caller.principal_id);
         if self.count(&name, self.front.settings.quotas.denied_audit).await.is_err() {
             return;

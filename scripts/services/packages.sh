@@ -8,13 +8,13 @@ SERVER_UID=64123
 BASE_PACKAGES="base-files bash dash coreutils libc-bin sed grep mawk hostname findutils debianutils procps util-linux"
 
 # What is unpacked: `new` has the servers, `old` the RabbitMQ of Debian 12, which is 3.10, and
-# `checks` the programs by which scripts/check-compose.sh checks files.
+# `checks` the programs by which scripts/check-compose.sh and check-metrics.sh check files.
 suite_of() { if [[ $1 == old ]]; then echo bookworm; else echo trixie; fi; }
 packages_of() {
     case $1 in
         new) echo "postgresql-17 postgresql-17-pgvector rabbitmq-server redis-server $BASE_PACKAGES" ;;
         old) echo "rabbitmq-server $BASE_PACKAGES" ;;
-        checks) echo "docker-compose nginx-light openssl $BASE_PACKAGES" ;;
+        checks) echo "docker-compose nginx-light openssl prometheus $BASE_PACKAGES" ;;
     esac
 }
 # Another list of packages is another root.

@@ -16,6 +16,7 @@ use quaestor_backends::noticeboard::memory::MemoryNoticeboard;
 use quaestor_backends::noticeboard::redis::RedisNoticeboard;
 use quaestor_backends::objects::local::LocalObjects;
 use quaestor_backends::objects::s3::{Credentials, Encryption, S3Objects, S3Options, S3Place};
+use quaestor_backends::objects::timed::TimedObjects;
 use quaestor_backends::queue::memory::MemoryQueue;
 use quaestor_backends::queue::rabbitmq::{RabbitOptions, RabbitQueue};
 use quaestor_backends::redis::{RedisServer, RedisSettings};
@@ -66,6 +67,20 @@ pub(super) enum Close {
 }
 
 impl Close {
+    /// Has the store tell how it stands, as metrics.
+    pub(super) fn teller(&self) -> Teller {
+        match self {
+            Self::Sqlite(sqlite) => {
+                let sqlite = sqlite.clone();
+                Arc::new(move || sqlite.tell())
+            }
+            Self::Postgres(postgres) => {
+                let postgres = postgres.clone();
+                Arc::new(move || postgres.tell())
+            }
+        }
+    }
+
     pub(super) async fn run(self) {
         match self {
             Self::Sqlite(sqlite) => sqlite.close().await,
@@ -73,6 +88,9 @@ impl Close {
         }
     }
 }
+
+/// Tells something as metrics, when somebody scrapes.
+pub(super) type Teller = Arc<dyn Fn() + Send + Sync>;
 
 /// What goes by the event log's technology.
 type Shared = (
@@ -129,6 +147,7 @@ impl Backends {
                 }
             };
         let objects = open_objects(config, world, &tasks).await?;
+        let objects = Arc::new(TimedObjects::new(objects, world.clock.clone()));
         Ok(Self {
             store,
             queue,
@@ -143,6 +162,11 @@ impl Backends {
             tasks,
             close,
         })
+    }
+
+    /// Has the store tell how it stands, as metrics.
+    pub(super) fn teller(&self) -> Teller {
+        self.close.teller()
     }
 
     /// Where what must outlive a dropped call runs.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use quaestor_backends::entropy::OsEntropy;
 use quaestor_backends::models::resilience::Guards;
 use quaestor_core::budgets::Budgets;
@@ -35,6 +35,7 @@ mod backends;
 mod backup;
 mod bare;
 mod first_start;
+mod measures;
 mod models;
 mod moving;
 mod numbers;
@@ -157,7 +158,7 @@ pub async fn start(
     let defaults = config.budgets.defaults();
     let budgets = Budgets::new(backends.store.clone(), world.clock.clone(), defaults);
     let wake = Wake::default();
-    let metrics = install_metrics()?;
+    let metrics = measures::install()?;
     let mut front_settings = numbers::front_settings(config);
     front_settings.models = models::names(&*chat, &embedders, searcher.reranking());
     let context = Context {
@@ -196,7 +197,12 @@ pub async fn start(
         wake,
         metrics: {
             let metrics = metrics.clone();
-            Arc::new(move || metrics.render())
+            let (store, folder) = (backends.teller(), config.data.dir.clone());
+            Arc::new(move || {
+                store();
+                measures::tell_disk(&folder);
+                metrics.render()
+            })
         },
         settings: front_settings,
     };
@@ -429,16 +435,6 @@ fn render_process(config: &Config) -> anyhow::Result<RenderProcess> {
         limits: numbers::render_limits(config),
         wall_clock: config.exports.wall_clock(),
     })
-}
-
-/// The recorder is the process's: a second server in one process shares it.
-fn install_metrics() -> anyhow::Result<PrometheusHandle> {
-    static INSTALLED: std::sync::OnceLock<Result<PrometheusHandle, String>> =
-        std::sync::OnceLock::new();
-    INSTALLED
-        .get_or_init(|| PrometheusBuilder::new().install_recorder().map_err(|e| e.to_string()))
-        .clone()
-        .map_err(|error| anyhow::anyhow!("installing the metrics recorder: {error}"))
 }
 
 /// The parser child: reads its task from standard input, one document within limits, and

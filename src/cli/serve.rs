@@ -62,7 +62,7 @@ fn steps_of(names: &[String]) -> anyhow::Result<Vec<Step>> {
 /// Serves until the first SIGINT or SIGTERM, then drains.
 async fn serve(file: &ConfigFile, role: Role, terminal: &Terminal) -> anyhow::Result<Ended> {
     let settings = settings(file)?;
-    super::logging::start(&settings.config.log)?;
+    let sending = super::logging::start_with_traces(&settings.config, &role)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -87,12 +87,14 @@ async fn serve(file: &ConfigFile, role: Role, terminal: &Terminal) -> anyhow::Re
     stop.cancel();
     // Who started the process may be gone: what runs is ended well all the same.
     let _ = terminal.note("stopping: running steps may finish; a second signal ends at once");
-    tokio::select! {
+    let ended = tokio::select! {
         ended = server.finished() => ended.map(|()| Ended::Well),
         () = signals.next() => {
             bail!("stopped at once; unfinished jobs are taken up by the next process")
         }
-    }
+    };
+    sending.end();
+    ended
 }
 
 /// Where the process listens. A worker that was given no address takes any port of this

@@ -32,6 +32,7 @@ fn own(config: &Config) -> Result<Vec<String>, Refusal> {
     backends(config)?;
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log.filter);
     filter.map_err(|error| ("log.filter", error.to_string()))?;
+    super::traces::check(&config.traces)?;
     let mut warnings = Vec::new();
     workers(config, &mut warnings)?;
     backup::check(config, &mut warnings)?;

@@ -7,6 +7,8 @@ pub struct Key {
     pub path: &'static str,
     /// Its short name in the environment, beside [`Key::variable`].
     pub short: Option<&'static str>,
+    /// The name that all programs have for it, which counts least of those in the environment.
+    pub standard: Option<&'static str>,
     /// How its value is read where it comes as text.
     pub kind: ValueKind,
     /// Whether its value is never shown, and may come from a file named by `…_FILE`.
@@ -22,6 +24,10 @@ pub enum ValueKind {
     Text,
     /// A whole number.
     Number,
+    /// A number with a part behind the point.
+    Fraction,
+    /// `true` or `false`.
+    Flag,
     /// Texts between commas.
     List,
     /// A table, as TOML writes one in a line: `{ a = 1 }`.
@@ -73,7 +79,7 @@ fn variable(path: &str) -> String {
 }
 
 const fn text(path: &'static str, expected: &'static str) -> Key {
-    Key { path, short: None, kind: ValueKind::Text, secret: false, expected }
+    Key { path, short: None, standard: None, kind: ValueKind::Text, secret: false, expected }
 }
 
 const fn number(path: &'static str, expected: &'static str) -> Key {
@@ -264,6 +270,21 @@ pub const KEYS: &[Key] = &[
     number("backup.at_most_minutes", "a whole number of minutes, at least 1"),
     text("log.format", "`text` or `json`"),
     text("log.filter", "levels by target, such as `info,quaestor_workers=debug`"),
+    Key {
+        standard: Some("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        ..named("traces.otlp_endpoint", "QUAESTOR_OTLP_ENDPOINT", "an http or https address")
+    },
+    Key {
+        standard: Some("OTEL_EXPORTER_OTLP_HEADERS"),
+        ..secret("traces.otlp_headers", "QUAESTOR_OTLP_HEADERS", "`name=value`, joined by commas")
+    },
+    Key {
+        kind: ValueKind::Fraction,
+        standard: Some("OTEL_TRACES_SAMPLER_ARG"),
+        ..text("traces.sample_ratio", "a number from 0 to 1")
+    },
+    Key { standard: Some("OTEL_SERVICE_NAME"), ..text("traces.service_name", "a text") },
+    Key { kind: ValueKind::Flag, ..text("traces.tell_providers", "`true` or `false`") },
 ];
 
 /// Names of the environment that other parts of the program read.

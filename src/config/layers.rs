@@ -161,7 +161,7 @@ pub(super) fn of_environment(
     let mut layers = Vec::new();
     for key in KEYS {
         let long = key.variable();
-        for name in key.short.into_iter().chain([long.as_str()]) {
+        for name in key.standard.into_iter().chain(key.short).chain([long.as_str()]) {
             let found = if key.secret {
                 environment.secret(name)?
             } else {
@@ -249,14 +249,15 @@ pub(super) fn of_text(
     let value = match key.kind {
         ValueKind::Number => match text.trim().parse::<u64>() {
             Ok(number) => Value::from(number),
-            Err(_) => {
-                return Err(ConfigError::WrongValue {
-                    key: path.to_owned(),
-                    origin,
-                    expected: key.expected.to_owned(),
-                    found: format!("it is {text:?}"),
-                });
-            }
+            Err(_) => return Err(wrong(key, path, text, origin)),
+        },
+        ValueKind::Fraction => match text.trim().parse::<f64>() {
+            Ok(number) => Value::from(number),
+            Err(_) => return Err(wrong(key, path, text, origin)),
+        },
+        ValueKind::Flag => match text.trim().parse::<bool>() {
+            Ok(flag) => Value::from(flag),
+            Err(_) => return Err(wrong(key, path, text, origin)),
         },
         ValueKind::List => {
             let items: Vec<&str> =
@@ -284,6 +285,16 @@ pub(super) fn of_text(
         .rsplit('.')
         .fold(value, |inner, name| Value::from(Dict::from([(name.to_owned(), inner)])));
     Ok(Layer { origin, values: nested.into_dict().unwrap_or_default() })
+}
+
+/// The refusal of a text that is no value of the key.
+fn wrong(key: &Key, path: &str, text: &str, origin: String) -> ConfigError {
+    ConfigError::WrongValue {
+        key: path.to_owned(),
+        origin,
+        expected: key.expected.to_owned(),
+        found: format!("it is {text:?}"),
+    }
 }
 
 /// The configuration file: the one that was named, else `quaestor.toml` where there is one.

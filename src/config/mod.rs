@@ -26,6 +26,7 @@ mod secret;
 mod server;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod url;
 mod workers;
 
@@ -57,6 +58,7 @@ pub use rerank::RerankSetting;
 pub use s3::{Encryption, S3};
 pub use secret::HIDDEN;
 pub use server::{Quotas, Server};
+pub use traces::Traces;
 pub use url::ServiceUrl;
 pub use workers::{Slots, Workers};
 
@@ -90,6 +92,8 @@ pub struct Config {
     pub backup: Backup,
     /// What is logged.
     pub log: Log,
+    /// Where traces are sent.
+    pub traces: Traces,
 }
 
 /// Where a configuration comes from.

@@ -366,7 +366,9 @@ fn the_list_of_keys_is_the_structs() {
     for key in KEYS {
         let pointer = format!("/{}", key.path.replace('.', "/"));
         let kind = match defaults.pointer(&pointer) {
+            Some(serde_json::Value::Number(number)) if number.is_f64() => ValueKind::Fraction,
             Some(serde_json::Value::Number(_)) => ValueKind::Number,
+            Some(serde_json::Value::Bool(_)) => ValueKind::Flag,
             Some(serde_json::Value::Array(_)) => ValueKind::List,
             Some(serde_json::Value::String(_)) => ValueKind::Text,
             // Without a default, the type shows in no value.

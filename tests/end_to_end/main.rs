@@ -6,6 +6,7 @@
 mod answers;
 mod audit;
 mod backups;
+mod collector;
 mod doctor;
 mod drain;
 mod eval;
@@ -20,6 +21,7 @@ mod installation;
 #[cfg(feature = "failpoints")]
 mod kills;
 mod leaving;
+mod metrics;
 mod model;
 mod model_faults;
 mod money;
@@ -36,3 +38,4 @@ mod servers;
 mod sweeping;
 mod tls;
 mod tls_servers;
+mod traces;

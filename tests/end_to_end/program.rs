@@ -30,10 +30,10 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts a command with these environment variables and no others.
+    /// Starts a command, with its flags, with these environment variables and no others.
     pub(crate) fn start(command: &str, environment: &[(String, String)], folder: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_quaestor"))
-            .arg(command)
+            .args(command.split(' '))
             .env_clear()
             .envs(environment.iter().cloned())
             .current_dir(folder)
@@ -144,6 +144,14 @@ impl Program {
     /// Where it takes requests.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Tells its processes to stop, and waits until they have.
+    pub(crate) async fn stop(&mut self) {
+        for process in &mut self.processes {
+            process.terminate();
+            assert_eq!(process.ended().await, Some(0));
+        }
     }
 
     /// What its processes have said so far.

@@ -79,7 +79,7 @@ impl AnswerCache {
     /// The answer that is kept under a key.
     pub(crate) async fn find(&self, key: &str) -> Option<Answer> {
         let kept: Kept = serde_json::from_slice(&self.cache.get(key).await?).ok()?;
-        metrics::counter!("quaestor_answers_given_again_total").increment(1);
+        quaestor_core::metrics::ANSWERS_GIVEN_AGAIN.of([]).increment(1);
         Some(Answer {
             content: kept.content,
             citations: kept.citations,

@@ -154,7 +154,7 @@ async fn look(context: &Context, plan: &BackupPlan, slot: Time) {
         }
         Err(NoBackup::Nothing | NoBackup::Taken) => {}
         Err(error) => {
-            metrics::counter!("quaestor_backup_failures_total").increment(1);
+            quaestor_core::metrics::BACKUP_FAILURES.of([]).increment(1);
             let error: &dyn std::error::Error = &error;
             error!(error, "no backup could be made; it is tried again");
         }
@@ -313,11 +313,10 @@ async fn last_kept(store: &dyn Store) -> Option<BackupRun> {
     let last = kept.next()?;
     let ended = last.ended_at.unwrap_or(last.began_at);
     let took = (ended - last.began_at).as_seconds_f64();
-    metrics::gauge!("quaestor_backup_last_success_timestamp_seconds")
-        .set(last.began_at.timestamp() as f64);
-    metrics::gauge!("quaestor_backup_last_size_bytes").set(last.size_bytes as f64);
-    metrics::gauge!("quaestor_backup_last_duration_seconds").set(took);
-    metrics::gauge!("quaestor_backup_last_damaged_files").set(last.damaged as f64);
+    quaestor_core::metrics::BACKUP_LAST_SUCCESS.of([]).set(last.began_at.timestamp() as f64);
+    quaestor_core::metrics::BACKUP_LAST_SIZE.of([]).set(last.size_bytes as f64);
+    quaestor_core::metrics::BACKUP_LAST_DURATION.of([]).set(took);
+    quaestor_core::metrics::BACKUP_LAST_DAMAGED.of([]).set(last.damaged as f64);
     if last.slot.is_some() {
         Some(last)
     } else {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use quaestor_core::jobs::Step;
 use quaestor_core::ports::model_call::Readiness;
 use quaestor_core::ports::queue::Consumer;
+use quaestor_core::{metrics, trace};
 use tokio::task::JoinHandle;
 use tracing::{Instrument, error, info_span, warn};
 
@@ -19,6 +20,7 @@ const TRIAL_LOOK: Duration = Duration::from_millis(50);
 /// whether the model is back.
 pub(crate) async fn consume(worker: Worker, step: Step) {
     let context = &worker.context;
+    metrics::STEP_SLOTS.of([step.as_str().into()]).set(f64::from(context.settings.slots.of(step)));
     while !worker.stop.is_cancelled() {
         let readiness = context.readiness(step);
         let slots = match readiness {
@@ -64,6 +66,7 @@ async fn take(worker: &Worker, mut consumer: Box<dyn Consumer>, step: Step, read
             job.id = %envelope.job_id,
             job.step = %envelope.step,
             workspace.id = %envelope.workspace_id,
+            trace.id = envelope.traceparent.as_deref().and_then(trace::id_of),
         );
         let task = worker.clone();
         let running =
@@ -86,6 +89,5 @@ async fn until_decided(worker: &Worker, step: Step, mut trial: JoinHandle<()>) {
 }
 
 fn paused(step: Step, paused: bool) {
-    metrics::gauge!("quaestor_queue_paused", "step" => step.as_str())
-        .set(f64::from(u8::from(paused)));
+    metrics::QUEUE_PAUSED.of([step.as_str().into()]).set(f64::from(u8::from(paused)));
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{JobId, WorkspaceId};
 use quaestor_core::jobs::Envelope;
+use quaestor_core::metrics;
 use quaestor_core::ports::queue::DeadDelivery;
 use quaestor_core::ports::store::{DeadMessage, KeptMessage, NewDeadMessage};
 use sha2::{Digest, Sha256};
@@ -70,8 +71,7 @@ impl DeadMessages {
 
 fn show(kind: &str, code: &str, count: u64) {
     #[expect(clippy::cast_precision_loss, reason = "a count for a gauge")]
-    metrics::gauge!("quaestor_dead_letters", "kind" => kind.to_owned(), "code" => code.to_owned())
-        .set(count as f64);
+    metrics::DEAD_LETTERS.of([kind.to_owned().into(), code.to_owned().into()]).set(count as f64);
 }
 
 /// Keeps one message. False where there is none, or none can be kept now.
@@ -95,7 +95,7 @@ async fn keep_one(context: &Context) -> bool {
                 "a message of {} was kept as a dead letter: see `quaestor dead list`",
                 delivery.queue
             );
-            metrics::counter!("quaestor_dead_messages_total", "code" => code).increment(1);
+            metrics::DEAD_MESSAGES.of([code.into()]).increment(1);
             delivery.settle.ack().await
         }
         Ok(KeptMessage::Full) => {

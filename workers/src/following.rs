@@ -111,6 +111,8 @@ pub(crate) struct Next {
     pub(crate) cancel: CancellationToken,
     /// What need not be read again.
     pub(crate) carried: Carried,
+    /// The trace context of the step before, where traces are kept.
+    pub(crate) traceparent: Option<String>,
     /// What the step before has still to tell: it goes out while this one begins.
     pub(crate) last_word: (Emitter, Event),
 }

@@ -16,13 +16,15 @@ use quaestor_core::clock::Time;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::ids::OutboxId;
-use quaestor_core::jobs::{ChatPayload, Step};
+use quaestor_core::jobs::{ChatPayload, Envelope, Step};
+use quaestor_core::metrics;
 use quaestor_core::ports::queue::{Durability, Published};
 use quaestor_core::ports::store::OutboxRow;
+use quaestor_core::trace;
 use quaestor_core::wake::HELD;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Span, error, info, warn};
 
 use crate::context::Context;
 use crate::decision::BoxError;
@@ -189,11 +191,13 @@ impl<'a> Relay<'a> {
         let context = self.context;
         let ids: Vec<_> = rows.iter().map(|row| row.envelope.outbox_id).collect();
         tell_queued(context, &rows).await;
-        let messages = rows.into_iter().map(|row| row.envelope).collect();
+        let mut messages: Vec<_> = rows.into_iter().map(|row| row.envelope).collect();
+        let spans: Vec<Span> = messages.iter_mut().map(publishing).collect();
         if failpoint::error("relay.before_publish") {
             self.return_later(&ids).await;
             return Err("the fail-point relay.before_publish".into());
         }
+        let began = context.clock.now();
         let published = match context.queue.publish(messages).await {
             Ok(published) => published,
             Err(error) => {
@@ -201,15 +205,17 @@ impl<'a> Relay<'a> {
                 return Err(error.into());
             }
         };
+        let took = metrics::seconds(began, context.clock.now());
+        metrics::OUTBOX_PUBLISH_SECONDS.of([]).record(took);
         let unheard = failpoint::error("relay.after_publish");
         if self.sent.is_empty() {
             self.sent_since = context.clock.now();
         }
         let mut unsent = Vec::new();
-        for (id, published) in ids.into_iter().zip(published) {
+        for ((id, span), published) in ids.into_iter().zip(spans).zip(published) {
             let published = if unheard { Published::Unconfirmed } else { published };
-            metrics::counter!("quaestor_published_total", "outcome" => published.as_str())
-                .increment(1);
+            metrics::OUTBOX_PUBLISHED.of([published.as_str().into()]).increment(1);
+            trace::published(&span, published.as_str());
             match published {
                 Published::Confirmed => self.sent.push(id),
                 Published::Full | Published::Unconfirmed => unsent.push(id),
@@ -247,6 +253,15 @@ impl<'a> Relay<'a> {
             warn!(error = &error as &dyn std::error::Error, "could not mark messages as sent");
         }
     }
+}
+
+/// The span of a message on its way to its queue, which the message goes on with.
+fn publishing(message: &mut Envelope) -> Span {
+    let span = trace::publish(message.step, message.outbox_id, message.traceparent.as_deref());
+    if let Some(context) = trace::context_of(&span) {
+        message.traceparent = Some(context);
+    }
+    span
 }
 
 enum Progress {

@@ -22,13 +22,14 @@ use quaestor_core::model::{Job, JobState};
 use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::queue::Delivery;
 use quaestor_core::ports::store::{
-    ClaimOutcome, ClaimRequest, Claimed, Heartbeat, StoreError, Unclaimed,
+    Claim, ClaimOutcome, ClaimRequest, Claimed, Heartbeat, StoreError, Unclaimed,
 };
 use quaestor_core::problem::Problem;
+use quaestor_core::{metrics, trace};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, Span, info, info_span, warn};
 
 use crate::consume::consume;
 use crate::context::Context;
@@ -99,8 +100,7 @@ impl Worker {
         if envelope.deadline.is_some_and(|deadline| deadline <= self.context.clock.now()) {
             // Nobody wants it any more. The sweep ends all such jobs together; a claim for
             // each would hold up the fresh ones behind them.
-            metrics::counter!("quaestor_expired_messages_total", "step" => envelope.step.as_str())
-                .increment(1);
+            metrics::MESSAGES_EXPIRED.of([envelope.step.as_str().into()]).increment(1);
             acknowledge(delivery).await;
             return;
         }
@@ -119,9 +119,11 @@ impl Worker {
         let deal = async {
             let mut next = self.settle_delivery(delivery, &envelope, &wish).await;
             while let Some((claimed, follow)) = next {
-                let span = info_span!("following", job.step = %claimed.claim.step);
-                let run = self.run_claimed(&envelope, claimed, Some(follow), &wish);
-                next = run.instrument(span).await;
+                let Claim { step, attempt, job_id, .. } = claimed.claim;
+                let span = info_span!("following", job.step = %step);
+                let traced = trace::process(step, job_id, attempt, follow.traceparent.as_deref());
+                let run = self.run_claimed(&envelope, claimed, Some(follow), &wish, &traced);
+                next = run.instrument(traced.clone()).instrument(span).await;
             }
         };
         tokio::select! {
@@ -153,7 +155,7 @@ impl Worker {
         let step = Unclaimed { job_id, step, outbox_id, next_outbox_id, reason, due_at, now };
         match context.store.put_off_unclaimed(workspace, step).await {
             Ok(true) => {
-                metrics::counter!("quaestor_workspace_busy_total").increment(1);
+                metrics::JOB_WAITS.of([envelope.step.as_str().into(), reason.into()]).increment(1);
                 self.fair.waits();
                 return None;
             }
@@ -176,10 +178,15 @@ impl Worker {
     ) -> Option<(Claimed, Next)> {
         let context = &self.context;
         let mut next = None;
+        let (parent, step) = (envelope.traceparent.as_deref(), envelope.step);
         let settled = match claim(context, envelope).await {
             Ok(ClaimOutcome::Claimed(claimed)) => {
                 failpoint::hit("worker.after_claim");
-                next = self.run_claimed(envelope, *claimed, None, wish).await;
+                let waited = metrics::seconds(envelope.enqueued_at, context.clock.now());
+                metrics::QUEUE_WAIT.of([step.as_str().into()]).record(waited);
+                let traced = trace::process(step, envelope.job_id, claimed.claim.attempt, parent);
+                let run = self.run_claimed(envelope, *claimed, None, wish, &traced);
+                next = run.instrument(traced.clone()).await;
                 !failpoint::error("worker.before_ack")
             }
             Ok(ClaimOutcome::Ended { job }) => {
@@ -221,8 +228,10 @@ impl Worker {
         claimed: Claimed,
         follows: Option<Next>,
         wish: &Notify,
+        traced: &Span,
     ) -> Option<(Claimed, Next)> {
         let context = &self.context;
+        let _counted = Counted::new(claimed.claim.step);
         let started_at = context.clock.now();
         let claim = claimed.claim.clone();
         // The slot is held until the step has ended.
@@ -248,10 +257,11 @@ impl Worker {
             carried,
             following: self.following.clone(),
         };
+        let (attempt, traceparent) = (claim.attempt, trace::context_of(traced));
         let first = if claimed.restarted {
-            Event::Restarted { attempt: claim.attempt }
+            Event::Restarted { attempt, traceparent: traceparent.clone() }
         } else {
-            Event::Started { attempt: claim.attempt }
+            Event::Started { attempt, traceparent: traceparent.clone() }
         };
         let run = async {
             if claimed.step_attempt > context.settings.max_step_attempts {
@@ -284,18 +294,47 @@ impl Worker {
         let mut next: Option<Next> = None;
         let outcome = match result {
             Ok(Outcome::Followed(follow)) => {
-                next = Some(*follow);
+                next = Some(Next { traceparent, ..*follow });
                 "followed"
             }
             result => settle(context, &job, &claimed, result).await,
         };
-        let seconds = (context.clock.now() - started_at).num_microseconds().unwrap_or(0);
-        #[expect(clippy::cast_precision_loss, reason = "a duration for a histogram")]
-        metrics::histogram!("quaestor_step_seconds", "step" => claim.step.as_str())
-            .record(seconds as f64 / 1e6);
-        metrics::counter!("quaestor_steps_total", "step" => claim.step.as_str(), "outcome" => outcome)
-            .increment(1);
+        trace::processed(traced, outcome);
+        measure(context, &claimed, started_at, outcome);
         next.map(|next| (next.claimed(&claimed), next))
+    }
+}
+
+/// What is told of a step that has ended, and of its job where that has.
+fn measure(context: &Context, claimed: &Claimed, started_at: Time, outcome: &'static str) {
+    let now = context.clock.now();
+    let step = claimed.claim.step.as_str();
+    metrics::STEP_SECONDS.of([step.into()]).record(metrics::seconds(started_at, now));
+    metrics::STEP_TRIES.of([step.into()]).record(f64::from(claimed.step_attempt));
+    metrics::STEPS.of([step.into(), outcome.into()]).increment(1);
+    let ended = match outcome {
+        "done" | "subject_gone" => "done",
+        ended @ ("failed" | "dead" | "cancelled") => ended,
+        _ => return,
+    };
+    let kind = claimed.claim.step.kind().as_str();
+    let took = metrics::seconds(claimed.created_at, now);
+    metrics::JOB_SECONDS.of([kind.into(), ended.into()]).record(took);
+}
+
+/// Counts a step that runs, until it is dropped.
+struct Counted(Step);
+
+impl Counted {
+    fn new(step: Step) -> Self {
+        metrics::STEPS_RUNNING.of([step.as_str().into()]).increment(1.0);
+        Self(step)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::STEPS_RUNNING.of([self.0.as_str().into()]).decrement(1.0);
     }
 }
 
@@ -310,7 +349,7 @@ async fn caught(
             let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
             let said = said.unwrap_or_else(|| "it said nothing".to_owned());
-            metrics::counter!("quaestor_handler_panics_total").increment(1);
+            metrics::HANDLER_PANICS.of([]).increment(1);
             Err(Decision::retry("handler_panicked", Panicked(said)))
         }
     }

@@ -56,7 +56,7 @@ async fn seal(context: &Context, workspace: WorkspaceId, before: Time) {
     for _ in 0..ROUNDS {
         match context.store.seal_audit(workspace, before, AT_ONCE).await {
             Ok(sealed) => {
-                metrics::counter!("quaestor_audit_sealed_total").increment(sealed);
+                quaestor_core::metrics::AUDIT_SEALED.of([]).increment(sealed);
                 if sealed < u64::from(AT_ONCE) {
                     return;
                 }

@@ -8,6 +8,7 @@ use quaestor_core::clock::Time;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::ids::OutboxId;
+use quaestor_core::metrics;
 use quaestor_core::model::{Failure, JobState, Reason};
 use quaestor_core::ports::model_call::ModelCall;
 use quaestor_core::ports::store::{Advance, CallsOf, Claim, Claimed, PutOff, StoreError};
@@ -216,8 +217,7 @@ async fn die(
         store.bury(job.workspace, &job.claim, told, failure, &calls, now).await
     })
     .await?;
-    metrics::counter!("quaestor_jobs_dead_total", "step" => step.as_str(), "code" => code)
-        .increment(1);
+    metrics::JOBS_DEAD.of([step.as_str().into(), code.into()]).increment(1);
     job.emitter.emit(Event::Failed { problem }).await;
     Ok("dead")
 }
@@ -331,6 +331,8 @@ async fn try_settle(
                 context.store.put_off(job.workspace, &job.claim, why, next, &calls, now).await
             })
             .await?;
+            let step = job.claim.step.as_str();
+            metrics::JOB_WAITS.of([step.into(), reason.into()]).increment(1);
             job.emitter.emit(Event::Waiting { reason: reason.to_owned(), until }).await;
             Ok("put_off")
         }

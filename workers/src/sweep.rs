@@ -11,6 +11,7 @@ use futures::stream::{self, StreamExt};
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::jobs::Step;
+use quaestor_core::metrics;
 use quaestor_core::ports::queue::{Depth, Durability};
 use quaestor_core::ports::store::StoreError;
 use quaestor_core::problem::Problem;
@@ -44,13 +45,13 @@ pub(crate) fn told<E: std::error::Error + 'static>(
 ) -> u64 {
     match swept {
         Ok(rows) => {
-            metrics::counter!("quaestor_sweep_rows_total", "sweep" => sweep).increment(rows);
+            metrics::SWEEP_ROWS.of([sweep.into()]).increment(rows);
             let now = context.clock.now().timestamp() as f64;
-            metrics::gauge!("quaestor_sweep_last_run_timestamp_seconds", "sweep" => sweep).set(now);
+            metrics::SWEEP_LAST_RUN.of([sweep.into()]).set(now);
             rows
         }
         Err(error) => {
-            metrics::counter!("quaestor_sweep_failures_total", "sweep" => sweep).increment(1);
+            metrics::SWEEP_FAILURES.of([sweep.into()]).increment(1);
             let error: &dyn std::error::Error = &error;
             warn!(error, sweep, "the sweep of {sweep} failed");
             0
@@ -104,8 +105,7 @@ async fn lost_messages(context: &Context) {
         let jobs = told(context, "lost_messages", resent);
         if jobs > 0 {
             warn!(jobs, "the queue of {step} had lost {jobs} messages; they are sent again");
-            metrics::counter!("quaestor_lost_messages_total", "step" => step.as_str())
-                .increment(jobs);
+            metrics::MESSAGES_LOST.of([step.as_str().into()]).increment(jobs);
             context.wake.notify();
         }
     }

@@ -177,7 +177,7 @@ impl Missing {
             Ok(next) => {
                 told::<SweepError>(context, "missing_files", Ok(0));
                 if next.is_none() {
-                    metrics::gauge!("quaestor_missing_files").set(self.found as f64);
+                    quaestor_core::metrics::MISSING_FILES.of([]).set(self.found as f64);
                     self.found = 0;
                 }
                 self.round.goes_on(context, next);

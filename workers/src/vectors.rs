@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use futures::future::try_join_all;
 use quaestor_core::failpoint;
 use quaestor_core::ids::{ChunkId, GenerationId};
+use quaestor_core::metrics;
 use quaestor_core::ports::embedder::{EmbedKind, Embedder};
 use quaestor_core::ports::store::{EmbeddedChunk, TextHash};
 use quaestor_core::problem::Problem;
@@ -37,7 +38,7 @@ pub(crate) async fn give_vectors(
             None => wanted.push((chunk_id, hash, text)),
         }
     }
-    metrics::counter!("quaestor_embeddings_reused_total").increment(given.len() as u64);
+    metrics::PASSAGES_REUSED.of([]).increment(given.len() as u64);
     if !given.is_empty() {
         save(context, job, generation, given, 0).await?;
     }
@@ -60,7 +61,10 @@ pub(crate) async fn give_vectors(
         text: Some(*hash),
         vector,
     });
-    save(context, job, generation, vectors.collect(), took.unsigned_abs()).await
+    let count = wanted.len() as u64;
+    save(context, job, generation, vectors.collect(), took.unsigned_abs()).await?;
+    metrics::PASSAGES_EMBEDDED.of([]).increment(count);
+    Ok(())
 }
 
 async fn save(

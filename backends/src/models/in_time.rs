@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quaestor_core::clock::Clock;
+use quaestor_core::metrics;
 use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use quaestor_core::ports::reranker::Reranker;
@@ -67,8 +68,7 @@ impl Reranker for InTime {
                 "the passages stay in the order of the search"
             );
             let class = error.class.as_str();
-            metrics::counter!("quaestor_searches_not_reranked_total", "class" => class)
-                .increment(1);
+            metrics::SEARCHES_NOT_RERANKED.of([class.into()]).increment(1);
         }
         answered
     }

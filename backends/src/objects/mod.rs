@@ -2,3 +2,4 @@
 
 pub mod local;
 pub mod s3;
+pub mod timed;

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use quaestor_core::clock::Clock;
+use quaestor_core::clock::{Clock, Time};
+use quaestor_core::metrics;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
@@ -154,6 +155,7 @@ type Slot = Arc<RwLock<Option<Current>>>;
 /// The connection for commands. The task that keeps it ends with it.
 pub(super) struct Link {
     current: Slot,
+    clock: Arc<dyn Clock>,
     doubted: Arc<Notify>,
     _keeper: AbortOnDropHandle<()>,
 }
@@ -174,11 +176,15 @@ impl Link {
     ) -> Self {
         let current: Slot = Arc::default();
         let doubted = Arc::new(Notify::new());
-        let keeper =
-            Keeper { dial, clock, current: Arc::clone(&current), doubted: Arc::clone(&doubted) };
+        let keeper = Keeper {
+            dial,
+            clock: Arc::clone(&clock),
+            current: Arc::clone(&current),
+            doubted: Arc::clone(&doubted),
+        };
         keeper.put(first, Arc::clone(&lost));
         let handle = TaskTracker::new().spawn(keeper.run(lost));
-        Self { current, doubted, _keeper: AbortOnDropHandle::new(handle) }
+        Self { current, clock, doubted, _keeper: AbortOnDropHandle::new(handle) }
     }
 
     /// Has the connection tried at once, not at the next heartbeat.
@@ -193,14 +199,24 @@ impl Link {
 
     pub(super) async fn query(&self, command: &Cmd) -> Result<Value, RedisFault> {
         let mut current = self.current()?;
+        let began = self.clock.now();
         let answer = current.connection.query(command).await;
+        self.told(began, answer.is_ok());
         answer.map_err(|error| current.failed(error))
     }
 
     pub(super) async fn query_all(&self, commands: &Pipeline) -> Result<Vec<Value>, RedisFault> {
         let mut current = self.current()?;
+        let began = self.clock.now();
         let answers = current.connection.query_all(commands).await;
+        self.told(began, answers.is_ok());
         answers.map_err(|error| current.failed(error))
+    }
+
+    fn told(&self, began: Time, well: bool) {
+        let outcome = if well { "ok" } else { "failed" };
+        let took = metrics::seconds(began, self.clock.now());
+        metrics::REDIS_SECONDS.of([outcome.into()]).record(took);
     }
 }
 

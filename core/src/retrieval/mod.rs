@@ -56,6 +56,17 @@ pub enum SearchedBy {
     WordsAndMeaning,
 }
 
+impl SearchedBy {
+    /// The name in JSON and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Words => "words",
+            Self::WordsAndMeaning => "words_and_meaning",
+        }
+    }
+}
+
 /// A passage with its score.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredPassage {

@@ -22,6 +22,7 @@ use futures::FutureExt;
 use quaestor_core::clock::Time;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::jobs::JobKind;
+use quaestor_core::metrics;
 use quaestor_core::ports::store::Unfinished;
 
 use crate::app::App;
@@ -134,9 +135,6 @@ const QUESTIONS: Way<Load> = Way {
             let now = front.clock.now();
             let until = now + deadline + SLACK;
             let seen = front.store.unfinished(JobKind::Chat, until, MOST_QUESTIONS).await?;
-            let oldest = seen.iter().filter_map(|one| one.unstarted_since).min();
-            metrics::gauge!("quaestor_oldest_question_seconds")
-                .set(oldest.map_or(0.0, |since| age(since, now).as_secs_f64()));
             Ok(Load::of(seen))
         }
         .boxed()
@@ -247,7 +245,7 @@ async fn room_in_outbox(app: &App) -> Result<(), ApiError> {
 
 /// Counts a refusal by its reason.
 pub(crate) fn refused(reason: &'static str, error: ApiError) -> ApiError {
-    metrics::counter!("quaestor_admissions_refused_total", "reason" => reason).increment(1);
+    metrics::ADMISSIONS_REFUSED.of([reason.into()]).increment(1);
     error
 }
 

@@ -127,7 +127,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
 /// Counts a wrong key against the peer's address. Only wrong keys are counted, so that
 /// a good key from the same address goes on working.
 async fn wrong_key(app: &App, peer: Peer) -> ApiError {
-    metrics::counter!("quaestor_http_wrong_keys_total").increment(1);
+    quaestor_core::metrics::HTTP_WRONG_KEYS.of([]).increment(1);
     let quota = app.front.settings.quotas.wrong_keys;
     match app.count(&format!("wrong_key:{}", peer.bucket()), quota).await {
         Ok(()) => ApiError::new(Code::Unauthorized, "the API key is unknown or revoked"),

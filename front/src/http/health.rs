@@ -1,12 +1,11 @@
-//! How the process is: `/health`, `/ready` and `/metrics`.
+//! How the process is: `/health` and `/ready`.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use quaestor_core::clock::Time;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -14,21 +13,23 @@ use tokio::sync::Mutex;
 
 use crate::app::App;
 use crate::problem::chain;
-use crate::settings::Check;
+pub(super) use crate::settings::Check;
+
+use super::process::{cpu_seconds, resident_bytes};
 
 /// One check.
 #[derive(Clone, Debug, Serialize)]
-struct CheckResult {
-    status: &'static str,
-    latency_ms: f64,
+pub(super) struct CheckResult {
+    pub(super) status: &'static str,
+    pub(super) latency_ms: f64,
     detail: Option<String>,
 }
 
 /// All checks at one moment.
 #[derive(Debug)]
-struct Checked {
+pub(super) struct Checked {
     at: Time,
-    services: [(Check, CheckResult); 5],
+    pub(super) services: [(Check, CheckResult); 5],
     cpu_s: Option<f64>,
     /// Share of one core since the checks before.
     cpu_share: Option<f64>,
@@ -61,19 +62,10 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, Json<Value>) {
     }
 }
 
-pub(super) async fn metrics(State(app): State<App>) -> Response {
-    let mut response = (app.front.metrics)().into_response();
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
-    );
-    response
-}
-
 impl Check {
     const ALL: [Self; 5] = [Self::Database, Self::Queue, Self::Events, Self::Objects, Self::Models];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Database => "database",
             Self::Queue => "queue",
@@ -133,7 +125,7 @@ fn measured(detail: Option<String>) -> Value {
 
 /// The checks, at most as old as the settings allow. Those who come together wait for
 /// one round of checks instead of each starting one.
-async fn checked(app: &App) -> Arc<Checked> {
+pub(super) async fn checked(app: &App) -> Arc<Checked> {
     let mut cache = app.health.0.lock().await;
     let now = app.front.clock.now();
     if let Some(last) = cache.as_ref()
@@ -195,26 +187,6 @@ async fn check<E: std::error::Error + 'static>(
     };
     let latency = (app.front.clock.now() - started).as_seconds_f64() * 1_000.0;
     CheckResult { status, latency_ms: latency.max(0.0), detail }
-}
-
-/// Resident memory, from `/proc/self/statm`: pages of 4 KiB on the systems we run on.
-fn resident_bytes() -> Option<u64> {
-    const PAGE_BYTES: u64 = 4_096;
-    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * PAGE_BYTES)
-}
-
-/// Processor time of the process, from `/proc/self/stat`, whose tick Linux fixes at 100
-/// a second for every program.
-fn cpu_seconds() -> Option<f64> {
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The program's name may hold spaces; what follows its closing bracket does not.
-    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
-    let user: f64 = fields.nth(11)?.parse().ok()?;
-    let system: f64 = fields.next()?.parse().ok()?;
-    Some((user + system) / TICKS_PER_SECOND)
 }
 
 fn chrono_of(duration: std::time::Duration) -> chrono::TimeDelta {

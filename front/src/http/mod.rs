@@ -15,8 +15,10 @@ mod job_events;
 mod jobs;
 mod keys;
 mod messages;
+pub(crate) mod metrics;
 mod observe;
 pub(crate) mod openapi;
+mod process;
 mod providers;
 mod reindex;
 pub(crate) mod route;
@@ -92,6 +94,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::CONTENT_DISPOSITION,
             header::RETRY_AFTER,
             HeaderName::from_static("idempotency-replayed"),
+            HeaderName::from_static("traceparent"),
             HeaderName::from_static("x-request-id"),
         ])
 }

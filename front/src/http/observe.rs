@@ -8,13 +8,16 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use quaestor_core::{metrics, trace};
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::input::told_traceparent;
 use crate::problem::{ApiError, Code};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Names, measures and logs a request. The path's pattern is logged, never the path,
 /// the query or the body.
@@ -25,15 +28,21 @@ pub(super) async fn observe(State(app): State<App>, request: Request, next: Next
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let method = method_name(request.method());
+    let told = told_traceparent(request.headers());
+    let traced = trace::request(method, &route, told);
+    let traceparent = trace::context_of(&traced);
     let span = tracing::info_span!(
         "request",
         request.id = %id,
         http.method = method,
         http.route = route,
         http.status = tracing::field::Empty,
+        trace.id = traceparent.as_deref().or(told).and_then(trace::id_of),
     );
     let started = app.front.clock.now();
-    let handled = AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind();
+    let handled =
+        AssertUnwindSafe(next.run(request).instrument(traced.clone()).instrument(span.clone()))
+            .catch_unwind();
     let mut response = match handled.await {
         Ok(response) => response,
         Err(panic) => {
@@ -47,19 +56,21 @@ pub(super) async fn observe(State(app): State<App>, request: Request, next: Next
             .into_response()
         }
     };
-    let seconds = (app.front.clock.now() - started).as_seconds_f64().max(0.0);
+    let seconds = metrics::seconds(started, app.front.clock.now());
     let status = response.status().as_u16();
     span.record("http.status", status);
+    trace::answered(&traced, status);
     tracing::debug!(parent: &span, duration_ms = seconds * 1_000.0, "answered {status}");
-    metrics::counter!(
-        "quaestor_http_requests_total",
-        "route" => route.clone(), "method" => method, "status" => status.to_string()
-    )
-    .increment(1);
-    metrics::histogram!("quaestor_http_request_seconds", "route" => route, "method" => method)
-        .record(seconds);
+    let route = metrics::SharedString::from(route);
+    let labels = [route.clone(), method.into(), status.to_string().into()];
+    metrics::HTTP_REQUESTS.of(labels).increment(1);
+    metrics::HTTP_SECONDS.of([route, method.into(), class_of(status).into()]).record(seconds);
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, id);
+    }
+    // Where a person looks who wants to find what the request became.
+    if let Some(Ok(traceparent)) = traceparent.map(HeaderValue::try_from) {
+        response.headers_mut().insert(TRACEPARENT, traceparent);
     }
     response
 }
@@ -83,12 +94,24 @@ pub(super) async fn protect(request: Request, next: Next) -> Response {
     response
 }
 
+/// The class of a status, for a histogram that has a line for each of its bounds.
+fn class_of(status: u16) -> &'static str {
+    match status / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    }
+}
+
 /// A bounded set of names: a stranger's method must not become a label.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::POST => "POST",
+        Method::PUT => "PUT",
         Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",

@@ -832,7 +832,7 @@ static ROUTES: &[Route] = &[
         access: Access::Local,
         rate: RateClass::Open,
         answer: Answer::Other(200, "text/plain"),
-        handler: || get(health::metrics),
+        handler: || get(super::metrics::metrics),
         ..BASE
     },
 ];

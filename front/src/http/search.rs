@@ -8,7 +8,9 @@ use quaestor_core::model::{Caller, MAX_PAGE, PageRequest};
 use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::store::{CallsOf, ScopeFilter, SearchScope};
 use quaestor_core::retrieval::{ScoredPassage, SearchQuery, SearchedBy};
+use quaestor_core::{metrics, trace};
 use serde::Serialize;
+use tracing::Instrument;
 
 use super::documents::not_empty;
 use crate::app::App;
@@ -69,9 +71,15 @@ pub(super) async fn search(
     let query = SearchQuery { text, scope: SearchScope { collections, filter }, limit };
     app.admit_embedding(&caller).await?;
     let scope = CallScope::of(caller.workspace_id, Some(caller.principal_id));
-    let result = app.front.searcher.search(&scope, &query).await;
+    let began = app.front.clock.now();
+    let searched = app.front.searcher.search(&scope, &query);
+    let result = searched.instrument(trace::store("search")).await;
     account(&app, &caller, &scope).await;
     let result = result?;
+    let by: metrics::SharedString = result.by.as_str().into();
+    let took = metrics::seconds(began, app.front.clock.now());
+    metrics::SEARCH_SECONDS.of([by.clone()]).record(took);
+    metrics::SEARCH_RESULTS.of([by]).record(result.passages.len() as f64);
     Ok(Json(SearchAnswer {
         passages: result.passages.into_iter().map(found).collect(),
         searched_by: result.by,

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
+use quaestor_core::trace;
 
 use super::{Fields, parse_json};
 use crate::app::App;
@@ -26,23 +27,16 @@ pub(crate) fn too_large(limit: usize) -> ApiError {
     ApiError::new(Code::TooLarge, format!("a JSON body may have at most {limit} bytes"))
 }
 
-/// The W3C trace context of a request, if it is well formed; it travels with the job.
-pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
+/// The W3C trace context that a request came with, if it is well formed.
+pub(crate) fn told_traceparent(headers: &HeaderMap) -> Option<&str> {
     let text = headers.get("traceparent")?.to_str().ok()?;
-    let parts: Vec<&str> = text.split('-').collect();
-    let hex = |part: &str, len: usize| {
-        part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let [version, trace, parent, flags] = parts.as_slice() else {
-        return None;
-    };
-    let sound = *version == "00"
-        && hex(trace, 32)
-        && hex(parent, 16)
-        && hex(flags, 2)
-        && trace.bytes().any(|b| b != b'0')
-        && parent.bytes().any(|b| b != b'0');
-    sound.then(|| text.to_owned())
+    trace::well_formed(text).then_some(text)
+}
+
+/// The trace context that travels with the job: the request's own span, which is the child of
+/// the caller's; the caller's where no spans are made.
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
+    trace::current().or_else(|| told_traceparent(headers).map(str::to_owned))
 }
 
 #[cfg(test)]
@@ -51,14 +45,14 @@ mod tests {
 
     #[test]
     fn only_a_well_formed_trace_travels() {
-        let trace = |text: &str| {
+        let travels = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert("traceparent", text.parse().unwrap());
             traceparent(&headers)
         };
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(trace(good).as_deref(), Some(good));
-        assert_eq!(trace("00-00000000000000000000000000000000-00f067aa0ba902b7-01"), None);
-        assert_eq!(trace("anything"), None);
+        assert_eq!(travels(good).as_deref(), Some(good));
+        assert_eq!(travels("00-00000000000000000000000000000000-00f067aa0ba902b7-01"), None);
+        assert_eq!(travels("anything"), None);
     }
 }

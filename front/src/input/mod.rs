@@ -6,7 +6,7 @@ mod json;
 mod params;
 mod path;
 
-pub(crate) use body::{json_body, traceparent};
+pub(crate) use body::{json_body, told_traceparent, traceparent};
 pub(crate) use fields::{Fields, parse_id};
 pub(crate) use json::parse as parse_json;
 pub(crate) use params::Params;

@@ -4,9 +4,11 @@
 use quaestor_core::failpoint;
 use quaestor_core::ids::{ConversationId, JobId, MessageId};
 use quaestor_core::jobs::{ChatPayload, JobKind, NewJob, Step};
+use quaestor_core::metrics;
 use quaestor_core::model::Caller;
 use quaestor_core::ports::store::{AcceptQuestion, AcceptedQuestion, OutboxRow, StoreError};
-use quaestor_core::wake;
+use quaestor_core::{trace, wake};
+use tracing::Instrument;
 
 use super::replay::{Accepted, remember, replay};
 use crate::admission::admit_question;
@@ -74,7 +76,8 @@ pub(crate) async fn accept_question(
         audit: app.audit(caller, "question.ask", message_id),
     };
     failpoint::hit("front.before_accept");
-    match front.store.accept_question(caller.workspace_id, question).await {
+    let accepted = front.store.accept_question(caller.workspace_id, question);
+    match accepted.instrument(trace::store("accept_question")).await {
         Ok(Some(answer)) => {
             failpoint::hit("front.after_accept");
             // The relay tells `queued` and publishes.
@@ -82,8 +85,7 @@ pub(crate) async fn accept_question(
                 Some(promise) => promise.keep(row),
                 None => front.wake.notify(),
             }
-            metrics::counter!("quaestor_jobs_accepted_total", "kind" => JobKind::Chat.as_str())
-                .increment(1);
+            metrics::JOBS_ACCEPTED.of([JobKind::Chat.as_str().into()]).increment(1);
             Ok(Accepted { answer, replayed: false })
         }
         Ok(None) => Err(ApiError::missing("conversation", conversation_id)),

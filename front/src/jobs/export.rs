@@ -4,6 +4,7 @@
 use quaestor_core::failpoint;
 use quaestor_core::ids::{ExportId, JobId};
 use quaestor_core::jobs::{ExportPayload, JobKind, NewJob, Step};
+use quaestor_core::metrics;
 use quaestor_core::model::{Caller, ExportFormat, ExportSelection};
 use quaestor_core::ports::store::{AcceptExport, AcceptedExport, ExportAcceptance, StoreError};
 
@@ -73,8 +74,7 @@ pub(crate) async fn accept_export(
         Ok(ExportAcceptance::Accepted(answer)) => {
             failpoint::hit("export.after_accept");
             front.wake.notify();
-            metrics::counter!("quaestor_jobs_accepted_total", "kind" => JobKind::Exports.as_str())
-                .increment(1);
+            metrics::JOBS_ACCEPTED.of([JobKind::Exports.as_str().into()]).increment(1);
             crate::admission::took_export(app, caller.workspace_id);
             Ok(Accepted { answer, replayed: false })
         }

@@ -27,7 +27,7 @@ pub(crate) async fn tell_replayed(app: &App, caller: &Caller, report: &ReplayRep
 async fn tell(app: &App, caller: &Caller, line: &ReplayedJob) {
     let Replayed::Replayed { attempt, due_at } = line.outcome else { return };
     let job_id = JobId(line.id);
-    let mut events = vec![Event::Restarted { attempt }];
+    let mut events = vec![Event::Restarted { attempt, traceparent: None }];
     if due_at > app.front.clock.now() {
         let reason = Reason::ReplayPaced.as_str().to_owned();
         events.push(Event::Waiting { reason, until: due_at });

@@ -3,6 +3,7 @@
 pub(crate) mod frames;
 mod origin;
 mod session;
+mod traces;
 
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request, State};

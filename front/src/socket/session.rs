@@ -13,12 +13,16 @@ use quaestor_core::clock::Time;
 use quaestor_core::events::EventId;
 use quaestor_core::failpoint;
 use quaestor_core::ids::{ConversationId, JobId};
+use quaestor_core::metrics;
 use quaestor_core::model::Caller;
 use quaestor_core::ports::event_log::Rung;
+use quaestor_core::trace;
 use serde_json::Value;
 use tokio_stream::StreamMap;
+use tracing::{Instrument, Span};
 
 use super::frames::{self, Incoming, Request};
+use super::traces::JobTraces;
 use crate::app::App;
 use crate::auth::{Who, in_force};
 use crate::http::guard::forbidden;
@@ -57,6 +61,8 @@ pub(super) struct Session {
     /// Jobs whose end was told on this socket a moment ago, with its number: asking for them
     /// again tells nothing twice. Bounded by the number of subscriptions.
     told: VecDeque<(JobId, EventId)>,
+    /// Under which trace contexts the jobs' events are told, where traces are kept.
+    traces: JobTraces,
     heard_at: Time,
     ping_at: Time,
     check_at: Time,
@@ -73,6 +79,7 @@ impl Session {
             followed: StreamMap::new(),
             told_followed: HashSet::new(),
             told: VecDeque::new(),
+            traces: JobTraces::default(),
             heard_at: now,
             ping_at: now + settings.ping_every,
             check_at: now + settings.key_check,
@@ -83,7 +90,8 @@ impl Session {
     pub(super) async fn run(mut self, mut socket: WebSocket) {
         let tasks = self.app.tasks.clone();
         let session = async move {
-            metrics::gauge!("quaestor_sockets").increment(1.0);
+            metrics::SOCKETS.of([]).increment(1.0);
+            metrics::SOCKETS_OPENED.of([]).increment(1);
             let _open = OpenSocket;
             let end = loop {
                 if let ControlFlow::Break(end) = self.step(&mut socket).await {
@@ -120,6 +128,7 @@ impl Session {
             message = socket.recv() => match message {
                 Some(Ok(message)) => {
                     self.heard_at = clock.now();
+                    metrics::SOCKET_FRAMES.of(["received".into()]).increment(1);
                     self.message(socket, message).await
                 }
                 // The library has answered a broken peer with the fitting close frame.
@@ -136,9 +145,11 @@ impl Session {
                 }
             }
             Some((job_id, item)) = self.jobs.next(), if !self.jobs.is_empty() => {
+                let mut span = Span::none();
                 let frame = match &item {
                     WatchItem::Gap => frames::gap(job_id),
                     WatchItem::Event(event) => {
+                        span = self.traces.told(job_id, &event.event);
                         if event.event.is_terminal() {
                             self.jobs.remove(&job_id);
                             self.told.push_back((job_id, event.id));
@@ -150,7 +161,7 @@ impl Session {
                         frames::event(job_id, event)
                     }
                 };
-                self.say(socket, &frame).await
+                self.say(socket, &frame).instrument(span).await
             }
         }
     }
@@ -203,6 +214,7 @@ impl Session {
             Request::Ping => Ok(Some(frames::pong())),
             Request::Unsubscribe { job_id } => {
                 self.jobs.remove(&job_id);
+                self.traces.forget(job_id);
                 self.told.retain(|(told, _)| *told != job_id);
                 Ok(None)
             }
@@ -257,9 +269,14 @@ impl Session {
             Request::Ask { conversation_id, content } => {
                 self.app.admit(&caller, RateClass::Ask).await?;
                 self.room()?;
+                let span = trace::socket_request("ask");
+                let traceparent = trace::context_of(&span);
+                let traced = traceparent.clone();
                 let question =
-                    Question { conversation_id, content, idempotency_key: None, traceparent: None };
-                let answer = accept_question(&self.app, &caller, question).await?.answer;
+                    Question { conversation_id, content, idempotency_key: None, traceparent };
+                let accepted = accept_question(&self.app, &caller, question).instrument(span);
+                let answer = accepted.await?.answer;
+                self.traces.begin(answer.job_id, traced);
                 // Who asks here watches here.
                 let items = watch_new_job(&self.app, &caller, answer.job_id).await;
                 self.jobs.insert(answer.job_id, items);
@@ -359,7 +376,10 @@ impl Session {
         tokio::select! {
             biased;
             sent = socket.send(message) => match sent {
-                Ok(()) => Flow::Continue(()),
+                Ok(()) => {
+                    metrics::SOCKET_FRAMES.of(["sent".into()]).increment(1);
+                    Flow::Continue(())
+                }
                 Err(error) => {
                     tracing::debug!(error = %error, "a socket's peer is gone");
                     Flow::Break(None)
@@ -375,7 +395,7 @@ impl Session {
 
     /// Says why, waits a bounded while for the peer's own close frame, and hangs up.
     async fn close(&mut self, mut socket: WebSocket, Close(code, reason): Close) {
-        metrics::counter!("quaestor_sockets_closed_total", "code" => code.to_string()).increment(1);
+        metrics::SOCKETS_CLOSED.of([code.to_string().into()]).increment(1);
         let frame = CloseFrame { code, reason: reason.into() };
         let farewell = async {
             if code == GOING_AWAY.0 {
@@ -412,7 +432,7 @@ struct OpenSocket;
 
 impl Drop for OpenSocket {
     fn drop(&mut self) {
-        metrics::gauge!("quaestor_sockets").decrement(1.0);
+        metrics::SOCKETS.of([]).decrement(1.0);
     }
 }
 

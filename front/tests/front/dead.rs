@@ -24,7 +24,7 @@ async fn append(world: &World, job: &str, attempt: u32, events: Vec<Event>) {
 
 fn answered(attempt: u32) -> Vec<Event> {
     vec![
-        Event::Started { attempt },
+        Event::Started { attempt, traceparent: None },
         Event::Token { text: "so".to_owned() },
         Event::Done { usage: None },
     ]

@@ -34,7 +34,8 @@ pub(crate) fn parse(text: &str) -> Vec<Sse> {
 }
 
 pub(crate) fn answer_events() -> Vec<Event> {
-    let mut events = vec![Event::Started { attempt: 1 }, Event::Retrieved { passages: 3 }];
+    let mut events =
+        vec![Event::Started { attempt: 1, traceparent: None }, Event::Retrieved { passages: 3 }];
     for number in 0..10 {
         events.push(Event::Token { text: format!("t{number} ") });
     }

@@ -74,7 +74,7 @@ async fn take(stream: &mut BoxStream<'static, Watched>, count: usize) -> Vec<Str
 /// Case.
 pub async fn events_are_numbered_by_attempt_and_sequence(log: &dyn EventLog) {
     assert_eq!(append(log, 0, vec![Event::Queued]).await, Appended::At(id("0-1")));
-    let started = vec![Event::Started { attempt: 1 }, token("a")];
+    let started = vec![Event::Started { attempt: 1, traceparent: None }, token("a")];
     assert_eq!(append(log, 1, started).await, Appended::At(id("1-2")));
     assert_eq!(append(log, 1, vec![token("b")]).await, Appended::At(id("1-3")));
     assert_eq!(append(log, 3, vec![token("c")]).await, Appended::At(id("3-1")));
@@ -95,7 +95,7 @@ pub async fn a_writer_is_fenced_between_its_own_events(log: &dyn EventLog) {
         let at = append(log, 1, vec![token("a")]).await;
         assert_eq!(at, Appended::At(EventId { attempt: 1, seq: number }));
     }
-    append(log, 2, vec![Event::Restarted { attempt: 2 }]).await;
+    append(log, 2, vec![Event::Restarted { attempt: 2, traceparent: None }]).await;
     assert_eq!(append(log, 1, vec![token("b")]).await, Appended::Fenced);
     assert_eq!(append(log, 1, vec![Event::Done { usage: None }]).await, Appended::Fenced);
     assert_eq!(append(log, 2, vec![token("c")]).await, Appended::At(id("2-2")));
@@ -149,22 +149,22 @@ pub async fn a_replay_begins_the_log_anew(log: &dyn EventLog) {
     append(log, 0, vec![Event::Queued]).await;
     append(log, 2, vec![token("a"), Event::Cancelled]).await;
     // Neither the attempt that has ended nor an event that begins nothing is a replay.
-    let again = vec![Event::Restarted { attempt: 2 }];
+    let again = vec![Event::Restarted { attempt: 2, traceparent: None }];
     assert_eq!(append(log, 2, again).await, Appended::Ended);
     assert_eq!(append(log, 3, vec![token("b")]).await, Appended::Ended);
-    let replay = vec![Event::Restarted { attempt: 3 }];
+    let replay = vec![Event::Restarted { attempt: 3, traceparent: None }];
     assert_eq!(append(log, 3, replay).await, Appended::At(id("3-1")));
     assert_eq!(append(log, 2, vec![Event::Cancelled]).await, Appended::Fenced);
     assert_eq!(append(log, 0, vec![Event::Queued]).await, Appended::Fenced);
     let mut early = watch(log, None).await;
     assert_eq!(take(&mut early, 2).await, ["0-1", "3-1"], "the last life alone, without a gap");
-    append(log, 4, vec![Event::Started { attempt: 4 }, token("c")]).await;
+    append(log, 4, vec![Event::Started { attempt: 4, traceparent: None }, token("c")]).await;
     let done = vec![Event::Done { usage: None }];
     assert_eq!(append(log, 4, done).await, Appended::At(id("4-3")));
     let rest: Vec<Watched> = early.collect().await;
     assert_eq!(rest.iter().map(shown).collect::<Vec<_>>(), ["4-1", "4-2", "4-3"]);
     // And once more, by the worker itself where the replay could not be told.
-    let started = vec![Event::Started { attempt: 6 }];
+    let started = vec![Event::Started { attempt: 6, traceparent: None }];
     assert_eq!(append(log, 6, started).await, Appended::At(id("6-1")));
     assert_eq!(take(&mut watch(log, None).await, 2).await, ["0-1", "6-1"]);
 }
@@ -176,8 +176,8 @@ pub async fn a_watcher_of_the_life_before_goes_on_with_the_replay(log: &dyn Even
     let mut slow = watch(log, Some("1-1")).await;
     assert_eq!(take(&mut slow, 1).await, ["1-2"]);
     append(log, 1, vec![Event::Cancelled]).await;
-    append(log, 2, vec![Event::Restarted { attempt: 2 }]).await;
-    let ended = vec![Event::Started { attempt: 3 }, Event::Done { usage: None }];
+    append(log, 2, vec![Event::Restarted { attempt: 2, traceparent: None }]).await;
+    let ended = vec![Event::Started { attempt: 3, traceparent: None }, Event::Done { usage: None }];
     append(log, 3, ended).await;
     for after in ["1-1", "1-2", "1-3"] {
         let all: Vec<Watched> = watch(log, Some(after)).await.collect().await;
@@ -197,7 +197,8 @@ pub async fn a_watcher_gets_what_was_and_what_comes_and_then_the_end(log: &dyn E
     assert_eq!(take(&mut watcher, 1).await, ["0-1"]);
     let coming = async {
         append(log, 1, vec![token("a"), token("b")]).await;
-        append(log, 2, vec![Event::Restarted { attempt: 2 }, Event::Cancelled]).await;
+        append(log, 2, vec![Event::Restarted { attempt: 2, traceparent: None }, Event::Cancelled])
+            .await;
     };
     let (rest, ()) = tokio::join!(watcher.collect::<Vec<_>>(), coming);
     assert_eq!(rest.iter().map(shown).collect::<Vec<_>>(), ["1-1", "1-2", "2-1", "2-2"]);

@@ -20,7 +20,8 @@ use quaestor_core::ports::store::{
 };
 use quaestor_core::problem::Problem;
 use quaestor_core::tokens;
-use tracing::{debug, info};
+use quaestor_core::trace;
+use tracing::{Instrument, debug, info};
 
 use crate::context::Context;
 use crate::decision::{Decision, Outcome};
@@ -157,7 +158,7 @@ async fn may_spend(context: &Context, job: &Running) -> Result<Allowance, Decisi
 /// Who answers beyond a soft budget.
 fn cheaper(context: &Context) -> &Arc<dyn ChatModel> {
     let Some(chat) = &context.chat_cheap else { return &context.chat };
-    metrics::counter!("quaestor_cheap_answers_total").increment(1);
+    quaestor_core::metrics::CHEAP_ANSWERS.of([]).increment(1);
     chat
 }
 
@@ -275,7 +276,7 @@ impl Writing<'_> {
                 "dropped {} citations of passages that were not given",
                 self.writer.dropped()
             );
-            metrics::counter!("quaestor_citations_dropped_total").increment(self.writer.dropped());
+            quaestor_core::metrics::CITATIONS_DROPPED.of([]).increment(self.writer.dropped());
         }
         let (content, located) = self.writer.into_parts();
         let Grounded { citations, figures } =
@@ -346,7 +347,9 @@ async fn save_answer(
     let now = context.clock.now();
     with_calls(job, |calls| async move {
         let (workspace, answer) = (job.workspace, Answer { calls, ..answer });
-        context.store.save_answer(workspace, &job.claim, payload.answer_id, answer, now).await
+        let saved =
+            context.store.save_answer(workspace, &job.claim, payload.answer_id, answer, now);
+        saved.instrument(trace::store("save_answer")).await
     })
     .await
 }

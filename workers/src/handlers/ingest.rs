@@ -10,6 +10,7 @@ use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::ids::{ChunkId, GenerationId, OutboxId};
 use quaestor_core::jobs::{DocumentPayload, Step};
+use quaestor_core::metrics;
 use quaestor_core::parsed::ParsedChunk;
 use quaestor_core::ports::store::{Advance, IngestSubject, NewChunk, NewPage, ParsedSummary};
 use quaestor_core::problem::Problem;
@@ -51,6 +52,7 @@ impl Handler for Ingest {
         match ingestion.parse().await {
             Ok(summary) => finish(context, job, &payload, &subject, summary).await,
             Err(Decision::Fail(problem)) => {
+                metrics::DOCUMENTS_FAILED.of_any(&problem.code).increment(1);
                 let now = context.clock.now();
                 context
                     .store
@@ -274,7 +276,11 @@ async fn finish(
     let next = next_step(context, job, payload, &summary).await?;
     let advanced = next.is_some();
     failpoint::store("ingest.before_switch")?;
+    let (pages, passages) = (u64::from(summary.pages), u64::from(summary.chunks));
     context.store.finish_ingest(job.workspace, &job.claim, subject, summary, next, now).await?;
+    metrics::DOCUMENTS_INGESTED.of([]).increment(1);
+    metrics::PAGES_INGESTED.of([]).increment(pages);
+    metrics::PASSAGES_INGESTED.of([]).increment(passages);
     failpoint::store("ingest.after_switch")?;
     Ok(if advanced { Outcome::Advanced } else { Outcome::Ended(vec![Event::Done { usage: None }]) })
 }

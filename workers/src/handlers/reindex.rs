@@ -14,6 +14,7 @@ use quaestor_core::clock::Time;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::jobs::{ReindexPayload, Step};
+use quaestor_core::metrics;
 use quaestor_core::model::{Allowance, Generation, GenerationState, Reason};
 use quaestor_core::ports::store::{ReindexSubject, Switch};
 use tracing::info;
@@ -116,7 +117,7 @@ async fn fill(context: &Context, job: &Running, subject: &ReindexSubject) -> Res
             failpoint::store("reindex.before_save")?;
             give_vectors(context, job, embedder, *id, found.chunks).await?;
             failpoint::store("reindex.mid_way")?;
-            metrics::counter!("quaestor_reindexed_passages_total").increment(count);
+            metrics::PASSAGES_REINDEXED.of([]).increment(count);
             done += count;
             let unit = "passages".to_owned();
             if !job.emitter.emit(Event::Progress { done, total: total.max(done), unit }).await {

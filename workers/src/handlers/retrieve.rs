@@ -5,6 +5,7 @@ use quaestor_core::events::Event;
 use quaestor_core::failpoint;
 use quaestor_core::ids::OutboxId;
 use quaestor_core::jobs::{ChatPayload, Step};
+use quaestor_core::metrics;
 use quaestor_core::model::MessageState;
 use quaestor_core::ports::model_call::Readiness;
 use quaestor_core::ports::store::{
@@ -12,7 +13,8 @@ use quaestor_core::ports::store::{
 };
 use quaestor_core::problem::Problem;
 use quaestor_core::retrieval::{SearchQuery, standalone_question};
-use tracing::info;
+use quaestor_core::trace;
+use tracing::{Instrument, info};
 
 use crate::context::Context;
 use crate::decision::{Decision, Outcome};
@@ -70,10 +72,16 @@ impl Handler for Retrieve {
             },
             limit: context.settings.passages_per_question,
         };
-        let found = context.searcher.search(&job.scope, &query).await?;
+        let began = context.clock.now();
+        let searched = context.searcher.search(&job.scope, &query);
+        let found = searched.instrument(trace::store("search")).await?;
+        let by: metrics::SharedString = found.by.as_str().into();
+        let took = metrics::seconds(began, context.clock.now());
+        metrics::SEARCH_SECONDS.of([by.clone()]).record(took);
+        metrics::SEARCH_RESULTS.of([by]).record(found.passages.len() as f64);
         if let (Some(note), Some(_)) = (&found.note, context.embedders.first()) {
             info!("{note}");
-            metrics::counter!("quaestor_searches_without_meaning_total").increment(1);
+            metrics::SEARCHES_WITHOUT_MEANING.of([]).increment(1);
         }
         if job.cancel.is_cancelled() {
             return Err(Decision::Cancelled);
@@ -111,6 +119,7 @@ impl Handler for Retrieve {
                 &passages,
                 next,
             )
+            .instrument(trace::store("save_retrieved"))
             .await;
         let saved = failpoint::store("retrieve.after_save").and(saved);
         match saved {
@@ -139,6 +148,7 @@ impl Handler for Retrieve {
             payload: next_payload,
             outbox_id,
             cancel: job.cancel.clone(),
+            traceparent: None,
             carried: Carried::Question(Box::new((subject, grounding))),
             last_word: (job.emitter.clone(), retrieved),
         })))

@@ -12,6 +12,7 @@ use quaestor_core::model::Usage;
 use quaestor_core::ports::chat_model::{ChatDelta, ChatModel, ChatRequest, ChatStream};
 use quaestor_core::ports::model_call::{CallOutcome, CallScope, Operation, Readiness};
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
+use quaestor_core::trace;
 use tracing::warn;
 
 use super::Guards;
@@ -257,6 +258,7 @@ impl Watched {
             Err(error) => {
                 let error = error.of_request(self.request_id.clone());
                 self.guard.broke_off(&error);
+                trace::model_failed(&self.started.span, error.class.as_str());
                 self.enter(CallOutcome::Cut, (self.estimate(), true));
                 Some((Err(error), self))
             }
@@ -291,7 +293,7 @@ impl Watched {
     fn enter(&mut self, outcome: CallOutcome, usage: (Usage, bool)) -> Usage {
         self.entered = true;
         let id = self.request_id.take();
-        self.guard.enter(&self.scope, self.started, outcome, id, usage)
+        self.guard.enter(&self.scope, &self.started, outcome, id, usage)
     }
 }
 

@@ -64,7 +64,7 @@ impl Embedder for GuardedEmbedder {
             self.guard.told(&answer.limits);
             let usage =
                 answer.usage.map_or_else(|| (estimate(portion), true), |usage| (usage, false));
-            self.guard.enter(scope, started, CallOutcome::Done, answer.request_id, usage);
+            self.guard.enter(scope, &started, CallOutcome::Done, answer.request_id, usage);
             vectors.extend(answer.vectors);
             rest = later;
         }

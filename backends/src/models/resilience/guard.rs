@@ -9,13 +9,15 @@ use chrono::TimeDelta;
 use quaestor_core::clock::{Clock, Time};
 use quaestor_core::entropy::Entropy;
 use quaestor_core::ids::{CallId, IdSource};
+use quaestor_core::metrics;
 use quaestor_core::model::{ProviderStatus, Usage};
 use quaestor_core::ports::model_call::{
     BegunCall, CallOutcome, CallScope, ModelCall, Operation, Readiness,
 };
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
 use quaestor_core::ports::store::{CallsOf, Money};
-use tracing::warn;
+use quaestor_core::trace;
+use tracing::{Instrument, Span, warn};
 
 use super::account::{self, CostOf};
 use super::breaker::{Breaker, BreakerState, Rejected};
@@ -78,11 +80,13 @@ pub(crate) struct Guard {
 }
 
 /// A request's name, when it was sent, and what it had reserved of the provider's limits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Started {
     pub(crate) call: CallId,
     pub(crate) at: Time,
     pub(crate) reserved: u64,
+    /// The span of the request in traces.
+    pub(crate) span: Span,
 }
 
 /// A request that was sent and answered.
@@ -143,7 +147,7 @@ impl Guard {
         };
         let again = |error: &ModelError| {
             self.counts.retried.fetch_add(1, Ordering::Relaxed);
-            metrics::counter!("quaestor_model_retries_total", &self.labels()).increment(1);
+            metrics::MODEL_RETRIES.of(self.labels()).increment(1);
             warn!(error = error as &dyn std::error::Error, "{} is asked again", self.model);
         };
         let tried = retries.run(
@@ -175,11 +179,13 @@ impl Guard {
         // After the breaker: what is not let through has reserved nothing.
         let tokens = expected.input_tokens + expected.output_tokens;
         self.reserve(tokens).await?;
-        let started = Started { call, at: self.around.clock.now(), reserved: tokens };
-        self.begin(scope, started, expected.input_tokens).await?;
+        let span = trace::model_call(&self.model, self.operation);
+        let started = Started { call, at: self.around.clock.now(), reserved: tokens, span };
+        let request = request.instrument(started.span.clone());
+        self.begin(scope, &started, expected.input_tokens).await?;
         self.counts.calls.fetch_add(1, Ordering::Relaxed);
         let mut unanswered =
-            Unanswered { guard: self, scope, started, request_id: None, told: false };
+            Unanswered { guard: self, scope, started: &started, request_id: None, told: false };
         let first = self.around.policy.timeouts.first;
         let answer = tokio::select! {
             biased;
@@ -193,10 +199,12 @@ impl Guard {
                 unanswered.told = true;
                 permit.began();
                 self.took(started.at);
+                drop(unanswered);
                 Ok(Sent { answer, started })
             }
             Err(error) => {
                 unanswered.request_id.clone_from(&error.request_id);
+                trace::model_failed(&started.span, error.class.as_str());
                 if says_something_of_the_provider(error.class) {
                     permit.failed(error.class);
                 }
@@ -215,7 +223,7 @@ impl Guard {
     async fn begin(
         &self,
         scope: &CallScope,
-        started: Started,
+        started: &Started,
         input_tokens: u64,
     ) -> Result<(), ModelError> {
         let (Some(ledger), Some(principal_id)) = (&self.around.ledger, scope.principal) else {
@@ -242,7 +250,7 @@ impl Guard {
     async fn reserve(&self, tokens: u64) -> Result<(), ModelError> {
         let Some(limited) = &self.limited else { return Ok(()) };
         limited.reserve(tokens).await.map_err(|wait| {
-            metrics::counter!("quaestor_model_limit_reached_total", &self.labels()).increment(1);
+            metrics::MODEL_LIMIT_REACHED.of(self.labels()).increment(1);
             self.error(ErrorClass::LimitReached).retry_after(Some(wait))
         })
     }
@@ -278,7 +286,7 @@ impl Guard {
     pub(crate) fn enter(
         &self,
         scope: &CallScope,
-        started: Started,
+        started: &Started,
         outcome: CallOutcome,
         request_id: Option<String>,
         usage: (Usage, bool),
@@ -304,6 +312,7 @@ impl Guard {
             started_at: started.at,
             ended_at: self.around.clock.now(),
         };
+        trace::model_answered(&started.span, &call.usage);
         account::enter(&scope.calls, &self.around.cost_of, call)
     }
 
@@ -315,7 +324,7 @@ impl Guard {
     /// Another model of the chain stands in.
     pub(crate) fn failed_over(&self) {
         self.counts.failed_over.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("quaestor_model_failovers_total", &self.labels()).increment(1);
+        metrics::MODEL_FAILOVERS.of(self.labels()).increment(1);
     }
 
     /// How it stands, for administrators.
@@ -339,8 +348,8 @@ impl Guard {
         }
     }
 
-    fn labels(&self) -> [(&'static str, String); 2] {
-        [("model", self.model.clone()), ("operation", self.operation.as_str().to_owned())]
+    fn labels(&self) -> [metrics::SharedString; 3] {
+        account::labels(&self.model, self.operation)
     }
 
     fn tell_breaker(&self) {
@@ -349,15 +358,14 @@ impl Guard {
             BreakerState::HalfOpen => 1.0,
             BreakerState::Open => 2.0,
         };
-        metrics::gauge!("quaestor_model_breaker_state", &self.labels()).set(state);
+        metrics::MODEL_BREAKER.of(self.labels()).set(state);
     }
 
     fn took(&self, started_at: Time) {
         let micros = (self.around.clock.now() - started_at).num_microseconds().unwrap_or(0);
         let micros = u64::try_from(micros).unwrap_or(0).max(1);
         #[expect(clippy::cast_precision_loss, reason = "a duration for a histogram")]
-        metrics::histogram!("quaestor_model_first_piece_seconds", &self.labels())
-            .record(micros as f64 / 1e6);
+        metrics::MODEL_FIRST_PIECE.of(self.labels()).record(micros as f64 / 1e6);
         let before = self.counts.latency_micros.load(Ordering::Relaxed);
         let now = if before == 0 {
             micros
@@ -371,7 +379,7 @@ impl Guard {
     fn rejected(&self, rejected: Rejected) -> ModelError {
         let wait = (rejected.until - self.around.clock.now()).to_std().unwrap_or_default();
         self.counts.rejected.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("quaestor_model_rejections_total", &self.labels()).increment(1);
+        metrics::MODEL_REJECTIONS.of(self.labels()).increment(1);
         match rejected.after {
             // Waiting does not make a key valid: who asks is told at once.
             Some(class @ (ErrorClass::Credentials | ErrorClass::Quota)) => self
@@ -394,7 +402,7 @@ fn says_something_of_the_provider(class: ErrorClass) -> bool {
 struct Unanswered<'a> {
     guard: &'a Guard,
     scope: &'a CallScope,
-    started: Started,
+    started: &'a Started,
     request_id: Option<String>,
     told: bool,
 }

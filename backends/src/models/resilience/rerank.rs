@@ -47,7 +47,7 @@ impl Reranker for GuardedReranker {
         self.guard.told(&answer.limits);
         let usage =
             answer.usage.map_or_else(|| (estimate(query, passages), true), |usage| (usage, false));
-        self.guard.enter(scope, started, CallOutcome::Done, answer.request_id, usage);
+        self.guard.enter(scope, &started, CallOutcome::Done, answer.request_id, usage);
         Ok(answer.scores)
     }
 }

@@ -15,6 +15,7 @@ use http::header::{CONTENT_TYPE, HeaderMap};
 use quaestor_core::clock::Clock;
 use quaestor_core::ids::CallId;
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
+use quaestor_core::trace;
 use reqwest::Response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -102,7 +103,10 @@ impl Remote {
         body: &(impl Serialize + Sync),
         call: CallId,
     ) -> Result<Opened, ModelError> {
-        let request = self.http.post(url).headers(headers).header(OUR_NAME, call.to_string());
+        let mut request = self.http.post(url).headers(headers).header(OUR_NAME, call.to_string());
+        if let Some(traceparent) = trace::for_providers() {
+            request = request.header("traceparent", traceparent);
+        }
         self.send(request.json(body)).await
     }
 

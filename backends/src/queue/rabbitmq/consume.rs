@@ -8,6 +8,7 @@ use lapin::message::Delivery as Received;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use quaestor_core::jobs::{Envelope, Step};
+use quaestor_core::metrics;
 use quaestor_core::ports::queue::{Consumer, Delivery, QueueError, Settle};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
@@ -180,8 +181,7 @@ fn take(
                 message.size_bytes = received.data.len(),
                 "a message of {step} cannot be read; it goes to the dead letters"
             );
-            metrics::counter!("quaestor_messages_undecodable_total", "step" => step.as_str())
-                .increment(1);
+            metrics::MESSAGES_UNDECODABLE.of([step.as_str().into()]).increment(1);
             held.bury();
             None
         }

@@ -13,6 +13,7 @@ use futures::StreamExt;
 use lapin::{Channel, Connection, Event};
 use quaestor_core::clock::Clock;
 use quaestor_core::entropy::Entropy;
+use quaestor_core::metrics;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -236,11 +237,7 @@ impl Keeper {
 
     fn block(&self, blocked: bool) {
         if self.tell_blocked.send_replace(blocked) != blocked || !blocked {
-            metrics::gauge!("quaestor_queue_blocked", "purpose" => self.purpose).set(if blocked {
-                1.0
-            } else {
-                0.0
-            });
+            metrics::QUEUE_BLOCKED.of([self.purpose.into()]).set(if blocked { 1.0 } else { 0.0 });
         }
     }
 

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::dialect::Reach;
 use super::fault::Fault;
 use super::{PgOptions, alone, opening};
+use crate::store::tell_pool;
 
 /// Statements find their rows by ids, so one plan is as good as another, and planning one
 /// over partitions takes milliseconds: longer than the statement. Left to itself the server
@@ -225,6 +226,17 @@ impl Connections {
         let open = self.primary.size();
         let idle = u32::try_from(self.primary.num_idle()).unwrap_or(u32::MAX);
         (open, open.saturating_sub(idle))
+    }
+
+    /// Tells how the pools stand, as metrics.
+    pub(super) fn tell(&self) {
+        let pools = [("primary", Some(&self.primary))];
+        let replica = ("replica", self.replica.as_ref().map(|replica| &replica.pool));
+        for (name, pool) in pools.into_iter().chain([replica]) {
+            if let Some(pool) = pool {
+                tell_pool(name, pool.size(), pool.num_idle(), pool.options().get_max_connections());
+            }
+        }
     }
 
     /// A connection of its own, under no other role than that of whoever has logged in: to

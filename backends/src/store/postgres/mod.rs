@@ -231,6 +231,11 @@ impl PgStore {
         }
     }
 
+    /// Tells how many connections there are, as metrics.
+    pub fn tell(&self) {
+        self.connections.tell();
+    }
+
     /// Waits for what is under way and closes all connections.
     pub async fn close(&self) {
         self.tasks.close();

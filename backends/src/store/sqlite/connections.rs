@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::dialect::Reach;
 use super::fault::{Fault, during};
 use super::{SqliteOptions, migrations};
+use crate::store::tell_pool;
 
 /// Rows that a reader may run ahead of whoever takes them: a search takes some hundreds,
 /// and every pause is a change of threads.
@@ -150,6 +151,12 @@ impl Connections {
         _reach: impl Into<Reach>,
     ) -> Result<PoolConnection<Sqlite>, Fault> {
         Ok(self.readers.acquire().await?)
+    }
+
+    /// Tells how the readers stand, as metrics.
+    pub(super) fn tell(&self) {
+        let pool = &self.readers;
+        tell_pool("readers", pool.size(), pool.num_idle(), pool.options().get_max_connections());
     }
 
     /// A transaction that reads one state of the file, for as long as it is held.

@@ -38,7 +38,7 @@ impl WhileHeld {
     pub(super) async fn check(&self) -> Result<(), StoreError> {
         // There is none where nothing was written since the file was opened.
         let size = tokio::fs::metadata(&self.log).await.map_or(0, |log| log.len());
-        metrics::gauge!("quaestor_snapshot_log_bytes").set(size as f64);
+        quaestor_core::metrics::SNAPSHOT_LOG_BYTES.of([]).set(size as f64);
         if size <= LOG_AT_MOST {
             return Ok(());
         }

@@ -151,6 +151,11 @@ impl SqliteStore {
         &self.path
     }
 
+    /// Tells how many connections there are, as metrics.
+    pub fn tell(&self) {
+        self.connections.tell();
+    }
+
     /// Waits for what is being written, folds the write-ahead log into the file and
     /// closes all connections. A store that is dropped without it loses nothing.
     pub async fn close(&self) {

@@ -86,10 +86,15 @@ async fn what_happens_while_redis_is_away_is_told_in_its_order() {
     let (writer, reader) = writer_and_watcher(&server).await;
     writer.append(WORKSPACE, JOB, 0, vec![Event::Queued]).await.unwrap();
     let watcher = reader.watch(WORKSPACE, JOB, None).await.unwrap();
-    append(&writer, Event::Started { attempt: 1 }).await;
+    append(&writer, Event::Started { attempt: 1, traceparent: None }).await;
     server.kill().await;
     append(&writer, Event::Retrieved { passages: 3 }).await;
-    for event in [Event::Started { attempt: 2 }, token(0), token(1), Event::Done { usage: None }] {
+    for event in [
+        Event::Started { attempt: 2, traceparent: None },
+        token(0),
+        token(1),
+        Event::Done { usage: None },
+    ] {
         writer.append(WORKSPACE, JOB, 2, vec![event]).await.unwrap();
     }
     server.start_again().await;

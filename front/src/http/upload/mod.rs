@@ -12,10 +12,12 @@ use axum::response::Response;
 use quaestor_core::failpoint;
 use quaestor_core::ids::{BatchId, CollectionId, JobId};
 use quaestor_core::jobs::{JobKind, NewJob, Step};
+use quaestor_core::metrics;
 use quaestor_core::model::Caller;
 use quaestor_core::ports::store::{
     AcceptUpload, AcceptedUpload, IdempotencyKey, NewFile, StoreError, UploadStatus,
 };
+use quaestor_core::trace;
 use serde_json::Value;
 use tracing::Instrument;
 
@@ -115,9 +117,12 @@ async fn store(
     };
     // The files are stored, and no row names them yet.
     failpoint::hit("upload.before_accept");
-    match app.front.store.accept_upload(caller.workspace_id, upload).await {
+    let bytes: u64 = upload.files.iter().map(|file| file.size_bytes).sum();
+    let accepted = app.front.store.accept_upload(caller.workspace_id, upload);
+    match accepted.instrument(trace::store("accept_upload")).await {
         Ok(Some(answer)) => {
             failpoint::hit("upload.after_accept");
+            metrics::UPLOADED_BYTES.of([]).increment(bytes);
             announce(app, caller, &answer);
             Ok(Accepted { answer, replayed: false })
         }
@@ -135,8 +140,7 @@ async fn store(
 fn announce(app: &App, caller: &Caller, answer: &AcceptedUpload) {
     let jobs = answer.items.iter().filter(|item| item.status == UploadStatus::Queued).count();
     app.front.wake.notify();
-    metrics::counter!("quaestor_jobs_accepted_total", "kind" => JobKind::Documents.as_str())
-        .increment(jobs as u64);
+    metrics::JOBS_ACCEPTED.of([JobKind::Documents.as_str().into()]).increment(jobs as u64);
     took_files(app, caller.workspace_id, jobs as u64);
 }
 

@@ -1,0 +1,3 @@
+//! Traces, and where they are sent.
+
+pub mod otlp;
