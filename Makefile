@@ -53,5 +53,6 @@ bench: ## measure, as BENCHMARKS.md tells
 	$(PYTHON) benches/run.py
 	$(PYTHON) benches/grounding/run.py
 	$(PYTHON) benches/overload.py
+	$(PYTHON) benches/exports.py
 	$(PYTHON) benches/batches.py
 	scripts/services.sh with sh -c '$(PYTHON) benches/run.py sockets both && $(PYTHON) benches/overload.py --distributed && $(PYTHON) benches/batches.py --distributed && $(PYTHON) benches/peers/run.py'

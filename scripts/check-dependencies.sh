@@ -13,15 +13,17 @@ allowed() {
     case $1 in
         quaestor-core) echo "" ;;
         quaestor-pdf) echo "quaestor-core" ;;
-        quaestor-documents) echo "quaestor-core quaestor-pdf" ;;
+        quaestor-limited) echo "" ;;
+        quaestor-documents) echo "quaestor-core quaestor-pdf quaestor-limited" ;;
+        quaestor-exports) echo "quaestor-core quaestor-limited" ;;
         quaestor-bert) echo "" ;;
         quaestor-backends) echo "quaestor-core quaestor-bert" ;;
-        quaestor-workers) echo "quaestor-core quaestor-documents" ;;
+        quaestor-workers) echo "quaestor-core quaestor-documents quaestor-exports" ;;
         quaestor-front) echo "quaestor-core" ;;
         *) echo "*" ;;
     esac
 }
-for package in quaestor-core quaestor-pdf quaestor-documents quaestor-bert quaestor-backends quaestor-workers quaestor-front; do
+for package in quaestor-core quaestor-pdf quaestor-limited quaestor-documents quaestor-exports quaestor-bert quaestor-backends quaestor-workers quaestor-front; do
     for named in $(cargo tree -p "$package" -e normal,build --depth 1 --prefix none 2>/dev/null |
         awk '{print $1}' | grep '^quaestor-' | grep -vx "$package" | sort -u); do
         case " $(allowed "$package") " in
@@ -46,6 +48,8 @@ only sqlx quaestor-backends quaestor-faults
 only async-openai quaestor-backends
 only candle-core quaestor-bert
 only axum quaestor-front
+only typst quaestor-exports
+only docx-rs quaestor-exports
 
 if cargo tree --workspace -i ring -e normal,build 2>/dev/null | grep -q '^ring'; then
     refuse "ring is in the build: aws-lc-rs is the one TLS provider"

@@ -15,7 +15,7 @@ use crate::ports::store::StoreError;
 
 /// Every point there is: one at each hand-over, in the order in which a request comes to them.
 /// A test holds the list to the code.
-pub const NAMES: [&str; 46] = [
+pub const NAMES: [&str; 50] = [
     "front.before_accept",
     "front.after_accept",
     "upload.before_accept",
@@ -43,6 +43,10 @@ pub const NAMES: [&str; 46] = [
     "reindex.before_save",
     "reindex.mid_way",
     "reindex.before_switch",
+    "export.before_accept",
+    "export.after_accept",
+    "export.mid_write",
+    "export.before_finish",
     "worker.after_save",
     "worker.put_off",
     "worker.before_ack",

@@ -82,6 +82,10 @@ id!(/// One process that claims jobs, for as long as it lives.
     WorkerId);
 id!(/// One request to a provider of models; it is sent with it.
     CallId);
+id!(/// One export: what was chosen, written as one file.
+    ExportId);
+id!(/// One version of a template of exports.
+    TemplateId);
 id!(/// One entry of the audit log.
     AuditId);
 

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::clock::Time;
 use crate::ids::{
-    BatchId, CollectionId, ConversationId, DocumentId, GenerationId, JobId, MessageId, OutboxId,
-    PrincipalId, WorkspaceId,
+    BatchId, CollectionId, ConversationId, DocumentId, ExportId, GenerationId, JobId, MessageId,
+    OutboxId, PrincipalId, WorkspaceId,
 };
 
 /// What a client asked for: one job has one kind and one id, whatever steps it takes.
@@ -27,11 +27,14 @@ pub enum JobKind {
     /// Work on a whole collection: the next index generation built.
     #[serde(rename = "collections")]
     Collections,
+    /// Answers or tables written as a file.
+    #[serde(rename = "exports")]
+    Exports,
 }
 
 impl JobKind {
     /// Every kind there is.
-    pub const ALL: [Self; 3] = [Self::Chat, Self::Documents, Self::Collections];
+    pub const ALL: [Self; 4] = [Self::Chat, Self::Documents, Self::Collections, Self::Exports];
 
     /// The name in rows, URLs and metrics.
     #[must_use]
@@ -40,6 +43,7 @@ impl JobKind {
             Self::Chat => "chat",
             Self::Documents => "documents",
             Self::Collections => "collections",
+            Self::Exports => "exports",
         }
     }
 }
@@ -62,16 +66,20 @@ pub enum Step {
     /// Make the vectors that an index generation of a collection lacks, and switch to it.
     #[serde(rename = "collections.reindex")]
     CollectionsReindex,
+    /// Write an export into the object store.
+    #[serde(rename = "exports.write")]
+    ExportsWrite,
 }
 
 impl Step {
     /// Every step there is.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ChatRetrieve,
         Self::ChatGenerate,
         Self::DocumentsIngest,
         Self::DocumentsEmbed,
         Self::CollectionsReindex,
+        Self::ExportsWrite,
     ];
 
     /// The wire name, which is also the queue's.
@@ -83,6 +91,7 @@ impl Step {
             Self::DocumentsIngest => "documents.ingest",
             Self::DocumentsEmbed => "documents.embed",
             Self::CollectionsReindex => "collections.reindex",
+            Self::ExportsWrite => "exports.write",
         }
     }
 }
@@ -95,6 +104,7 @@ impl Step {
             Self::ChatRetrieve | Self::ChatGenerate => JobKind::Chat,
             Self::DocumentsIngest | Self::DocumentsEmbed => JobKind::Documents,
             Self::CollectionsReindex => JobKind::Collections,
+            Self::ExportsWrite => JobKind::Exports,
         }
     }
 }
@@ -169,6 +179,13 @@ pub struct ReindexPayload {
     pub collection_id: CollectionId,
     /// The index generation whose vectors are made.
     pub generation_id: GenerationId,
+}
+
+/// The payload of `exports.write`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportPayload {
+    /// The export; its row says the rest.
+    pub export_id: ExportId,
 }
 
 /// What travels on the queue (design §6): a step of a job, with ids and no contents.

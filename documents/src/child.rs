@@ -3,13 +3,13 @@
 //! The child limits itself before it touches the file. Whatever a file makes a parser do,
 //! it ends here, and the parent sees a last frame or a signal.
 
-use std::io::{self, BufRead, BufWriter, Read, Write};
+use std::io::{BufRead, BufWriter, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use quaestor_core::parsed::{PageState, ParsedPage};
 use quaestor_core::problem::Problem;
-use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
+use quaestor_limited::{STACK_BYTES, limit_this_process};
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::Chunker;
@@ -20,12 +20,6 @@ use crate::progress::{Entry, Progress};
 use crate::refusal;
 use crate::sink::Sink;
 use crate::wire::{Frame, write_frame};
-
-/// Parsers that recurse get a deep stack: 64 MB, only touched when used.
-const STACK_BYTES: usize = 64 << 20;
-
-/// How far the process stands back when processors are short: a tenth of what others get.
-const NICE: i32 = 10;
 
 /// Warnings past this are dropped.
 const MAX_WARNINGS: usize = 20;
@@ -85,13 +79,10 @@ pub fn run_child(input: impl BufRead, output: impl Write + Send) -> i32 {
     else {
         return 2;
     };
-    if limit_process(&task.limits).is_err() {
+    let Limits { memory_bytes, cpu_seconds, .. } = task.limits;
+    if limit_this_process(&quaestor_limited::Limits { memory_bytes, cpu_seconds }).is_err() {
         return 1;
     }
-    stand_back();
-    end_with_parent();
-    // A panic's message may hold a piece of the document: it is not printed.
-    std::panic::set_hook(Box::new(|_| {}));
     run_task(&task, output)
 }
 
@@ -161,43 +152,6 @@ fn read_and_parse<W: Write>(task: &ChildTask, stream: &mut Stream<W>) -> Result<
     };
     let source = Source { name: &task.name, bytes: bytes.into() };
     parse_from(source, kind, &task.limits, entry, stream)
-}
-
-/// Sets the limits of this process: address space, CPU time, no core dump, no file.
-fn limit_process(limits: &Limits) -> io::Result<()> {
-    let both = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
-    setrlimit(Resource::Core, both(0))?;
-    setrlimit(Resource::Fsize, both(0))?;
-    // The soft limit ends the process with SIGXCPU, which tells what happened.
-    let seconds = limits.cpu_seconds.max(1);
-    setrlimit(Resource::Cpu, Rlimit { current: Some(seconds), maximum: Some(seconds + 1) })?;
-    let limit =
-        mapped_bytes()?.saturating_add(limits.memory_bytes).saturating_add(STACK_BYTES as u64);
-    setrlimit(Resource::As, both(limit))?;
-    Ok(())
-}
-
-/// Has the system prefer whatever else runs on this machine: somebody waits for an answer,
-/// and nobody for one of many files. Where that is refused the file is read all the same.
-fn stand_back() {
-    let _ = nice(NICE);
-}
-
-/// Has the system end this process together with the one that started it. A worker that was
-/// killed cannot end its children, and this one would go on for as long as its limits allow.
-fn end_with_parent() {
-    // Where that is refused, the limits are what ends it.
-    let _ = set_parent_process_death_signal(Some(Signal::KILL));
-}
-
-/// What the process maps already: its program and libraries.
-fn mapped_bytes() -> io::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let kilobytes = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmSize:"))
-        .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    Ok(kilobytes.unwrap_or(0) * 1024)
 }
 
 /// Writes pages and their passages as frames.

@@ -52,6 +52,8 @@ codes! {
     Forbidden = "forbidden", FORBIDDEN, "The key's role does not allow this";
     /// The page that opened the socket is not one of ours.
     OriginRefused = "origin_refused", FORBIDDEN, "Pages of this origin may not connect";
+    /// A link to a file whose time is over.
+    LinkExpired = "link_expired", FORBIDDEN, "The link has expired";
     /// No such thing for this caller.
     NotFound = "not_found", NOT_FOUND, "Not found";
     /// No such path.

@@ -58,6 +58,12 @@ pub struct FrontSettings {
     pub questions_per_workspace: u32,
     /// Unfinished files that a workspace may have. Default 50,000.
     pub files_per_workspace: u32,
+    /// Unfinished exports that a workspace may have. Default 5,000.
+    pub exports_per_workspace: u32,
+    /// How long an export may wait until it is written. Default 24 h.
+    pub export_deadline: Duration,
+    /// How long a link to an export's file works. Default 5 min.
+    pub export_link_lives: Duration,
     /// How long a question may wait until it is begun: while the oldest has waited longer,
     /// new ones are refused. Default 60 s.
     pub question_wait: Duration,
@@ -92,6 +98,9 @@ impl Default for FrontSettings {
             outbox_cap: 100_000,
             questions_per_workspace: 5_000,
             files_per_workspace: 50_000,
+            exports_per_workspace: 5_000,
+            export_deadline: Duration::from_hours(24),
+            export_link_lives: Duration::from_mins(5),
             question_wait: Duration::from_secs(60),
             header_timeout: Duration::from_secs(15),
         }

@@ -22,7 +22,7 @@ use quaestor_core::ports::noticeboard::Noticeboard;
 use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
 use quaestor_front::{Front, Offer, Stop};
-use quaestor_workers::{AnswerCache, BackupPlan, Context, Drain, ParseProcess};
+use quaestor_workers::{AnswerCache, BackupPlan, Context, Drain, ParseProcess, RenderProcess};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -173,7 +173,9 @@ pub async fn start(
         embedders,
         searcher: searcher.clone(),
         parser: parse_process(config)?,
+        renderer: render_process(config)?,
         clock: world.clock.clone(),
+        entropy: world.entropy.clone(),
         ids: world.ids.clone(),
         wake: wake.clone(),
         worker_id: world.ids.next(),
@@ -426,9 +428,26 @@ fn parse_process(config: &Config) -> anyhow::Result<ParseProcess> {
     })
 }
 
+fn render_process(config: &Config) -> anyhow::Result<RenderProcess> {
+    Ok(RenderProcess {
+        program: std::env::current_exe().context("finding this program's own file")?,
+        arguments: vec!["render-child".to_owned()],
+        limits: numbers::render_limits(config),
+        wall_clock: config.exports.wall_clock(),
+    })
+}
+
 /// The parser child: reads its task from standard input, one document within limits, and
 /// writes frames to standard output. Gives the exit code.
 pub fn parse_child(_arguments: &[OsString]) -> anyhow::Result<()> {
     let code = quaestor_documents::child::run_child(std::io::stdin().lock(), std::io::stdout());
     if code == 0 { Ok(()) } else { bail!("the parser ended with code {code}") }
+}
+
+/// The rendering child: reads its task and the parts of an export from standard input, and
+/// writes the file as frames to standard output, within limits. Gives the exit code.
+pub fn render_child(_arguments: &[OsString]) -> anyhow::Result<()> {
+    let input = std::io::BufReader::new(std::io::stdin());
+    let code = quaestor_exports::child::run_child(input, std::io::stdout());
+    if code == 0 { Ok(()) } else { bail!("the renderer ended with code {code}") }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use quaestor_core::jobs::Step;
 use quaestor_documents::Limits;
+use quaestor_exports::child::ChildLimits;
 use quaestor_front::FrontSettings;
-use quaestor_workers::{Settings, Slots};
+use quaestor_workers::{ExportSettings, Settings, Slots};
 
 use crate::config::Config;
 
@@ -21,6 +22,7 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
             documents_ingest: slots(Step::DocumentsIngest),
             documents_embed: slots(Step::DocumentsEmbed),
             collections_reindex: slots(Step::CollectionsReindex),
+            exports_write: slots(Step::ExportsWrite),
         },
         chat_per_workspace: config
             .workers
@@ -35,6 +37,10 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
         parse_slice: Duration::from_secs(config.parse.slice_s),
         idempotency_keys_kept: config.jobs.idempotency(),
         unnamed_files_kept: config.jobs.unnamed_files(),
+        exports: ExportSettings {
+            kept_for: config.exports.kept_for(),
+            max_bytes: config.exports.max_mb.saturating_mul(MB),
+        },
         passage_tokens: config.models.prompt.passage_tokens,
         history_tokens: config.models.prompt.history_tokens,
         max_output_tokens: config.models.prompt.answer_tokens,
@@ -66,6 +72,14 @@ pub(super) fn parse_limits(config: &Config) -> Limits {
     }
 }
 
+/// What laying out one export may cost.
+pub(super) fn render_limits(config: &Config) -> ChildLimits {
+    ChildLimits {
+        memory_bytes: config.exports.memory_mb.saturating_mul(MB),
+        cpu_seconds: config.exports.cpu_s,
+    }
+}
+
 /// What the front goes by.
 pub(super) fn front_settings(config: &Config) -> FrontSettings {
     let mut settings = FrontSettings {
@@ -80,6 +94,9 @@ pub(super) fn front_settings(config: &Config) -> FrontSettings {
         questions_per_workspace: config.jobs.chats_per_workspace,
         files_per_workspace: config.jobs.files_per_workspace,
         question_wait: config.jobs.chat_wait(),
+        exports_per_workspace: config.exports.per_workspace,
+        export_deadline: config.exports.deadline(),
+        export_link_lives: config.exports.link_lives(),
         embedding_costs: embedding_costs(config),
         ..FrontSettings::default()
     };

@@ -7,9 +7,9 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quaestor_core::audit::SealHash;
 use quaestor_core::clock::Time;
-use quaestor_core::ids::{BatchId, ConversationId, JobId, KeyId};
+use quaestor_core::ids::{BatchId, ConversationId, DocumentId, JobId, KeyId, MessageId};
 use quaestor_core::jobs::JobKind;
-use quaestor_core::model::{JobState, Role};
+use quaestor_core::model::{ExportFormat, JobState, Role};
 use quaestor_core::ports::store::DeadKind;
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -57,6 +57,8 @@ pub enum Command {
         #[command(subcommand)]
         action: BatchesAction,
     },
+    /// Write a conversation, answers, or the tables of a collection or documents as a file.
+    Export(ExportArguments),
     /// List, show, watch and cancel jobs.
     Jobs {
         /// The server.
@@ -134,6 +136,13 @@ pub enum Command {
     Eval(EvalArguments),
     /// Show it at work on documents of its own: ingest, three questions, cited answers.
     Demo(DemoArguments),
+    /// Lay out one export within limits; the server starts it for itself.
+    #[command(hide = true)]
+    RenderChild {
+        /// What the server tells it.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Read one document within limits; the server starts it for itself.
     #[command(hide = true)]
     ParseChild {
@@ -217,7 +226,7 @@ pub struct WorkerArguments {
     #[command(flatten)]
     pub file: ConfigFile,
     /// The queues to take from, all unless some are named: a step (`chat.generate`), or a
-    /// kind of job for all its steps (`chat`, `documents`).
+    /// kind of job for all its steps (`chat`, `documents`, `exports`).
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub queues: Vec<String>,
 }
@@ -383,6 +392,36 @@ pub struct AskArguments {
     pub json: bool,
 }
 
+/// `quaestor export …`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("selection").required(true))]
+pub struct ExportArguments {
+    /// The server.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// A conversation, with its questions and answers.
+    #[arg(long, value_name = "ID", group = "selection")]
+    pub conversation: Option<ConversationId>,
+    /// Some answers with their questions, between commas.
+    #[arg(long, value_name = "ID,…", value_delimiter = ',', group = "selection")]
+    pub answers: Vec<MessageId>,
+    /// The tables of a collection, by its name.
+    #[arg(long, value_name = "NAME", group = "selection")]
+    pub collection: Option<String>,
+    /// The tables of some documents, between commas.
+    #[arg(long, value_name = "ID,…", value_delimiter = ',', group = "selection")]
+    pub documents: Vec<DocumentId>,
+    /// Answers: md, html, pdf, docx or json. Tables: csv, xlsx, md, html or json.
+    #[arg(long)]
+    pub format: ExportFormat,
+    /// A template of the workspace, for pdf.
+    #[arg(long, value_name = "NAME")]
+    pub template: Option<String>,
+    /// Where the file goes; under the server's name for it where this is left out.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
 /// `quaestor jobs …`.
 #[derive(Debug, Subcommand)]
 pub enum JobsAction {
@@ -391,7 +430,7 @@ pub enum JobsAction {
         /// Only those in this state.
         #[arg(long)]
         state: Option<JobState>,
-        /// Only those of this kind: `chat` or `documents`.
+        /// Only those of this kind: `chat`, `documents` or `exports`.
         #[arg(long)]
         kind: Option<JobKind>,
         /// At most so many.
@@ -463,7 +502,7 @@ pub struct DeadSelection {
     /// Only those of this class of error, as `dead list --group` shows them.
     #[arg(long, value_name = "CODE")]
     pub code: Option<String>,
-    /// Only those of this kind: `chat`, `documents` or `message`.
+    /// Only those of this kind: `chat`, `documents`, `exports` or `message`.
     #[arg(long)]
     pub kind: Option<DeadKind>,
     /// Only those that died at this time or later, such as 2026-01-31T09:00:00Z.

@@ -5,17 +5,18 @@ mod ask;
 mod audit;
 mod backup;
 mod batches;
+mod children;
 mod client;
 mod config;
 mod dead;
 mod doctor;
+mod export;
 mod ingest;
 mod jobs;
 mod key;
 pub(crate) mod logging;
 mod migrate;
 mod moving;
-mod parse_child;
 mod reindex;
 mod serve;
 mod terminal;
@@ -116,8 +117,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
     // The child limits its memory: it must not have a runtime's threads.
-    if let Command::ParseChild { arguments } = &command {
-        return parse_child::run(arguments);
+    match &command {
+        Command::ParseChild { arguments } => return children::parse(arguments),
+        Command::RenderChild { arguments } => return children::render(arguments),
+        _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
@@ -130,6 +133,7 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
             Command::Backup(arguments) => backup::run(arguments, terminal).await,
             Command::Restore(arguments) => backup::restore(arguments, terminal).await,
             Command::Ingest(arguments) => ingest::run(arguments, terminal).await,
+            Command::Export(arguments) => export::run(arguments, terminal).await,
             Command::Ask(arguments) => ask::run(arguments, terminal).await,
             Command::Jobs { connection, action } => jobs::run(&connection, action, terminal).await,
             Command::Batches { connection, action } => {
@@ -148,7 +152,8 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
             Command::Topology { file, action } => topology::run(&file, action, terminal).await,
             Command::Eval(arguments) => crate::eval::run(arguments, terminal).await,
             Command::Demo(arguments) => crate::demo::run(arguments, terminal).await,
-            Command::ParseChild { arguments } => parse_child::run(&arguments),
+            Command::ParseChild { arguments } => children::parse(&arguments),
+            Command::RenderChild { arguments } => children::render(&arguments),
         }
     });
     // Nobody waits for what was broken off: a file that is being written, a name that is

@@ -68,6 +68,9 @@ fn every_command_is_read_as_it_is_documented() {
         "quaestor doctor",
         "quaestor demo --keep d",
         "quaestor parse-child --any thing",
+        "quaestor render-child --any thing",
+        "quaestor export --conversation 018f0000-0000-7000-8000-000000000001 --format pdf --out a.pdf",
+        "quaestor export --documents 018f0000-0000-7000-8000-000000000001,018f0000-0000-7000-8000-000000000002 --format csv",
     ] {
         parsed(line);
     }

@@ -160,6 +160,20 @@ fn workers(config: &Config, warnings: &mut Vec<String>) -> Result<(), Refusal> {
              late heartbeat gives a running step to another worker"
         ));
     }
+    if config.exports.memory_mb < MIN_PARSE_MEMORY_MB {
+        let sentence = format!(
+            "it is {}, and the renderer cannot begin with less than {MIN_PARSE_MEMORY_MB} MiB",
+            config.exports.memory_mb
+        );
+        return Err(("exports.memory_mb", sentence));
+    }
+    if config.exports.link_lives_s > 3_600 {
+        let sentence = format!(
+            "it is {}, and a link works for an hour at the most",
+            config.exports.link_lives_s
+        );
+        return Err(("exports.link_lives_s", sentence));
+    }
     if config.parse.memory_mb < MIN_PARSE_MEMORY_MB {
         let sentence = format!(
             "it is {}, and the parser cannot begin with less than {MIN_PARSE_MEMORY_MB} MiB",

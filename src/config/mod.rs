@@ -10,6 +10,7 @@ mod check;
 mod check_models;
 mod data;
 mod error;
+mod exports;
 mod jobs;
 mod keys;
 mod layers;
@@ -43,6 +44,7 @@ pub use chain::{ChatChain, ChatProvider, EmbedAlso, EmbedSetting, ModelAt, Provi
 pub use check::check_exposure;
 pub use data::{Data, DatabaseChoice, EventsChoice, ObjectsChoice, QueueChoice};
 pub use error::ConfigError;
+pub use exports::Exports;
 pub use jobs::Jobs;
 pub use keys::{KEYS, Key, ValueKind};
 pub use layers::Environment;
@@ -82,6 +84,8 @@ pub struct Config {
     pub workers: Workers,
     /// How long work is wanted.
     pub jobs: Jobs,
+    /// Exports.
+    pub exports: Exports,
     /// How the audit log is kept.
     pub audit: Audit,
     /// What is backed up, where to and when.

@@ -67,6 +67,8 @@ pub struct Slots {
     pub documents_embed: u32,
     /// `collections.reindex`.
     pub collections_reindex: u32,
+    /// `exports.write`; PDF, DOCX and XLSX are a child each, with its own memory limit.
+    pub exports_write: u32,
 }
 
 impl Default for Slots {
@@ -77,6 +79,7 @@ impl Default for Slots {
             documents_ingest: 2,
             documents_embed: 1,
             collections_reindex: 1,
+            exports_write: 2,
         }
     }
 }
@@ -91,6 +94,7 @@ impl Slots {
             Step::DocumentsIngest => self.documents_ingest,
             Step::DocumentsEmbed => self.documents_embed,
             Step::CollectionsReindex => self.collections_reindex,
+            Step::ExportsWrite => self.exports_write,
         }
     }
 }

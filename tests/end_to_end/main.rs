@@ -11,6 +11,7 @@ mod collector;
 mod doctor;
 mod drain;
 mod eval;
+mod exports;
 mod fairness;
 #[cfg(feature = "failpoints")]
 mod faults;

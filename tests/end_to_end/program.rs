@@ -141,6 +141,11 @@ impl Program {
         self.processes[0].pid()
     }
 
+    /// Where it takes requests.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Tells its processes to stop, and waits until they have.
     pub(crate) async fn stop(&mut self) {
         for process in &mut self.processes {

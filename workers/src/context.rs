@@ -6,6 +6,7 @@ use std::time::Duration;
 use quaestor_core::budgets::Budgets;
 use quaestor_core::clock::Clock;
 use quaestor_core::embedders::Embedders;
+use quaestor_core::entropy::Entropy;
 use quaestor_core::ids::{IdSource, WorkerId};
 use quaestor_core::jobs::Step;
 use quaestor_core::ports::chat_model::ChatModel;
@@ -18,7 +19,9 @@ use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
 
 use crate::answer_cache::AnswerCache;
+use crate::handlers::export::ExportSettings;
 use crate::parse_process::ParseProcess;
+use crate::render_process::RenderProcess;
 
 /// The world of a handler.
 #[derive(Clone, Debug)]
@@ -45,8 +48,12 @@ pub struct Context {
     pub searcher: Searcher,
     /// The child process that parses files.
     pub parser: ParseProcess,
+    /// The child process that lays exports out.
+    pub renderer: RenderProcess,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Randomness, for keys.
+    pub entropy: Arc<dyn Entropy>,
     /// Ids.
     pub ids: IdSource,
     /// Wakes the relay after a commit.
@@ -68,7 +75,7 @@ impl Context {
             }
             // Which model that needs, its generation says.
             Step::CollectionsReindex => Readiness::Ready,
-            Step::ChatRetrieve | Step::DocumentsIngest => Readiness::Ready,
+            Step::ChatRetrieve | Step::DocumentsIngest | Step::ExportsWrite => Readiness::Ready,
         }
     }
 }
@@ -88,6 +95,8 @@ pub struct Slots {
     /// `collections.reindex`: one already uses every thread of a model, or all that a provider
     /// allows.
     pub collections_reindex: u16,
+    /// `exports.write`: some are a child process that uses a core.
+    pub exports_write: u16,
 }
 
 impl Slots {
@@ -100,6 +109,7 @@ impl Slots {
             Step::DocumentsIngest => self.documents_ingest,
             Step::DocumentsEmbed => self.documents_embed,
             Step::CollectionsReindex => self.collections_reindex,
+            Step::ExportsWrite => self.exports_write,
         }
     }
 }
@@ -143,6 +153,8 @@ pub struct Settings {
     pub seal_audit_after: Duration,
     /// How old a stored file is before it is removed because no row names it.
     pub unnamed_files_kept: Duration,
+    /// Exports.
+    pub exports: ExportSettings,
 }
 
 impl Default for Settings {
@@ -154,6 +166,7 @@ impl Default for Settings {
                 documents_ingest: 2,
                 documents_embed: 1,
                 collections_reindex: 1,
+                exports_write: 2,
             },
             chat_per_workspace: None,
             embedding_costs: false,
@@ -171,6 +184,7 @@ impl Default for Settings {
             idempotency_keys_kept: Duration::from_secs(24 * 3600),
             seal_audit_after: Duration::from_mins(10),
             unnamed_files_kept: Duration::from_secs(24 * 3600),
+            exports: ExportSettings::default(),
         }
     }
 }

@@ -327,6 +327,7 @@ mod tests {
         documents_ingest: 1,
         documents_embed: 1,
         collections_reindex: 1,
+        exports_write: 1,
     };
     const BUSY: WorkspaceId = WorkspaceId(Uuid::from_u128(1));
     const OTHER: WorkspaceId = WorkspaceId(Uuid::from_u128(2));

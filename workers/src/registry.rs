@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::decision::{Decision, Outcome};
 use crate::emitter::Emitter;
 use crate::following::{Carried, Following};
-use crate::handlers::{embed, generate, ingest, reindex, retrieve};
+use crate::handlers::{embed, export, generate, ingest, reindex, retrieve};
 
 /// A claimed step, as its handler sees it.
 #[derive(Debug)]
@@ -79,6 +79,7 @@ impl Registry {
         registry.register::<ingest::Ingest>();
         registry.register::<embed::Embed>();
         registry.register::<reindex::Reindex>();
+        registry.register::<export::Export>();
         registry
     }
 

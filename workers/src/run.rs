@@ -143,9 +143,10 @@ impl Worker {
         let begun = match step {
             Step::ChatRetrieve => false,
             Step::ChatGenerate => true,
-            Step::DocumentsIngest | Step::DocumentsEmbed | Step::CollectionsReindex => {
-                return Some(None);
-            }
+            Step::DocumentsIngest
+            | Step::DocumentsEmbed
+            | Step::CollectionsReindex
+            | Step::ExportsWrite => return Some(None),
         };
         let context = &self.context;
         let now = context.clock.now();

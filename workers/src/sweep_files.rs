@@ -1,5 +1,5 @@
-//! The sweep of stored files: those that no row names are removed, and rows whose file is
-//! gone are told of.
+//! The sweep of stored files: those of exports whose time is over are removed and those that
+//! no row names, and rows whose file is gone are told of.
 //!
 //! A file is stored before the row that names it, and removed after it. So one without a row
 //! is either young, or was left by a process that died in between.
@@ -46,6 +46,7 @@ pub async fn run_file_sweeps(context: Context, stop: CancellationToken) {
         let mut unnamed = Round::default();
         let mut missing = Missing::default();
         loop {
+            expire_exports(&context).await;
             if unnamed.is_due(&context) {
                 let after = unnamed.at.clone();
                 let swept = sweep_unnamed(&context, after.as_ref()).await;
@@ -74,6 +75,19 @@ pub async fn run_file_sweeps(context: Context, stop: CancellationToken) {
         () = stop.cancelled() => {}
         () = work => {}
     }
+}
+
+/// Removes files of exports whose time is over. Their rows let go of them first: a file that
+/// cannot be removed now is one that no row names.
+async fn expire_exports(context: &Context) {
+    let work = async {
+        let over = context.store.expire_exports(context.clock.now(), FILES).await?;
+        for (_, key) in &over {
+            context.objects.delete(&ObjectKey::parse(key)?).await?;
+        }
+        Ok(over.len() as u64)
+    };
+    told::<SweepError>(context, "expired_exports", work.await);
 }
 
 /// How far a round is.

@@ -63,6 +63,16 @@ impl Objects for TimedObjects {
         self.timed("delete", self.inner.delete(key)).await
     }
 
+    async fn link(
+        &self,
+        key: &ObjectKey,
+        lives: Duration,
+        disposition: &str,
+        media_type: &str,
+    ) -> Result<Option<String>, ObjectError> {
+        self.timed("link", self.inner.link(key, lives, disposition, media_type)).await
+    }
+
     async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, ObjectError> {
         self.timed("size", self.inner.size(key)).await
     }

@@ -70,6 +70,7 @@ fn lane(lanes: &[Lane; Step::ALL.len()], step: Step) -> &Lane {
         Step::DocumentsIngest => 2,
         Step::DocumentsEmbed => 3,
         Step::CollectionsReindex => 4,
+        Step::ExportsWrite => 5,
     }]
 }
 

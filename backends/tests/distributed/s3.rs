@@ -402,20 +402,32 @@ async fn encryption_is_asked_for_with_every_upload() {
     assert_eq!(asked.count(), 2, "one for the small file, one for the beginning of the large");
 }
 
+async fn linked(objects: &S3Objects) -> String {
+    let lives = Duration::from_secs(60);
+    let disposition = "attachment; filename=\"x.pdf\"";
+    let link = objects.link(&key(), lives, disposition, "application/pdf").await;
+    link.unwrap().expect("a bucket has links of its own")
+}
+
 #[tokio::test]
 async fn a_link_reads_one_file_until_it_expires() {
     let (objects, tidied) = bucket().await;
     let text = stream::iter([Ok(Bytes::from_static(b"read me"))]).boxed();
     objects.put(&key(), text, NO_LIMIT).await.unwrap();
-    let link = objects.presign(&key(), Duration::from_secs(60)).await.unwrap();
+    let link = linked(&objects).await;
     let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
     let got = client.get(&link).send().await.unwrap();
+    assert_eq!(got.headers()["content-disposition"], "attachment; filename=\"x.pdf\"");
+    assert_eq!(got.headers()["content-type"], "application/pdf");
     assert_eq!(got.text().await.unwrap(), "read me");
+    assert_eq!(client.put(&link).body("changed").send().await.unwrap().status(), 403);
+    let shown = link.replace("attachment", "inline");
+    assert_eq!(client.get(shown).send().await.unwrap().status(), 403);
     let other = link.replace(&key().to_string(), "somebody-elses");
     assert_eq!(client.get(other).send().await.unwrap().status(), 403);
     let earlier = ManualClock::at_millis(SystemClock.now().timestamp_millis() - 120_000);
     let objects = S3Objects::open(tidied.0.clone(), Arc::new(earlier), TaskTracker::new());
-    let expired = objects.await.unwrap().presign(&key(), Duration::from_secs(60)).await.unwrap();
+    let expired = linked(&objects.await.unwrap()).await;
     assert_eq!(client.get(expired).send().await.unwrap().status(), 403);
 }
 

@@ -16,7 +16,7 @@ labels! {
     METHOD = "method": Bound::OneOf(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"]);
     STATUS = "status": Bound::Statuses;
     STATUS_CLASS = "class": Bound::OneOf(&["1xx", "2xx", "3xx", "4xx", "5xx"]);
-    REFUSED = "reason": Bound::OneOf(&["workspace_questions", "workspace_files", "queue_age", "outbox_full", "rate", "budget"]);
+    REFUSED = "reason": Bound::OneOf(&["workspace_questions", "workspace_files", "workspace_exports", "queue_age", "outbox_full", "rate", "budget"]);
     CLOSE_CODE = "code": Bound::CloseCodes;
     DIRECTION = "direction": Bound::OneOf(&["received", "sent"]);
     STEP = "step": Bound::Steps;
@@ -39,10 +39,10 @@ labels! {
     POOL = "pool": Bound::OneOf(&["primary", "replica", "readers"]);
     CONNECTION = "state": Bound::OneOf(&["used", "idle"]);
     WENT = "outcome": Bound::OneOf(&["ok", "failed"]);
-    FILE_OPERATION = "operation": Bound::OneOf(&["put", "get", "local_copy", "delete", "size", "list", "sweep"]);
+    FILE_OPERATION = "operation": Bound::OneOf(&["put", "get", "local_copy", "delete", "link", "size", "list", "sweep"]);
     SERVICE = "service": Bound::OneOf(&["database", "queue", "events", "objects"]);
     LOOK = "of": Bound::OneOf(&["store", "queue", "disk"]);
-    SWEEP = "sweep": Bound::OneOf(&["expired_leases", "overdue_jobs", "lost_messages", "ended_messages", "idempotency_keys", "lost_calls", "unnamed_files", "missing_files", "unfinished_uploads"]);
+    SWEEP = "sweep": Bound::OneOf(&["expired_leases", "overdue_jobs", "lost_messages", "ended_messages", "idempotency_keys", "lost_calls", "unnamed_files", "missing_files", "unfinished_uploads", "expired_exports"]);
     VERSION = "version": Bound::Version;
 }
 

@@ -6,6 +6,7 @@ mod budget;
 mod collection;
 mod conversation;
 mod document;
+mod export;
 mod failure;
 mod job;
 mod page;
@@ -26,6 +27,10 @@ pub use conversation::{
     FigureStatus, Message, MessageRole, MessageState, Usage,
 };
 pub use document::{Document, DocumentStatus, StoredObject};
+pub use export::{
+    Export, ExportFile, ExportFormat, ExportSelection, ExportTemplate, LinkKey, TemplateName,
+    TemplateVersion,
+};
 pub use failure::Failure;
 pub use job::{Job, JobState, LastError};
 pub use page::{Cursor, DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};

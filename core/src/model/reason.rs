@@ -70,6 +70,7 @@ reasons! {
     EventsUnavailable = "events_unavailable": "the event log cannot be reached";
     ObjectsUnavailable = "objects_unavailable": "the stored files cannot be reached";
     ParserUnavailable = "parser_unavailable": "the process that reads files could not be started";
+    RendererUnavailable = "renderer_unavailable": "the process that lays exports out could not be started";
     HandlerPanicked = "handler_panicked": "the program failed in the middle of the step: a bug";
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use crate::clock::Time;
-use crate::ids::{DocumentId, WorkspaceId};
+use crate::ids::{DocumentId, ExportId, WorkspaceId};
 
 /// Where a file is stored: made of ids only, so that no name from outside becomes a path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +28,13 @@ impl ObjectKey {
         Self(format!("{workspace}/uploads/{upload}"))
     }
 
+    /// The key of an export, as one attempt writes it: an earlier one that still runs writes
+    /// another file.
+    #[must_use]
+    pub fn export(workspace: WorkspaceId, export: ExportId, attempt: u32) -> Self {
+        Self(format!("{workspace}/exports/{export}/{attempt}"))
+    }
+
     /// A key as a row holds it. Refuses what no key can be.
     pub fn parse(text: &str) -> Result<Self, ObjectError> {
         let clean = !text.is_empty()
@@ -39,12 +46,12 @@ impl ObjectKey {
     }
 
     /// The workspace whose file it is, where the key is one that a row may name: of a
-    /// document or of an upload. None of others, which a sweep leaves alone.
+    /// document, of an upload or of an export. None of others, which a sweep leaves alone.
     #[must_use]
     pub fn workspace(&self) -> Option<WorkspaceId> {
         let (workspace, rest) = self.0.split_once('/')?;
         let kind = rest.split('/').next()?;
-        if !["documents", "uploads"].contains(&kind) {
+        if !["documents", "uploads", "exports"].contains(&kind) {
             return None;
         }
         workspace.parse().ok()
@@ -184,6 +191,17 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
 
     /// Removes a file. One that is not there is no error: a delete may be repeated.
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError>;
+
+    /// A link that anybody may read the file by for so long, as a file of this name and media
+    /// type that is saved and not shown; this one file, and to read it alone. None where the
+    /// storage has no such links, and the program itself serves its files.
+    async fn link(
+        &self,
+        key: &ObjectKey,
+        lives: Duration,
+        disposition: &str,
+        media_type: &str,
+    ) -> Result<Option<String>, ObjectError>;
 
     /// The size of a file; none where nothing is stored under the key.
     async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, ObjectError>;

@@ -1,7 +1,7 @@
 //! Whether new work is let in. What cannot be done in time is refused at once and told when
 //! to come again: accepting it would make everybody wait, and answer nobody.
 //!
-//! - A workspace may have so many unfinished questions and files (429, `workspace_busy`).
+//! - A workspace may have so many unfinished questions, files and exports (429, `workspace_busy`).
 //! - A question that would wait longer than it may is refused, by the age of the oldest one
 //!   that nobody has begun: of the caller's own workspace, and of those that no worker has
 //!   looked at yet, whoever's they are (503, `overloaded`).
@@ -51,6 +51,7 @@ pub(crate) struct Gate {
     outbox: Sampled<bool>,
     questions: Sampled<Load>,
     files: Sampled<Load>,
+    exports: Sampled<Load>,
 }
 
 /// The unfinished work of one kind.
@@ -155,6 +156,20 @@ const FILES: Way<Load> = Way {
     },
 };
 
+const EXPORTS: Way<Load> = Way {
+    of: |gate| &gate.exports,
+    good_for: TimeDelta::seconds(5),
+    look: |app| {
+        async move {
+            let front = &app.front;
+            let most = front.settings.exports_per_workspace.saturating_mul(FILES_OF);
+            let seen = front.store.unfinished(JobKind::Exports, Time::MAX_UTC, most).await?;
+            Ok(Load::of(seen))
+        }
+        .boxed()
+    },
+};
+
 /// Lets a question in, or says when to come again.
 pub(crate) async fn admit_question(app: &App, workspace: WorkspaceId) -> Result<(), ApiError> {
     room_in_outbox(app).await?;
@@ -194,6 +209,27 @@ pub(crate) async fn admit_upload(app: &App, workspace: WorkspaceId) -> Result<()
 pub(crate) fn took_files(app: &App, workspace: WorkspaceId, files: u64) {
     if let Some(load) = app.gate.files.last() {
         load.seen.let_in(workspace, files);
+    }
+}
+
+/// Lets an export in, or says when to come again.
+pub(crate) async fn admit_export(app: &App, workspace: WorkspaceId) -> Result<(), ApiError> {
+    room_in_outbox(app).await?;
+    let Some(load) = sample(app, &EXPORTS).await else { return Ok(()) };
+    let (load, now) = (&load.seen, app.front.clock.now());
+    let most = u64::from(app.front.settings.exports_per_workspace);
+    if load.jobs(workspace) >= most {
+        let wait = come_back(app, load.until_room(workspace, most, now));
+        let what = format!("{most} exports of this workspace are not written yet");
+        return Err(refused("workspace_exports", ApiError::workspace_busy(&what, wait)));
+    }
+    Ok(())
+}
+
+/// Counts an export that was accepted.
+pub(crate) fn took_export(app: &App, workspace: WorkspaceId) {
+    if let Some(load) = app.gate.exports.last() {
+        load.seen.let_in(workspace, 1);
     }
 }
 

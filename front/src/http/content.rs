@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use futures::{StreamExt, future};
 use quaestor_core::ids::DocumentId;
+use quaestor_core::model::StoredObject;
 use quaestor_core::ports::objects::{ByteStream, ObjectKey};
 
 use crate::app::App;
@@ -26,8 +27,17 @@ pub(super) async fn content(
     params.finish()?;
     let object = app.front.store.document_object(caller.workspace_id, id, version).await?;
     let object = object.ok_or_else(|| ApiError::missing("document", id))?;
+    respond(&app, &object, &headers).await
+}
+
+/// A stored file as a download, or the range of it that is asked for.
+pub(super) async fn respond(
+    app: &App,
+    object: &StoredObject,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, ApiError> {
     let key = ObjectKey::parse(&object.key)?;
-    let range = range(&headers, object.size_bytes)?;
+    let range = range(headers, object.size_bytes)?;
     let (start, len) = range.unwrap_or((0, object.size_bytes));
     let bytes = app.front.objects.get(&key, start).await?;
 
@@ -110,7 +120,7 @@ fn range(headers: &HeaderMap, size: u64) -> Result<Option<(u64, u64)>, ApiError>
 
 /// `Content-Disposition` of RFC 6266: a plain name for old readers, the true one for all
 /// others. No character of the name can end the header or the quotes.
-fn attachment(filename: &str) -> String {
+pub(super) fn attachment(filename: &str) -> String {
     let plain: String = filename
         .chars()
         .map(|c| match c {

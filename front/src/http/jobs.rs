@@ -22,7 +22,7 @@ pub(super) async fn list(
     let mut params = Params::of(&uri)?;
     let state = params
         .parsed::<JobState>("state", "queued, running, waiting, done, failed, cancelled or dead")?;
-    let kind = params.parsed::<JobKind>("kind", "chat or documents")?;
+    let kind = params.parsed::<JobKind>("kind", "chat, documents, collections or exports")?;
     let page = params.page()?;
     params.finish()?;
     let filter = JobFilter { principal_id: visible_to(&caller), state, kind };

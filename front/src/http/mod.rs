@@ -8,6 +8,7 @@ mod content;
 mod conversations;
 mod dead;
 mod documents;
+mod exports;
 pub(crate) mod guard;
 pub(crate) mod health;
 mod idempotency;

@@ -111,6 +111,8 @@ pub enum IdOf {
     Key,
     /// A principal.
     Principal,
+    /// An export.
+    Export,
     /// A dead letter: the job's id, or a message's own.
     DeadLetter,
     /// An assistant; there are none yet.
@@ -228,6 +230,8 @@ pub struct Route {
     pub access: Access,
     /// What it reads of the body.
     pub body: BodyKind,
+    /// The names in its path that are no ids.
+    pub names: &'static [&'static str],
     /// The ids it takes.
     pub ids: &'static [IdParam],
     /// Its parameters.

@@ -6,7 +6,7 @@ use super::route::{
     Access, Answer, BodyKind, IdOf, IdParam, Place, QueryKind, QueryParam, RateClass, Route, Verb,
 };
 use super::{
-    audit, batches, budgets, collections, content, conversations, dead, documents, health,
+    audit, batches, budgets, collections, content, conversations, dead, documents, exports, health,
     job_events, jobs, keys, messages, openapi, providers, reindex, search, stuck, tickets, upload,
     usage,
 };
@@ -57,7 +57,7 @@ const STATE: QueryParam = QueryParam {
 const ITEM_STATE: QueryParam = QueryParam { about: "Only files in this state", ..STATE };
 const KIND: QueryParam = QueryParam {
     name: "kind",
-    kind: QueryKind::OneOf(&["chat", "documents", "collections"]),
+    kind: QueryKind::OneOf(&["chat", "documents", "collections", "exports"]),
     about: "Only jobs of this kind",
 };
 const VERSION: QueryParam = QueryParam {
@@ -105,6 +105,7 @@ const BASE: Route = Route {
     noun: "",
     access: Access::Read,
     body: BodyKind::None,
+    names: &[],
     ids: &[],
     query: &[],
     rate: RateClass::Read,
@@ -148,7 +149,7 @@ const DEAD: Route = Route {
 };
 const DEAD_KIND: QueryParam = QueryParam {
     name: "kind",
-    kind: QueryKind::OneOf(&["chat", "documents", "collections", "message"]),
+    kind: QueryKind::OneOf(&["chat", "documents", "collections", "exports", "message"]),
     about: "Only dead letters of this kind",
 };
 const CODE: QueryParam = QueryParam {
@@ -166,6 +167,20 @@ const OLDER_THAN: QueryParam = QueryParam {
     name: "older_than_s",
     kind: QueryKind::Number,
     about: "What has stood still for longer than so many seconds; 60 where it is left out",
+};
+
+const LINK: &[QueryParam] = &[
+    QueryParam { name: "export", kind: QueryKind::Id, about: "Part of the link" },
+    QueryParam { name: "workspace", kind: QueryKind::Id, about: "Part of the link" },
+    QueryParam { name: "expires", kind: QueryKind::Number, about: "Part of the link" },
+    QueryParam { name: "signature", kind: QueryKind::Text, about: "Part of the link" },
+];
+const TEMPLATE: Route = Route {
+    noun: "template",
+    access: Access::Administer,
+    rate: RateClass::Admin,
+    names: &["name"],
+    ..BASE
 };
 
 const BUDGET: Route = Route { access: Access::Administer, rate: RateClass::Admin, ..BASE };
@@ -524,6 +539,88 @@ static ROUTES: &[Route] = &[
         rate: RateClass::Write,
         handler: || post(messages::feedback),
         ..BASE
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/exports",
+        operation: "create_export",
+        summary: "Have answers or tables written as a file; one field says which",
+        body: BodyKind::Json("NewExport"),
+        ids: &[
+            IdParam { name: "conversation_id", place: Place::Body, of: IdOf::Conversation },
+            IdParam { name: "message_ids", place: Place::BodyList, of: IdOf::Message },
+            IdParam { name: "collection_id", place: Place::Body, of: IdOf::Collection },
+            IdParam { name: "document_ids", place: Place::BodyList, of: IdOf::Document },
+        ],
+        rate: RateClass::Write,
+        idempotent: true,
+        answer: Answer::Json(202, "AcceptedExport"),
+        handler: || post(exports::create),
+        ..BASE
+    },
+    Route {
+        path: "/api/exports",
+        operation: "list_exports",
+        summary: "List one's own exports, newest first",
+        query: &[LIMIT, CURSOR],
+        answer: Answer::List("Export"),
+        handler: || get(exports::list),
+        ..BASE
+    },
+    Route {
+        path: "/api/exports/{id}",
+        operation: "get_export",
+        summary: "Get an export, with a new link to its file",
+        noun: "export",
+        ids: &[path_id(IdOf::Export)],
+        answer: Answer::Json(200, "Export"),
+        handler: || get(exports::one),
+        ..BASE
+    },
+    Route {
+        path: "/api/export-files",
+        operation: "get_export_file",
+        summary: "Get an export's file by its link, without a key",
+        access: Access::Open,
+        rate: RateClass::Open,
+        query: LINK,
+        answer: Answer::Other(200, "application/octet-stream"),
+        handler: || get(exports::download),
+        ..BASE
+    },
+    Route {
+        path: "/api/export-templates",
+        operation: "list_export_templates",
+        summary: "List the templates that exports may name",
+        answer: Answer::List("ExportTemplateVersion"),
+        handler: || get(exports::list_all),
+        ..BASE
+    },
+    Route {
+        path: "/api/export-templates/{name}",
+        operation: "get_export_template",
+        summary: "Get the newest version of a template with its source",
+        answer: Answer::Json(200, "ExportTemplate"),
+        handler: || get(exports::template),
+        ..TEMPLATE
+    },
+    Route {
+        verb: Verb::Put,
+        path: "/api/export-templates/{name}",
+        operation: "set_export_template",
+        summary: "Make a template, or a new version of one",
+        body: BodyKind::Json("NewExportTemplate"),
+        answer: Answer::Json(200, "ExportTemplateVersion"),
+        handler: || put(exports::put),
+        ..TEMPLATE
+    },
+    Route {
+        verb: Verb::Delete,
+        path: "/api/export-templates/{name}",
+        operation: "remove_export_template",
+        summary: "Remove a template with all its versions",
+        handler: || delete(exports::remove),
+        ..TEMPLATE
     },
     Route {
         path: "/api/jobs",

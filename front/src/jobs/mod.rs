@@ -2,6 +2,7 @@
 
 mod ask;
 mod cancel;
+mod export;
 mod replay;
 mod revive;
 mod standing;
@@ -12,6 +13,7 @@ use quaestor_core::model::Caller;
 
 pub(crate) use ask::{Question, accept_question};
 pub(crate) use cancel::cancel_job;
+pub(crate) use export::{WantedExport, accept_export};
 pub(crate) use replay::{Accepted, remember, replay};
 pub(crate) use revive::tell_replayed;
 pub(crate) use standing::{ShownJob, Standings, shown, shown_one, taking};

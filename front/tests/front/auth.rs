@@ -76,6 +76,14 @@ const ROLES: &[(&str, &str)] = &[
     ("remove_workspace_budget", "a"),
     ("set_principal_budget", "a"),
     ("remove_principal_budget", "a"),
+    ("create_export", "vma"),
+    ("list_exports", "vma"),
+    ("get_export", "vma"),
+    ("get_export_file", "vmau"),
+    ("list_export_templates", "vma"),
+    ("get_export_template", "a"),
+    ("set_export_template", "a"),
+    ("remove_export_template", "a"),
     ("get_openapi", "vmau"),
     ("get_health", "vmau"),
     ("get_ready", "vmau"),
@@ -83,7 +91,7 @@ const ROLES: &[(&str, &str)] = &[
 ];
 
 fn path_of(route: &quaestor_front::Route) -> String {
-    route.path.replace("{id}", NOBODYS)
+    route.path.replace("{id}", NOBODYS).replace("{name}", "house")
 }
 
 #[tokio::test]

@@ -280,7 +280,7 @@ async fn what_stands_still_is_told_with_its_mend() {
     let items = stuck("").await;
     assert_eq!(
         codes(&items),
-        ["no_worker", "no_worker", "unpublished", "dead_letters"],
+        ["no_worker", "no_worker", "no_worker", "unpublished", "dead_letters"],
         "{items:?}"
     );
     let chat = items.iter().find(|item| item["name"] == "chat.retrieve").unwrap();

@@ -41,6 +41,8 @@ pub(crate) fn body_of(route: &Route, own: &Things) -> Value {
         "discard_dead_many" => json!({ "ids": [own.dead] }),
         "reindex" | "estimate_reindex" => json!({}),
         "create_batch" => json!({ "name": "filings", "total": 3 }),
+        "create_export" => json!({ "conversation_id": own.conversation, "format": "json" }),
+        "set_export_template" => json!({ "source": "#json(\"/export.json\").cover.title" }),
         "create_key" => json!({ "name": "k", "role": "viewer" }),
         operation => panic!("the tests have no body for {operation}: add one"),
     }
@@ -56,6 +58,7 @@ pub(crate) fn own_id(of: IdOf, things: &Things) -> Option<&str> {
         IdOf::Job => Some(&things.job),
         IdOf::Key => Some(&things.key),
         IdOf::Principal => Some(&things.principal),
+        IdOf::Export => Some(&things.export),
         IdOf::DeadLetter => Some(&things.dead),
         IdOf::Assistant => None,
     }
@@ -72,7 +75,7 @@ pub(crate) fn request_with(
         Some((param, value)) if param == id => value.to_owned(),
         _ => own_id(id.of, own).unwrap_or(NOBODYS).to_owned(),
     };
-    let mut path = route.path.to_owned();
+    let mut path = route.path.replace("{name}", "house");
     let mut body =
         if matches!(route.body, BodyKind::Json(_)) { Some(body_of(route, own)) } else { None };
     let (mut collection, mut batch) = (None, None);
@@ -91,6 +94,10 @@ pub(crate) fn request_with(
                 } else if route.body == BodyKind::Multipart {
                     collection = Some(of(id));
                 } else if replaced.is_some_and(|(param, _)| param == id) {
+                    if route.operation == "create_export" {
+                        // It is of one thing: the id takes the other's place.
+                        body = Some(json!({ "format": "json", id.name: null }));
+                    }
                     let pointer = format!("/{}", id.name.replace('.', "/"));
                     let value =
                         if id.place == Place::Body { json!(of(id)) } else { json!([of(id)]) };
@@ -127,7 +134,7 @@ async fn anothers_id_answers_as_a_missing_one_on_every_route() {
             assert_eq!(missing.status, 404, "{} {:?}: {}", route.operation, id, missing.text());
             assert_eq!(missing.code(), "not_found", "{}", route.operation);
             let private =
-                matches!(id.of, IdOf::Conversation | IdOf::Message | IdOf::Job | IdOf::Batch);
+                matches!(id.of, IdOf::Conversation | IdOf::Message | IdOf::Job | IdOf::Batch | IdOf::Export);
             let others = [(true, &victim), (private, &colleague)];
             for (_, things) in others.iter().filter(|(forbidden, _)| *forbidden) {
                 let Some(foreign) = own_id(id.of, things) else { continue };
@@ -209,6 +216,7 @@ async fn lists_and_searches_show_nothing_of_others() {
         "documents",
         "conversations",
         "jobs",
+        "exports",
         "admin/keys",
         "admin/audit",
         "admin/dead",
@@ -218,6 +226,11 @@ async fn lists_and_searches_show_nothing_of_others() {
         assert_eq!(reply.status, 200, "{path}");
         for id in [&victim.collection, &victim.document, &victim.job, &victim.key, &victim.dead] {
             assert!(!reply.text().contains(id.as_str()), "{path} shows {id}");
+        }
+        if path == "exports" {
+            assert!(reply.text().contains(&own.export), "{path}");
+            assert!(!reply.text().contains(&victim.export), "{path}");
+            assert!(!reply.text().contains(&colleague.export), "{path}");
         }
         if path == "conversations" || path == "jobs" {
             assert!(!reply.text().contains(&colleague.conversation), "{path}");

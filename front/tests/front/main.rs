@@ -5,6 +5,7 @@
 mod answers;
 mod auth;
 mod dead;
+mod exports;
 mod isolation;
 mod malformed;
 mod money;

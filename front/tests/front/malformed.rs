@@ -19,7 +19,7 @@ fn caller<'a>(world: &'a World, route: &Route) -> &'a Actor {
 fn path_of(route: &Route, own: &Things) -> String {
     let id = route.ids.iter().find(|id| id.place == quaestor_front::Place::Path);
     let id = id.and_then(|id| crate::isolation::own_id(id.of, own)).unwrap_or_default();
-    route.path.replace("{id}", id)
+    route.path.replace("{id}", id).replace("{name}", "house")
 }
 
 /// Values of every other type than the schema's.
@@ -207,7 +207,7 @@ async fn what_is_no_route_says_so_in_a_problem() {
         ("GET", "/".to_owned()),
         ("GET", "/api".to_owned()),
         ("POST", format!("/api/collections/{}/documents", things.collection)),
-        ("POST", "/api/exports".to_owned()),
+        ("POST", "/api/exports/all/of".to_owned()),
         ("POST", "/v1/chat/completions".to_owned()),
         ("GET", "/v1/models".to_owned()),
         ("POST", "/mcp".to_owned()),

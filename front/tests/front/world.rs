@@ -72,6 +72,8 @@ pub(crate) struct Things {
     pub(crate) conversation: String,
     pub(crate) answer: String,
     pub(crate) job: String,
+    /// An export, where a dead job was asked for.
+    pub(crate) export: String,
     pub(crate) key: String,
     pub(crate) principal: String,
     /// A batch that is open.
@@ -258,17 +260,25 @@ impl World {
             conversation,
             answer: text(&asked, "answer_id"),
             job: text(&asked, "job_id"),
+            export: String::new(),
             key,
             principal: who.principal.to_string(),
         }
     }
 
-    /// The same with a job that is dead.
+    /// The same with an export, a template named `house`, and a job that is dead.
     pub(crate) async fn things_and_dead(&self, who: &Actor, tenant: &Tenant) -> Things {
         let things = self.things(who, tenant).await;
         let dead = text(&self.ask(who, &things.conversation).await, "job_id");
         self.bury(who, &dead).await;
-        Things { dead, ..things }
+        let body = json!({ "conversation_id": things.conversation, "format": "md" });
+        let exported = self.post(who, "/api/exports", body).await;
+        assert_eq!(exported.status, 202, "{}", exported.text());
+        let export = text(&exported.json(), "export_id");
+        let (template, body) = ("/api/export-templates/house", json!({ "source": "x" }));
+        let made = self.send(request("PUT", template, Some(&tenant.admin), Some(body))).await;
+        assert_eq!(made.status, 200, "{}", made.text());
+        Things { dead, export, ..things }
     }
 
     /// Has a job that is queued die, as a worker does.

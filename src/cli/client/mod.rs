@@ -1,5 +1,6 @@
 //! How is a running server called? The one HTTP client of the command line.
 
+mod download;
 mod error;
 mod events;
 mod sse;

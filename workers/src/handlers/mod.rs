@@ -1,6 +1,7 @@
 //! One file per step. Each is found by the step's name.
 
 pub(crate) mod embed;
+pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod ingest;
 pub(crate) mod reindex;

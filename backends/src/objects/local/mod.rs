@@ -179,6 +179,16 @@ impl Objects for LocalObjects {
         Ok(())
     }
 
+    async fn link(
+        &self,
+        _key: &ObjectKey,
+        _lives: Duration,
+        _disposition: &str,
+        _media_type: &str,
+    ) -> Result<Option<String>, ObjectError> {
+        Ok(None)
+    }
+
     async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, ObjectError> {
         match fs::metadata(self.path(key)).await {
             Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),

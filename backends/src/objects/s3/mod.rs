@@ -88,25 +88,6 @@ impl S3Objects {
         Ok(Self { client, options, scratch, clock, tasks })
     }
 
-    /// A link by which anybody may read the file until it expires: at the latest after an
-    /// hour. The link is as secret as the file.
-    pub async fn presign(&self, key: &ObjectKey, ttl: Duration) -> Result<String, ObjectError> {
-        let expiry = PresigningConfig::builder()
-            .start_time(self.clock.now().into())
-            .expires_in(ttl.clamp(Duration::from_secs(1), LINK_MAX))
-            .build()
-            .map_err(|error| io("link", key, error))?;
-        let request = self
-            .client
-            .get_object()
-            .bucket(&self.options.place.bucket)
-            .key(self.name(key))
-            .presigned(expiry)
-            .await
-            .map_err(|error| self.failed("link", key, error))?;
-        Ok(request.uri().to_owned())
-    }
-
     /// Ends uploads that were begun longer than `older_than` ago and never finished: what a
     /// killed process left, which costs storage and shows nowhere. Gives their number.
     pub async fn abort_stale(&self, older_than: Duration) -> Result<usize, ObjectError> {
@@ -205,6 +186,31 @@ impl Objects for S3Objects {
             Err(error) if failure::is_missing(&error) => Ok(()),
             Err(error) => Err(self.failed("delete", key, error)),
         }
+    }
+
+    async fn link(
+        &self,
+        key: &ObjectKey,
+        lives: Duration,
+        disposition: &str,
+        media_type: &str,
+    ) -> Result<Option<String>, ObjectError> {
+        let expiry = PresigningConfig::builder()
+            .start_time(self.clock.now().into())
+            .expires_in(lives.clamp(Duration::from_secs(1), LINK_MAX))
+            .build()
+            .map_err(|error| io("link", key, error))?;
+        let request = self
+            .client
+            .get_object()
+            .bucket(&self.options.place.bucket)
+            .key(self.name(key))
+            .response_content_disposition(disposition)
+            .response_content_type(media_type)
+            .presigned(expiry)
+            .await
+            .map_err(|error| self.failed("link", key, error))?;
+        Ok(Some(request.uri().to_owned()))
     }
 
     async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, ObjectError> {

@@ -88,6 +88,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/postgres/0012_batches.sql"),
         needs: 10,
     },
+    Migration {
+        version: 13,
+        name: "exports",
+        sql: include_str!("../../../../migrations/postgres/0013_exports.sql"),
+        needs: 12,
+    },
 ];
 
 /// How many months after this one have their partitions ahead of time.

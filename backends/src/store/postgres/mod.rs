@@ -46,6 +46,8 @@ mod embed;
 mod ending;
 #[path = "../sql/erase.rs"]
 mod erase;
+#[path = "../sql/exports.rs"]
+mod exports;
 #[path = "../sql/fault.rs"]
 mod fault;
 #[path = "../sql/generations.rs"]
@@ -80,6 +82,8 @@ mod settle;
 mod standing;
 #[path = "../sql/stuck.rs"]
 mod stuck;
+#[path = "../sql/templates.rs"]
+mod templates;
 #[path = "../sql/uploads.rs"]
 mod uploads;
 

@@ -149,7 +149,9 @@ impl Documents for DbStore {
                 let places: Vec<String> =
                     (0..some.len()).map(|place| format!("${}", place + 2)).collect();
                 let sql = format!(
-                    "SELECT object_key FROM versions WHERE workspace_id = $1 AND object_key IN ({})",
+                    "SELECT object_key FROM versions WHERE workspace_id = $1 AND object_key IN ({0})
+                     UNION ALL SELECT object_key FROM exports
+                     WHERE workspace_id = $1 AND object_key IN ({0})",
                     places.join(", ")
                 );
                 let query = sqlx::query(AssertSqlSafe(sql))

@@ -88,6 +88,8 @@ pub(super) async fn end_with_subject(
                 end_version(tx, workspace, subject, version, ending).await?;
             }
             JobKind::Collections => generations::end(tx, workspace, subject, ending).await?,
+            // How an export stands says its job.
+            JobKind::Exports => {}
         }
     }
     end(tx, workspace, job, ending, now).await

@@ -16,7 +16,7 @@ use super::connections::Commit;
 use super::dialect::{self, DbConnection, DbStore, INSTALLATION, skip_locked};
 use super::ending::{self, Ending};
 use super::fault::{Fault, corrupt, during, unique};
-use super::{audit, batches, hot, keys, load, money, outbox, relay, rows, search, standing, stuck};
+use super::{audit, batches, exports, hot, keys, load, money, outbox, relay, rows, search, standing, stuck};
 
 async fn insert_workspace(tx: &mut DbConnection, workspace: NewWorkspace) -> Result<(), Fault> {
     let made = sqlx::query(
@@ -400,6 +400,21 @@ impl Installation for DbStore {
             Ok(forgotten.rows_affected())
         };
         work.await.map_err(during("forget old idempotency keys"))
+    }
+
+    async fn expire_exports(
+        &self,
+        now: Time,
+        limit: u32,
+    ) -> Result<Vec<(WorkspaceId, String)>, StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(INSTALLATION, Commit::Kept).await?;
+            let mut tx = writer.begin().await?;
+            let files = exports::expire(&mut tx, now, limit).await?;
+            tx.commit().await?;
+            Ok(files)
+        };
+        work.await.map_err(during("take old exports away"))
     }
 
     async fn keep_dead_message(

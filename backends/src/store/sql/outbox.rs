@@ -43,7 +43,10 @@ pub(super) async fn put(
 pub(super) fn is_bulk(step: Step) -> bool {
     match step {
         Step::ChatRetrieve | Step::ChatGenerate => false,
-        Step::DocumentsIngest | Step::DocumentsEmbed | Step::CollectionsReindex => true,
+        Step::DocumentsIngest
+        | Step::DocumentsEmbed
+        | Step::CollectionsReindex
+        | Step::ExportsWrite => true,
     }
 }
 

@@ -221,6 +221,7 @@ async fn again(
         JobKind::Chat => (answer(tx, workspace, &job).await?, Some(replay.chat_time)),
         JobKind::Documents => (document(tx, workspace, &job).await?, Some(replay.documents_time)),
         JobKind::Collections => (generation(tx, workspace, &job).await?, None),
+        JobKind::Exports => (export(tx, workspace, &job).await?, Some(replay.documents_time)),
     };
     let Some(Begin { step, payload, conversation_id }) = begun else {
         let outcome = Replayed::SubjectGone;
@@ -303,6 +304,24 @@ async fn generation(
     .fetch_optional(tx)
     .await?;
     if wanted.is_none() {
+        return Ok(None);
+    }
+    let (step, payload) = (rows::named(job, "step")?, rows::from_json(job, "payload")?);
+    Ok(Some(Begin { step, payload, conversation_id: None }))
+}
+
+/// The export is written anew; none where its row is gone.
+async fn export(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    job: &DbRow,
+) -> Result<Option<Begin>, Fault> {
+    let found = sqlx::query("SELECT 1 FROM exports WHERE workspace_id = $1 AND id = $2")
+        .bind(workspace.uuid())
+        .bind(job.try_get::<Uuid, _>("subject_id")?)
+        .fetch_optional(tx)
+        .await?;
+    if found.is_none() {
         return Ok(None);
     }
     let (step, payload) = (rows::named(job, "step")?, rows::from_json(job, "payload")?);

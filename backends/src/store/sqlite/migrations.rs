@@ -70,6 +70,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/sqlite/0010_batches.sql"),
         needs: 8,
     },
+    Migration {
+        version: 11,
+        name: "exports",
+        sql: include_str!("../../../../migrations/sqlite/0011_exports.sql"),
+        needs: 10,
+    },
 ];
 
 /// Runs what the file lacks, all in one transaction.

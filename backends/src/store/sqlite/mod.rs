@@ -40,6 +40,8 @@ mod embed;
 mod ending;
 #[path = "../sql/erase.rs"]
 mod erase;
+#[path = "../sql/exports.rs"]
+mod exports;
 #[path = "../sql/fault.rs"]
 mod fault;
 #[path = "../sql/generations.rs"]
@@ -74,6 +76,8 @@ mod settle;
 mod standing;
 #[path = "../sql/stuck.rs"]
 mod stuck;
+#[path = "../sql/templates.rs"]
+mod templates;
 #[path = "../sql/uploads.rs"]
 mod uploads;
 

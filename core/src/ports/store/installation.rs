@@ -288,6 +288,14 @@ pub trait Installation: Send + Sync {
     /// Removes up to `limit` idempotency keys made before `before`.
     async fn forget_idempotency_keys(&self, before: Time, limit: u32) -> Result<u64, StoreError>;
 
+    /// Takes the files of up to `limit` exports out of their rows whose time is over, the
+    /// oldest first. Returns their keys, for the caller to remove.
+    async fn expire_exports(
+        &self,
+        now: Time,
+        limit: u32,
+    ) -> Result<Vec<(WorkspaceId, String)>, StoreError>;
+
     /// Keeps a message that its queue gave up, as a dead letter of the workspace that it
     /// names where that has the job it names; else of the oldest one, whose administrators
     /// are the installation's, and without its body where it names another. At most `cap`

@@ -20,6 +20,7 @@ mod conversations;
 mod dead;
 mod documents;
 mod error;
+mod exports;
 mod generations;
 mod idempotency;
 mod ingest;
@@ -52,6 +53,10 @@ pub use documents::{
     UploadTo,
 };
 pub use error::StoreError;
+pub use exports::{
+    AcceptExport, AcceptedExport, ExportAcceptance, ExportDocument, ExportGeneration, ExportWork,
+    Exports, NewTemplate,
+};
 pub use generations::{
     GenerationStatus, Generations, NewReindex, PassageCursor, PassagesToIndex, ReindexAccepted,
     ReindexOutcome, ReindexSize, ReindexSubject, Switch,
@@ -87,6 +92,7 @@ pub trait Store:
     + Search
     + Conversations
     + ChatStore
+    + Exports
     + Jobs
     + DeadLetters
     + Idempotency
@@ -111,6 +117,7 @@ impl<T> Store for T where
         + Search
         + Conversations
         + ChatStore
+        + Exports
         + Jobs
         + DeadLetters
         + Idempotency

@@ -40,7 +40,9 @@ pub enum Table {
     Groundings,
     Feedback,
     Batches,
+    ExportTemplates,
     Jobs,
+    Exports,
     Outbox,
     DeadLetters,
     ModelUsage,
@@ -54,7 +56,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Workspaces,
         Self::Principals,
         Self::ApiKeys,
@@ -70,7 +72,9 @@ impl Table {
         Self::Groundings,
         Self::Feedback,
         Self::Batches,
+        Self::ExportTemplates,
         Self::Jobs,
+        Self::Exports,
         Self::Outbox,
         Self::DeadLetters,
         Self::ModelUsage,
@@ -101,7 +105,9 @@ impl Table {
             Self::Groundings => "groundings",
             Self::Feedback => "feedback",
             Self::Batches => "batches",
+            Self::ExportTemplates => "export_templates",
             Self::Jobs => "jobs",
+            Self::Exports => "exports",
             Self::Outbox => "outbox",
             Self::DeadLetters => "dead_letters",
             Self::ModelUsage => "model_usage",

@@ -214,6 +214,24 @@ pub(super) fn columns(table: Table) -> &'static [Column] {
                 ]
             }
         }
+        Table::ExportTemplates => {
+            const { &[id("id"), text("name"), number("version"), text("source"), number("created_at")] }
+        }
+        // Their files stay behind: they can be made again.
+        Table::Exports => {
+            const {
+                &[
+                    id("id"),
+                    id("principal_id"),
+                    id("job_id"),
+                    text("format"),
+                    text("selection"),
+                    maybe(id("template_id")),
+                    text("filename"),
+                    number("created_at"),
+                ]
+            }
+        }
         Table::Jobs => {
             const {
                 &[

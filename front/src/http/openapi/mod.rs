@@ -98,6 +98,16 @@ fn operation(route: &Route) -> Operation {
                 .schema(Some(uuid())),
         );
     }
+    for name in route.names {
+        operation = operation.parameter(
+            ParameterBuilder::new()
+                .name(*name)
+                .parameter_in(ParameterIn::Path)
+                .required(Required::True)
+                .description(Some(format!("The {} of the {}", name, route.noun)))
+                .schema(Some(text())),
+        );
+    }
     for param in route.query {
         operation = operation.parameter(
             ParameterBuilder::new()

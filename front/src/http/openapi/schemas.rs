@@ -49,6 +49,7 @@ macro_rules! schemas {
 
 schemas!(
     AcceptedFile,
+    AcceptedExport,
     AcceptedQuestion,
     AcceptedReindex,
     AcceptedUpload,
@@ -78,6 +79,11 @@ schemas!(
     DiscardReport,
     DiscardedLetter,
     Document,
+    Export,
+    ExportSelection,
+    ExportTemplate,
+    ExportTemplateName,
+    ExportTemplateVersion,
     Feedback,
     Figure,
     FigureSource,
@@ -100,6 +106,8 @@ schemas!(
     NewBatch,
     NewCollection,
     NewConversation,
+    NewExport,
+    NewExportTemplate,
     NewKey,
     NewMessage,
     Problem,
@@ -503,6 +511,103 @@ struct Conversation {
     updated_at: DateTime<Utc>,
 }
 
+/// Exactly one of the first four says what is exported.
+#[derive(ToSchema)]
+struct NewExport {
+    /// A conversation of one's own, with its questions and answers.
+    conversation_id: Option<Uuid>,
+    /// Answers of one's own, with their questions, in this order.
+    #[schema(min_items = 1, max_items = 200)]
+    message_ids: Option<Vec<Uuid>>,
+    /// The tables of a collection.
+    collection_id: Option<Uuid>,
+    /// The tables of some documents, in this order.
+    #[schema(min_items = 1, max_items = 200)]
+    document_ids: Option<Vec<Uuid>>,
+    /// Answers: `md`, `html`, `pdf`, `docx` or `json`. Tables: `csv`, `xlsx`, `md`, `html` or
+    /// `json`.
+    format: String,
+    /// A template of the workspace, for `pdf`; the built-in layout where it is left out.
+    template: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct AcceptedExport {
+    export_id: Uuid,
+    job_id: Uuid,
+}
+
+#[derive(ToSchema)]
+struct Export {
+    id: Uuid,
+    job_id: Uuid,
+    /// The job's state, or `expired` once the file was removed.
+    state: String,
+    format: String,
+    selection: ExportSelection,
+    /// Null for the built-in layout.
+    #[schema(required = true)]
+    template: Option<ExportTemplateName>,
+    filename: String,
+    /// Null until it is done, and once it has expired.
+    #[schema(required = true)]
+    size_bytes: Option<u64>,
+    /// Hexadecimal.
+    #[schema(required = true)]
+    sha256: Option<String>,
+    /// Where the file is fetched, without a key: a whole address, or a path of this server.
+    #[schema(required = true)]
+    url: Option<String>,
+    /// Until when that link works. Getting the export again gives another.
+    #[schema(required = true)]
+    expires_at: Option<DateTime<Utc>>,
+    /// When the file is removed.
+    #[schema(required = true)]
+    kept_until: Option<DateTime<Utc>>,
+    /// Why there is no file; of a template that fails, its name, version and line.
+    #[schema(required = true)]
+    problem: Option<JobProblem>,
+    created_at: DateTime<Utc>,
+}
+
+/// What is exported: one of these.
+#[derive(ToSchema)]
+struct ExportSelection {
+    conversation_id: Option<Uuid>,
+    message_ids: Option<Vec<Uuid>>,
+    collection_id: Option<Uuid>,
+    document_ids: Option<Vec<Uuid>>,
+}
+
+#[derive(ToSchema)]
+struct ExportTemplateName {
+    name: String,
+    version: u32,
+}
+
+#[derive(ToSchema)]
+struct ExportTemplateVersion {
+    name: String,
+    version: u32,
+    created_at: DateTime<Utc>,
+}
+
+#[derive(ToSchema)]
+struct ExportTemplate {
+    name: String,
+    version: u32,
+    created_at: DateTime<Utc>,
+    /// The layout, in Typst.
+    source: String,
+}
+
+#[derive(ToSchema)]
+struct NewExportTemplate {
+    /// The layout, in Typst; it reads the export's data from `/export.json`.
+    #[schema(min_length = 1, max_length = 100_000)]
+    source: String,
+}
+
 #[derive(ToSchema)]
 struct NewMessage {
     /// The question.
@@ -633,7 +738,7 @@ struct Feedback {
 #[derive(ToSchema)]
 struct Job {
     id: Uuid,
-    /// `chat` or `documents`.
+    /// `chat`, `documents` or `exports`.
     kind: String,
     step: String,
     /// `queued`, `running`, `waiting`, `done`, `failed`, `cancelled` or `dead`.
@@ -701,7 +806,7 @@ impl PartialSchema for Reason {
 struct DeadLetter {
     /// The job's id, or the message's own.
     id: Uuid,
-    /// `chat`, `documents` or `message`.
+    /// `chat`, `documents`, `exports` or `message`.
     kind: String,
     #[schema(required = true)]
     step: Option<String>,
@@ -758,7 +863,7 @@ struct DeadReplay {
     ids: Option<Vec<Uuid>>,
     #[schema(max_length = 100)]
     code: Option<String>,
-    /// `chat`, `documents` or `message`.
+    /// `chat`, `documents`, `exports` or `message`.
     kind: Option<String>,
     since: Option<DateTime<Utc>>,
     /// At most so many in this request, the first that died first.
@@ -778,7 +883,7 @@ struct DeadDiscard {
     ids: Option<Vec<Uuid>>,
     #[schema(max_length = 100)]
     code: Option<String>,
-    /// `chat`, `documents` or `message`.
+    /// `chat`, `documents`, `exports` or `message`.
     kind: Option<String>,
     since: Option<DateTime<Utc>>,
     /// At most so many in this request, the first that died first.

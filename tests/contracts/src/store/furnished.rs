@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use quaestor_core::ids::{DocumentId, GenerationId, JobId, WorkspaceId};
+use quaestor_core::ids::{ConversationId, DocumentId, GenerationId, JobId, WorkspaceId};
 use quaestor_core::jobs::{JobKind, Step};
-use quaestor_core::model::{Budget, Citation, Figure, FigureStatus, JobState, Role, Usage};
+use quaestor_core::model::{
+    Budget, Citation, ExportFormat, ExportSelection, Figure, FigureStatus, JobState, Role, Usage,
+};
 use quaestor_core::ports::model_call::CallOutcome;
 use quaestor_core::ports::store::{
-    Answer, CallsOf, IdempotencyKey, NewFeedback, NewKey, PutOff, RetrievedPassage,
+    AcceptExport, Answer, CallsOf, ExportAcceptance, IdempotencyKey, NewFeedback, NewKey,
+    NewTemplate, PutOff, RetrievedPassage,
 };
 use quaestor_core::problem::Problem;
 
@@ -124,6 +127,32 @@ async fn jobs(f: &Fixture, collection: quaestor_core::ids::CollectionId) -> JobI
     claim.job_id
 }
 
+/// A template, and an export that it lays out.
+async fn exports(f: &Fixture, conversation: ConversationId) {
+    let template = NewTemplate {
+        id: f.id(),
+        name: "house".to_owned(),
+        source: "= A \u{feff} report".to_owned(),
+        created_at: f.now(),
+    };
+    let audit = f.audit("export_template.set");
+    let made = f.store.create_export_template(f.workspace, template, 9, 9, audit).await;
+    made.unwrap().unwrap();
+    let export = AcceptExport {
+        id: f.id(),
+        principal_id: f.principal,
+        format: ExportFormat::Pdf,
+        selection: ExportSelection::ConversationId(conversation),
+        template: Some("house".to_owned()),
+        filename: "answers.pdf".to_owned(),
+        job: f.job(JobKind::Exports, Step::ExportsWrite),
+        idempotency: None,
+        audit: f.audit("export.create"),
+    };
+    let accepted = f.store.accept_export(f.workspace, export).await.unwrap();
+    assert!(matches!(accepted, ExportAcceptance::Accepted(_)));
+}
+
 /// A question with its answer, judged; one that is unfinished; one under a key.
 async fn chats(f: &Fixture, document: DocumentId) {
     let conversation = f.conversation().await;
@@ -190,4 +219,5 @@ async fn chats(f: &Fixture, document: DocumentId) {
     f.pass(Duration::from_secs(1));
     assert!(f.store.seal_audit(f.workspace, f.now(), 5).await.unwrap() == 5);
     f.conversation_over(Some(vec![])).await;
+    exports(f, conversation).await;
 }

@@ -17,6 +17,7 @@ pub mod claims;
 pub mod conversations;
 pub mod dead;
 pub mod documents;
+pub mod exports;
 pub mod fixture;
 pub mod furnished;
 pub mod generations;
@@ -252,6 +253,16 @@ macro_rules! store_contract {
             a_backup_whose_maker_died_is_taken_over,
             a_backup_that_failed_is_tried_again_a_few_times,
             backups_by_hand_do_not_stand_in_each_others_way,
+        );
+        $crate::store_contract!(@cases $make, exports:
+            an_export_is_its_askers_and_stands_as_its_job_does,
+            an_export_under_a_key_is_accepted_once,
+            what_is_not_there_or_holds_nothing_is_not_exported,
+            a_stale_claim_names_no_file,
+            what_is_exported_is_read_as_it_was,
+            files_of_old_exports_are_taken_away_once,
+            templates_have_versions_and_an_export_keeps_its_own,
+            another_workspaces_exports_are_as_missing,
         );
         $crate::store_contract!(@cases $make, isolation:
             another_workspaces_ids_are_as_missing,

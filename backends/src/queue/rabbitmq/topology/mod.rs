@@ -24,5 +24,6 @@ pub fn queue_of(step: Step) -> &'static str {
         Step::DocumentsIngest => "qs.documents.ingest.v1",
         Step::DocumentsEmbed => "qs.documents.embed.v1",
         Step::CollectionsReindex => "qs.collections.reindex.v1",
+        Step::ExportsWrite => "qs.exports.write.v1",
     }
 }

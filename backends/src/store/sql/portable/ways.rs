@@ -121,6 +121,10 @@ pub(super) fn way(table: Table) -> Way {
             &[("m.id", Kind::Id), ("f.principal_id", Kind::Id)],
         )),
         Table::Batches => by_id("batches y", "y.workspace_id = $1", &[("y.id", Kind::Id)]),
+        Table::ExportTemplates => {
+            by_id("export_templates z", "z.workspace_id = $1", &[("z.id", Kind::Id)])
+        }
+        Table::Exports => by_id("exports e", "e.workspace_id = $1", &[("e.id", Kind::Id)]),
         Table::Jobs => by_id("jobs j", "j.workspace_id = $1", &[("j.id", Kind::Id)]),
         Table::Outbox => by_id(
             "jobs j JOIN outbox o ON o.job_id = j.id",
@@ -173,6 +177,8 @@ pub(super) fn expression(table: Table, column: &str) -> String {
         (Table::Messages, _) => "m",
         (Table::Feedback, _) => "f",
         (Table::Batches, _) => "y",
+        (Table::ExportTemplates, _) => "z",
+        (Table::Exports, _) => "e",
         (Table::Jobs, _) => "j",
         (Table::Outbox, _) => "o",
         (Table::DeadLetters, _) => "x",
