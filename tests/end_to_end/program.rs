@@ -171,6 +171,18 @@ impl Program {
         false
     }
 
+    /// The same, while what runs in the test goes on: a server that the process asks.
+    pub(crate) async fn death(&mut self) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if self.processes.iter_mut().any(Process::has_ended) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        false
+    }
+
     /// Sends a request; an error is the connection's, as a killed process leaves it.
     pub(crate) async fn send(
         &self,

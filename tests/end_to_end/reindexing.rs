@@ -189,7 +189,7 @@ async fn a_killed_reindexing_goes_on(backends: Backends) {
         let mut place = Place { _installation: installation, program, collection };
         place.upload("halden.md", long_report(300)).await;
         let job = place.begin(json!({"embedding_model": "openai:second"})).await;
-        let died = place.program.wait_for_death();
+        let died = place.program.death().await;
         assert!(died, "the program did not come to {point}\n{}", place.program.log());
         place.program = place._installation.start(&whole);
         let ended = place.program.wait_for_job(&job).await;

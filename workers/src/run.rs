@@ -202,7 +202,10 @@ impl Worker {
                 emitter(context, envelope, attempt).emit(Event::Cancelled).await;
                 true
             }
-            Ok(ClaimOutcome::Stale | ClaimOutcome::BatchPaused) => true,
+            Ok(ClaimOutcome::Stale) => true,
+            // Paused and resumed again and again while it was looked at: whoever takes it next
+            // finds out.
+            Ok(ClaimOutcome::BatchPaused) => false,
             Ok(ClaimOutcome::Held { until }) => {
                 info!(job.held_until = %until, "job {} is held by another worker", envelope.job_id);
                 // The sweep queues it again should that worker be gone when its lease ends.
@@ -411,7 +414,8 @@ async fn claim_or_wait(context: &Context, envelope: &Envelope) -> Result<ClaimOu
         };
         failpoint::store("worker.batch_paused")?;
         if context.store.wait_for_batch(envelope.workspace_id, step).await? {
-            break;
+            // It waits in the store, under another message.
+            return Ok(ClaimOutcome::Stale);
         }
         outcome = claim(context, envelope).await?;
     }

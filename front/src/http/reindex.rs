@@ -46,15 +46,22 @@ fn wanted<'a>(app: &'a App, mut fields: Fields) -> Result<Wanted<'a>, ApiError> 
         None => embedders.first(),
     };
     let Some(embedder) = embedder else {
-        let sentence = match embedders.first() {
-            None => "no embedding model is configured: name one in `models.embed`".to_owned(),
-            Some(_) => format!(
-                "one of the models that are configured, which are {}; others are named in \
-                 `models.embed_also`",
-                embedders.names()
+        let field = "embedding_model";
+        return Err(match embedders.first() {
+            None => ApiError::field(
+                Code::InvalidField,
+                field,
+                "no embedding model is configured: name one in `models.embed`",
             ),
-        };
-        return Err(ApiError::invalid("embedding_model", &sentence));
+            Some(_) => ApiError::invalid(
+                field,
+                &format!(
+                    "one of the models that are configured, which are {}; others are named in \
+                     `models.embed_also`",
+                    embedders.names()
+                ),
+            ),
+        });
     };
     let (length, most) = (embedder.dimensions(), app.front.store.most_dimensions());
     if length > most {

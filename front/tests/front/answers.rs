@@ -67,6 +67,7 @@ async fn answers_have_the_fields_that_the_document_names() {
             _ => &world.a.member,
         };
         let own = world.things_and_dead(who, &world.a).await;
+        world.ready_for(route.operation, &own).await;
         let reply = world.send(request_with(route, who, &own, None)).await;
         assert_eq!(reply.status.as_u16(), route.answer.status(), "{}", reply.text());
         let body = reply.json();

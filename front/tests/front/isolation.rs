@@ -133,8 +133,10 @@ async fn anothers_id_answers_as_a_missing_one_on_every_route() {
             let missing = world.send(request_with(route, who, &own, Some((id, NOBODYS)))).await;
             assert_eq!(missing.status, 404, "{} {:?}: {}", route.operation, id, missing.text());
             assert_eq!(missing.code(), "not_found", "{}", route.operation);
-            let private =
-                matches!(id.of, IdOf::Conversation | IdOf::Message | IdOf::Job | IdOf::Batch | IdOf::Export);
+            let private = matches!(
+                id.of,
+                IdOf::Conversation | IdOf::Message | IdOf::Job | IdOf::Batch | IdOf::Export
+            );
             let others = [(true, &victim), (private, &colleague)];
             for (_, things) in others.iter().filter(|(forbidden, _)| *forbidden) {
                 let Some(foreign) = own_id(id.of, things) else { continue };
@@ -155,6 +157,7 @@ async fn anothers_id_answers_as_a_missing_one_on_every_route() {
         }
         let watches = route.operation == "watch_job";
         if !watches {
+            world.ready_for(route.operation, &own).await;
             let reply = world.send(request_with(route, who, &own, None)).await;
             assert!(reply.status.is_success(), "{}: {}", route.operation, reply.text());
         }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use quaestor_backends::event_log::memory::{Bounds, MemoryEventLog};
@@ -21,9 +22,12 @@ use quaestor_core::entropy::SeededEntropy;
 use quaestor_core::events::Event;
 use quaestor_core::ids::{IdSource, JobId, PrincipalId, WorkspaceId};
 use quaestor_core::model::{Failure, Role};
+use quaestor_core::ports::embedder::{EmbedKind, Embedder};
 use quaestor_core::ports::limits::Quota;
+use quaestor_core::ports::model_call::CallScope;
+use quaestor_core::ports::model_error::ModelError;
 use quaestor_core::ports::store::{
-    ClaimOutcome, ClaimRequest, NewAuditEntry, NewKey, NewWorkspace, Store,
+    Claim, ClaimOutcome, ClaimRequest, NewAuditEntry, NewKey, NewWorkspace, Store, Switch,
 };
 use quaestor_core::problem::Problem;
 use quaestor_core::retrieval::Searcher;
@@ -35,6 +39,30 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+
+/// A model whose vectors are all the same.
+#[derive(Debug)]
+struct Eight;
+
+#[async_trait]
+impl Embedder for Eight {
+    fn model(&self) -> &'static str {
+        "eight"
+    }
+
+    fn dimensions(&self) -> u32 {
+        8
+    }
+
+    async fn embed(
+        &self,
+        _: EmbedKind,
+        texts: &[String],
+        _: &CallScope,
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        Ok(texts.iter().map(|_| vec![0.35; 8]).collect())
+    }
+}
 
 /// A key and who acts with it.
 #[derive(Clone, Debug)]
@@ -167,7 +195,7 @@ impl World {
             limits: Arc::new(MemoryLimits::new(clock.clone())),
             noticeboard: Arc::new(MemoryNoticeboard::new(clock.clone())),
             tickets: Arc::new(MemoryTickets::new(clock.clone())),
-            searcher: Searcher::new(store.clone(), None),
+            searcher: Searcher::new(store.clone(), Some(Arc::new(Eight) as Arc<dyn Embedder>)),
             budgets: Budgets::new(store.clone(), clock.clone(), DefaultBudgets::default()),
             clock,
             ids,
@@ -283,6 +311,47 @@ impl World {
 
     /// Has a job that is queued die, as a worker does.
     pub(crate) async fn bury(&self, who: &Actor, job: &str) {
+        let now = self.front.clock.now();
+        let claim = self.claim(who, job).await;
+        let failure = Failure {
+            code: "model_malformed".to_owned(),
+            detail: "the model sent nonsense".to_owned(),
+            causes: vec!["of 10.0.0.1".to_owned()],
+            step: claim.step,
+            attempt: claim.attempt,
+            worker_id: None,
+            at: now,
+            since: None,
+        };
+        let problem = Problem::new("too_many_attempts", "The job was given up", "nonsense");
+        let store = &self.front.store;
+        let told = problem.clone();
+        store.bury(who.workspace, &claim, problem, Some(failure), &[], now).await.unwrap();
+        let failed = vec![Event::Failed { problem: told }];
+        self.front.events.append(who.workspace, claim.job_id, 1, failed).await.unwrap();
+    }
+
+    /// Brings about what an operation on a collection's generations needs to be there.
+    pub(crate) async fn ready_for(&self, operation: &str, own: &Things) {
+        let (admin, path) = (&self.a.admin, format!("/api/collections/{}/reindex", own.collection));
+        let needs_former = ["roll_back_reindex", "drop_former_generation"].contains(&operation);
+        let needs_building =
+            ["pause_reindex", "resume_reindex", "cancel_reindex"].contains(&operation);
+        for _ in 0..(2 * u8::from(needs_former) + u8::from(needs_building)) {
+            let begun = self.post(admin, &path, json!({})).await;
+            assert_eq!(begun.status, 202, "{}", begun.text());
+            if needs_former {
+                let generation = text(&begun.json(), "generation_id").parse().unwrap();
+                let claim = self.claim(admin, &text(&begun.json(), "job_id")).await;
+                let (store, now) = (&self.front.store, self.front.clock.now());
+                let switched = store.switch_generation(admin.workspace, &claim, generation, 0, now);
+                assert_eq!(switched.await.unwrap(), Switch::Done);
+            }
+        }
+    }
+
+    /// Claims the step that a queued job is at.
+    async fn claim(&self, who: &Actor, job: &str) -> Claim {
         let (job, now): (JobId, _) = (job.parse().unwrap(), self.front.clock.now());
         let later = now + std::time::Duration::from_secs(3_600);
         let due = self.front.store.outbox_take(later, now, 1_000).await.unwrap();
@@ -297,22 +366,7 @@ impl World {
         };
         let claimed = self.front.store.claim(who.workspace, wish).await.unwrap();
         let ClaimOutcome::Claimed(claimed) = claimed else { panic!("{claimed:?}") };
-        let failure = Failure {
-            code: "model_malformed".to_owned(),
-            detail: "the model sent nonsense".to_owned(),
-            causes: vec!["of 10.0.0.1".to_owned()],
-            step: claimed.claim.step,
-            attempt: claimed.claim.attempt,
-            worker_id: None,
-            at: now,
-            since: None,
-        };
-        let problem = Problem::new("too_many_attempts", "The job was given up", "nonsense");
-        let store = &self.front.store;
-        let told = problem.clone();
-        store.bury(who.workspace, &claimed.claim, problem, Some(failure), &[], now).await.unwrap();
-        let failed = vec![Event::Failed { problem: told }];
-        self.front.events.append(who.workspace, job, 1, failed).await.unwrap();
+        claimed.claim
     }
 
     pub(crate) async fn ask(&self, who: &Actor, conversation: &str) -> Value {

@@ -16,7 +16,9 @@ use super::connections::Commit;
 use super::dialect::{self, DbConnection, DbStore, INSTALLATION, skip_locked};
 use super::ending::{self, Ending};
 use super::fault::{Fault, corrupt, during, unique};
-use super::{audit, batches, exports, hot, keys, load, money, outbox, relay, rows, search, standing, stuck};
+use super::{
+    audit, batches, exports, hot, keys, load, money, outbox, relay, rows, search, standing, stuck,
+};
 
 async fn insert_workspace(tx: &mut DbConnection, workspace: NewWorkspace) -> Result<(), Fault> {
     let made = sqlx::query(

@@ -1,12 +1,13 @@
 //! Does row-level security hold beneath the statements, in every table there is?
 
 use quaestor_contracts::store::Fixture;
-use quaestor_core::ids::WorkspaceId;
-use quaestor_core::jobs::Step;
-use quaestor_core::model::{Budget, JobState, Role, Usage};
+use quaestor_core::ids::{ChunkId, CollectionId, ConversationId, WorkspaceId};
+use quaestor_core::jobs::{ExportPayload, JobKind, Step};
+use quaestor_core::model::{Budget, ExportFormat, ExportSelection, JobState, Role, Usage};
 use quaestor_core::ports::model_call::{BegunCall, CallOutcome, ModelCall, Operation};
 use quaestor_core::ports::store::{
-    Answer, CallsOf, Checkpoint, IdempotencyKey, NewFeedback, NewKey,
+    AcceptExport, Answer, CallsOf, Checkpoint, EmbeddedChunk, ExportAcceptance, IdempotencyKey,
+    NewFeedback, NewKey, NewTemplate, TextHash,
 };
 use quaestor_core::problem::Problem;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -47,6 +48,52 @@ async fn count(database: &mut PgConnection, sql: String) -> i64 {
 }
 
 /// Fills every table with rows of a workspace.
+/// A document whose former version has left its vectors.
+async fn replaced_document(f: &Fixture, workspace: WorkspaceId, filings: CollectionId) {
+    let generation = f.generation(workspace, filings).await;
+    let upload = f.upload_in(workspace, filings, "kept.txt", "kept").await;
+    let next = f.advance(Step::DocumentsEmbed, serde_json::json!({}));
+    f.finish_upload(workspace, &upload, &["kept"], Some(next)).await;
+    let item = &upload.items[0];
+    let claim = f.claim_in(workspace, item.job_id).await.claim;
+    let vectors = vec![EmbeddedChunk {
+        chunk_id: ChunkId::derive(item.document_id, 1, 0),
+        text: Some(TextHash::of("kept")),
+        vector: vec![1.0; 8],
+    }];
+    f.store.save_vectors(workspace, &claim, generation, vectors, 1, &[]).await.unwrap();
+    f.ingest_in(workspace, filings, "kept.txt", &["anew"]).await;
+}
+
+/// An export, and a template.
+async fn export(f: &Fixture, workspace: WorkspaceId, conversation: ConversationId) {
+    let template = NewTemplate {
+        id: f.id(),
+        name: "house".to_owned(),
+        source: "x".to_owned(),
+        created_at: f.now(),
+    };
+    let audit = f.audit("export_template.set");
+    f.store.create_export_template(workspace, template, 9, 9, audit).await.unwrap();
+    f.ask(conversation, "first?").await;
+    let id = f.id();
+    let mut job = f.job(JobKind::Exports, Step::ExportsWrite);
+    job.payload = serde_json::to_value(ExportPayload { export_id: id }).unwrap();
+    let wanted = AcceptExport {
+        id,
+        principal_id: f.principal,
+        format: ExportFormat::Pdf,
+        selection: ExportSelection::ConversationId(conversation),
+        template: None,
+        filename: "answers.pdf".to_owned(),
+        job,
+        idempotency: None,
+        audit: f.audit("export.create"),
+    };
+    let accepted = f.store.accept_export(workspace, wanted).await.unwrap();
+    assert!(matches!(accepted, ExportAcceptance::Accepted(_)), "{accepted:?}");
+}
+
 async fn fill(f: &Fixture, workspace: WorkspaceId) {
     let key = NewKey {
         id: f.id(),
@@ -65,7 +112,9 @@ async fn fill(f: &Fixture, workspace: WorkspaceId) {
     let reached = Checkpoint { parser: "1".to_owned(), pages: 1, chunks: 0, state: vec![1] };
     let pages = vec![f.page("long")];
     f.store.save_checkpoint(workspace, &claim, &subject, pages, vec![], reached).await.unwrap();
+    replaced_document(f, workspace, filings).await;
     let conversation = f.conversation().await;
+    export(f, workspace, conversation).await;
     let mut question = f.question(conversation, "why?");
     question.idempotency = Some(IdempotencyKey {
         principal_id: f.principal,

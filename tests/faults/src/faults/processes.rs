@@ -150,11 +150,20 @@ const PATIENT_WITH_A_PLAN: Duration = Duration::from_secs(8);
 /// The points that a process of this role comes to.
 fn points_of(role: &str) -> Vec<&'static str> {
     let fits = |name: &&&'static str| {
-        // Old files, whole installations and exports are not what a day under load is about.
-        if ["move.", "backup.", "restore.", "export.", "sweep.after_delete"]
-            .iter()
-            .any(|a| name.starts_with(a))
-        {
+        // Old files, whole installations, and what is steered by hand are not what a day under
+        // load is about.
+        let beside = [
+            "move.",
+            "backup.",
+            "restore.",
+            "export.",
+            "reindex.",
+            "batch.",
+            "worker.batch_paused",
+            "ingest.before_next",
+            "sweep.after_delete",
+        ];
+        if beside.iter().any(|area| name.starts_with(area)) {
             return false;
         }
         let area = name.split('.').next().unwrap_or_default();
