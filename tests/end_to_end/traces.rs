@@ -129,7 +129,11 @@ async fn one_trace_shows_the_way_of_a_question(backends: Backends) {
         let own = of_trace(spans);
         let has = |name: &str| own.iter().any(|span| span.name == name);
         has("send done")
+            && has("process chat.retrieve")
+            && has("search")
             && has("process chat.generate")
+            && has("chat scripted")
+            && (backends == Backends::Embedded || has("publish chat.generate"))
             && has("publish chat.retrieve")
             && has("POST /api/conversations/{id}/messages")
     };

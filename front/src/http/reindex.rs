@@ -8,7 +8,7 @@ use axum::response::Response;
 use quaestor_core::failpoint;
 use quaestor_core::ids::{CollectionId, JobId};
 use quaestor_core::jobs::{JobKind, NewJob, ReindexPayload, Step};
-use quaestor_core::model::{Caller, Job, Page, Reason};
+use quaestor_core::model::{Caller, Page, Reason};
 use quaestor_core::ports::embedder::Embedder;
 use quaestor_core::ports::store::{
     GenerationStatus, NewReindex, ReindexAccepted, ReindexOutcome, StoreError,
@@ -21,7 +21,7 @@ use super::idempotency;
 use crate::app::App;
 use crate::auth::Who;
 use crate::input::{Fields, PathId, json_body, traceparent};
-use crate::jobs::{Accepted, cancel_job, remember, replay};
+use crate::jobs::{Accepted, ShownJob, cancel_job, remember, replay};
 use crate::problem::{ApiError, Code};
 
 /// The longest name of a model.
@@ -216,7 +216,7 @@ pub(super) async fn pause(
     State(app): State<App>,
     Who { caller, .. }: Who,
     PathId(id): PathId<CollectionId>,
-) -> Result<Json<Job>, ApiError> {
+) -> Result<Json<ShownJob>, ApiError> {
     let audit = app.audit(&caller, "collection.reindex_pause", id);
     let (store, now) = (&app.front.store, app.front.clock.now());
     let outcome = store.pause_reindex(caller.workspace_id, id, true, now, audit).await?;
@@ -230,7 +230,7 @@ pub(super) async fn resume(
     State(app): State<App>,
     Who { caller, .. }: Who,
     PathId(id): PathId<CollectionId>,
-) -> Result<Json<Job>, ApiError> {
+) -> Result<Json<ShownJob>, ApiError> {
     let audit = app.audit(&caller, "collection.reindex_resume", id);
     let (store, now) = (&app.front.store, app.front.clock.now());
     let outcome = store.pause_reindex(caller.workspace_id, id, false, now, audit).await?;
@@ -251,12 +251,12 @@ pub(super) async fn cancel(
     State(app): State<App>,
     Who { caller, .. }: Who,
     PathId(id): PathId<CollectionId>,
-) -> Result<Json<Job>, ApiError> {
+) -> Result<Json<ShownJob>, ApiError> {
     let all = app.front.store.collection_generations(caller.workspace_id, id).await?;
     let all = all.ok_or_else(|| ApiError::missing("collection", id))?;
     let job = all.iter().find(|one| one.is_building()).and_then(|one| one.job_id);
     let job = job.ok_or_else(|| nothing_built(id))?;
-    cancel_job(&app, &caller, job).await.map(Json)
+    cancel_job(&app, &caller, job).await.map(|job| Json(job.into()))
 }
 
 fn nothing_built(id: CollectionId) -> ApiError {
@@ -279,9 +279,9 @@ async fn building_job(
     caller: &Caller,
     job: JobId,
     id: CollectionId,
-) -> Result<Json<Job>, ApiError> {
+) -> Result<Json<ShownJob>, ApiError> {
     let found = app.front.store.job(caller.workspace_id, None, job).await?;
-    found.map(Json).ok_or_else(|| nothing_built(id))
+    found.map(|job| Json(job.into())).ok_or_else(|| nothing_built(id))
 }
 
 pub(super) async fn roll_back(

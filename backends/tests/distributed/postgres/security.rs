@@ -316,6 +316,7 @@ async fn sweeps_see_the_tables_that_they_need_and_no_others() {
         "batches",
         "budgets",
         "dead_letters",
+        "exports",
         "idempotency_keys",
         "jobs",
         "open_calls",
