@@ -16,12 +16,12 @@ use crate::decision::Decision;
 use crate::registry::Running;
 use crate::settle::with_calls;
 
-/// Gives passages their vectors in a generation, in one transaction. A text that the workspace
-/// has a vector of is not sent to the model again.
+/// Gives passages their vectors in a generation: first those whose text the workspace has a
+/// vector of, which is not sent to the model again, then the others, each in one transaction.
 ///
 /// # Errors
-/// What the model or the store says. Then none of these passages has got its vector, and what
-/// the model has made is not kept.
+/// What the model or the store says. Then what the model has made is not kept; copies of known
+/// vectors may be stored.
 pub(crate) async fn give_vectors(
     context: &Context,
     job: &Running,

@@ -50,7 +50,7 @@ mod erase;
 mod exports;
 #[path = "../sql/fault.rs"]
 mod fault;
-#[path = "../sql/generations.rs"]
+#[path = "../sql/generations/mod.rs"]
 mod generations;
 #[path = "../sql/history.rs"]
 mod history;
