@@ -157,6 +157,21 @@ async fn a_collection_changes_over_to_another_model_and_back(backends: Backends)
     assert_eq!(place.searched_by().await, "words_and_meaning");
     assert!(sent(&models, "second").values().all(|times| *times == 1));
 
+    // Where collections hold vectors of both models, a search asks both.
+    let other = place.program.make_collection("others").await;
+    let text = "Bond 7 of the Halden series is held by nobody else.";
+    let upload = place.program.upload(&other, "other.md", text).await.unwrap();
+    place.program.wait_for_job(upload["items"][0]["job_id"].as_str().unwrap()).await;
+    let query = "who else holds bond 7";
+    let found = place.program.post("/api/search", json!({ "query": query })).await;
+    assert_eq!(
+        (&found["searched_by"], &found["note"]),
+        (&"words_and_meaning".into(), &Value::Null)
+    );
+    for model in ["first", "second"] {
+        assert_eq!(sent(&models, model).get(query), Some(&1), "{model}");
+    }
+
     // What comes now gets the vectors that are searched, and back again those of before.
     place.upload("more.md", "# Notes\n\nThe fund of Halden bought bond 901.\n".to_owned()).await;
     let back = place.program.post(&place.path("reindex/rollback"), json!({})).await;
