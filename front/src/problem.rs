@@ -130,6 +130,10 @@ pub(crate) struct ApiError {
 #[derive(Clone, Debug)]
 pub(crate) struct Denied(pub(crate) String);
 
+/// Rides on a response whose body is this problem document, for who knows the request's ids.
+#[derive(Clone, Debug)]
+struct Told(Value);
+
 impl ApiError {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), field: None, retry_after: None, denied: None }
@@ -232,7 +236,9 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.document().to_string()));
+        let document = self.document();
+        let mut response = Response::new(Body::from(document.to_string()));
+        response.extensions_mut().insert(Told(document));
         *response.status_mut() = self.code.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -250,6 +256,17 @@ impl IntoResponse for ApiError {
         }
         response
     }
+}
+
+/// Writes into a problem document under which ids the log and the traces have the request, so
+/// that an error that was copied into a ticket is enough to find both.
+pub(crate) fn name_request(response: &mut Response, request: &str, trace: Option<&str>) {
+    let Some(Told(mut document)) = response.extensions_mut().remove::<Told>() else { return };
+    document["request_id"] = json!(request);
+    if let Some(trace) = trace {
+        document["trace_id"] = json!(trace);
+    }
+    *response.body_mut() = Body::from(document.to_string());
 }
 
 impl From<StoreError> for ApiError {

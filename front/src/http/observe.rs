@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::input::told_traceparent;
-use crate::problem::{ApiError, Code};
+use crate::problem::{ApiError, Code, name_request};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -31,13 +31,14 @@ pub(super) async fn observe(State(app): State<App>, request: Request, next: Next
     let told = told_traceparent(request.headers());
     let traced = trace::request(method, &route, told);
     let traceparent = trace::context_of(&traced);
+    let trace_id = traceparent.as_deref().or(told).and_then(trace::id_of).map(str::to_owned);
     let span = tracing::info_span!(
         "request",
         request.id = %id,
         http.method = method,
         http.route = route,
         http.status = tracing::field::Empty,
-        trace.id = traceparent.as_deref().or(told).and_then(trace::id_of),
+        trace.id = trace_id,
     );
     let started = app.front.clock.now();
     let handled =
@@ -65,7 +66,9 @@ pub(super) async fn observe(State(app): State<App>, request: Request, next: Next
     let labels = [route.clone(), method.into(), status.to_string().into()];
     metrics::HTTP_REQUESTS.of(labels).increment(1);
     metrics::HTTP_SECONDS.of([route, method.into(), class_of(status).into()]).record(seconds);
-    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+    let id = id.to_string();
+    name_request(&mut response, &id, trace_id.as_deref());
+    if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     // Where a person looks who wants to find what the request became.

@@ -128,7 +128,9 @@ async fn send(world: &World, route: &Route, who: &Actor, path: &str, body: Strin
         .unwrap();
     let reply = world.send(request).await;
     assert_eq!(reply.headers[header::CONTENT_TYPE], "application/problem+json", "{path}");
-    (reply.status.as_u16(), reply.json())
+    let problem = reply.json();
+    assert_eq!(problem["request_id"], reply.headers["x-request-id"].to_str().unwrap(), "{path}");
+    (reply.status.as_u16(), problem)
 }
 
 #[tokio::test]
@@ -250,6 +252,19 @@ async fn every_answer_is_safe_to_show_in_a_browser() {
         assert!(policy.contains("default-src 'none'"), "{}", route.operation);
         assert!(reply.headers.contains_key("x-request-id"));
     }
+}
+
+#[tokio::test]
+async fn a_problem_names_the_callers_trace() {
+    let world = World::new().await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let mut get = request("GET", "/api/nothing-here", Some(&world.a.member), None);
+    let told = format!("00-{trace}-00f067aa0ba902b7-01").parse().unwrap();
+    get.headers_mut().insert("traceparent", told);
+    let reply = world.send(get).await;
+    assert_eq!(reply.json()["trace_id"], trace);
+    let reply = world.get(&world.a.member, "/api/nothing-here").await;
+    assert!(reply.json().get("trace_id").is_none());
 }
 
 #[tokio::test]

@@ -1200,4 +1200,8 @@ struct Problem {
     field: Option<String>,
     /// How many seconds to wait.
     retry_after_s: Option<u64>,
+    /// What the log calls the request; also in `x-request-id`. Not in frames of a WebSocket.
+    request_id: Option<Uuid>,
+    /// The trace that the request belongs to, where there is one.
+    trace_id: Option<String>,
 }
