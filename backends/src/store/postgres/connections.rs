@@ -156,6 +156,16 @@ impl Connections {
         Ok(Writer { pool: &self.primary, begin: begin("BEGIN", &reach.into(), commit) })
     }
 
+    /// As [`writer`](Self::writer): rows are locked one by one here, and nobody waits for whom
+    /// they do not concern.
+    pub(super) async fn bulk_writer(
+        &self,
+        reach: impl Into<Reach>,
+        commit: Commit,
+    ) -> Result<Writer<'_>, Fault> {
+        self.writer(reach, commit).await
+    }
+
     /// A connection on which functions are called that name the workspaces themselves.
     pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, Fault> {
         Ok(self.primary.acquire().await?)

@@ -23,7 +23,7 @@ impl Checkpoints for DbStore {
         parser: &str,
     ) -> Result<Option<Checkpoint>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             let found = resume(&mut tx, workspace, claim, subject, parser).await?;
             tx.commit().await?;
@@ -43,7 +43,7 @@ impl Checkpoints for DbStore {
         checkpoint: Checkpoint,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             ingest::save(&mut tx, workspace, claim, subject, pages, chunks).await?;
             let key = ingest::held_version(&mut tx, workspace, claim, subject).await?;
@@ -62,7 +62,7 @@ impl Checkpoints for DbStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             settle::advance(&mut tx, workspace, claim, &next, now).await?;
             sqlx::query("UPDATE jobs SET step_attempt = 0 WHERE workspace_id = $1 AND id = $2")

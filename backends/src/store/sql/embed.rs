@@ -39,7 +39,7 @@ impl IngestStore for DbStore {
         subject: &IngestSubject,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             ingest::begin(&mut tx, workspace, claim, subject).await?;
             tx.commit().await?;
@@ -58,7 +58,7 @@ impl IngestStore for DbStore {
         chunks: Vec<NewChunk>,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             ingest::save(&mut tx, workspace, claim, subject, pages, chunks).await?;
             tx.commit().await?;
@@ -77,7 +77,7 @@ impl IngestStore for DbStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             ingest::finish(&mut tx, workspace, claim, subject, summary, next.as_ref(), now).await?;
             tx.commit().await?;
@@ -96,7 +96,7 @@ impl IngestStore for DbStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             ingest::fail(&mut tx, workspace, claim, subject, problem, now).await?;
             tx.commit().await?;
@@ -115,7 +115,7 @@ impl IngestStore for DbStore {
         now: Time,
     ) -> Result<Option<Generation>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             sqlx::query(
                 "INSERT INTO generations
@@ -173,7 +173,7 @@ impl IngestStore for DbStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
             sqlx::query(

@@ -191,7 +191,7 @@ impl Exports for DbStore {
         export: AcceptExport,
     ) -> Result<ExportAcceptance, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let accepted = accept(&mut tx, workspace, &export).await?;
             if matches!(accepted, ExportAcceptance::Accepted(_)) {
@@ -483,7 +483,7 @@ impl Exports for DbStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
             let named = sqlx::query(

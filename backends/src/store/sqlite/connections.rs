@@ -60,6 +60,9 @@ pub(super) struct Connections {
     // SQLite has one writer at a time. A queue in front of it is fair and quick, where
     // SQLite's own waiting is neither: it polls. None once the store was closed.
     writers: Mutex<Option<Writers>>,
+    // Before that queue: of all that writes for work that nobody waits for, one stands in it.
+    // So a question waits behind one of them at each of its writes, however many there are.
+    bulk: Mutex<()>,
     readers: SqlitePool,
     patience: Duration,
 }
@@ -67,6 +70,8 @@ pub(super) struct Connections {
 /// The turn to write.
 pub(super) struct Writer<'a> {
     writers: MutexGuard<'a, Option<Writers>>,
+    // Given back after the turn itself: fields are dropped in their order.
+    _bulk: Option<MutexGuard<'a, ()>>,
     commit: Commit,
 }
 
@@ -126,6 +131,7 @@ impl Connections {
                 .connect_lazy_with(shared.pragma("query_only", "ON"));
             Ok(Self {
                 writers: Mutex::new(Some(Writers { on_disk, soon })),
+                bulk: Mutex::new(()),
                 readers,
                 patience: options.busy_timeout,
             })
@@ -142,7 +148,20 @@ impl Connections {
         let writers = tokio::time::timeout(self.patience, self.writers.lock())
             .await
             .map_err(|_elapsed| Fault::Busy)?;
-        Ok(Writer { writers, commit })
+        Ok(Writer { writers, _bulk: None, commit })
+    }
+
+    /// As [`writer`](Self::writer), for files, batches, reindexing and exports: these wait for
+    /// one another before they wait for the turn.
+    pub(super) async fn bulk_writer(
+        &self,
+        _reach: impl Into<Reach>,
+        commit: Commit,
+    ) -> Result<Writer<'_>, Fault> {
+        let turn = async { (self.bulk.lock().await, self.writers.lock().await) };
+        let (bulk, writers) =
+            tokio::time::timeout(self.patience, turn).await.map_err(|_elapsed| Fault::Busy)?;
+        Ok(Writer { writers, _bulk: Some(bulk), commit })
     }
 
     /// A connection that can only read.

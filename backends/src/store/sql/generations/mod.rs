@@ -92,7 +92,7 @@ impl Generations for DbStore {
         reindex: NewReindex,
     ) -> Result<ReindexOutcome<ReindexAccepted>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let outcome = begin(&mut tx, workspace, &reindex).await?;
             if matches!(outcome, ReindexOutcome::Accepted(_)) {
@@ -172,7 +172,7 @@ impl Generations for DbStore {
         audit: NewAuditEntry,
     ) -> Result<ReindexOutcome<JobId>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             if !lock_collection(&mut tx, workspace, collection).await? {
                 return Ok(ReindexOutcome::NoCollection);
@@ -212,7 +212,7 @@ impl Generations for DbStore {
         audit: NewAuditEntry,
     ) -> Result<ReindexOutcome<ReindexAccepted>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let outcome = go_back(&mut tx, workspace, collection, &job, &audit).await?;
             if matches!(outcome, ReindexOutcome::Accepted(_)) {
@@ -230,7 +230,7 @@ impl Generations for DbStore {
         audit: NewAuditEntry,
     ) -> Result<ReindexOutcome<()>, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             if !lock_collection(&mut tx, workspace, collection).await? {
                 return Ok(ReindexOutcome::NoCollection);
@@ -331,7 +331,7 @@ impl Generations for DbStore {
     ) -> Result<(), StoreError> {
         let made = if took_us == 0 { 0 } else { vectors.len() as u64 };
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
             money::account(&mut tx, workspace, claim, calls).await?;
@@ -370,7 +370,7 @@ impl Generations for DbStore {
         generation: GenerationId,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
             sqlx::query(
@@ -395,7 +395,7 @@ impl Generations for DbStore {
         now: Time,
     ) -> Result<Switch, StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let switched = switch(&mut tx, workspace, claim, generation, skipped, now).await?;
             if switched != Switch::Behind {
@@ -413,7 +413,7 @@ impl Generations for DbStore {
         now: Time,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut writer = self.connections.writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
             ending::end(&mut tx, workspace, claim.job_id, &Ending::Done, now).await?;

@@ -22,7 +22,7 @@ pub(in crate::store::sqlite) async fn remove_dropped(
         let mut pieces = PIECES;
         while pieces > 0 {
             pieces -= 1;
-            let mut writer = store.connections.writer(INSTALLATION, Commit::Soon).await?;
+            let mut writer = store.connections.bulk_writer(INSTALLATION, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
             let dropped =
                 sqlx::query("SELECT key FROM generations WHERE state = 'dropped' LIMIT 1")
