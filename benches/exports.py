@@ -108,8 +108,9 @@ def bench_pdf(arguments):
         seconds, peak, sums = [], 0.0, set()
         for _ in range(5):
             began = time.monotonic()
-            # A child of this one's own tells its memory apart from that of the others.
-            child = subprocess.Popen([arguments.bin, "render-child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={})
+            # A child of this one's own tells its memory apart from that of the others. Its environment is as
+            # workers set it.
+            child = subprocess.Popen([arguments.bin, "render-child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"MALLOC_ARENA_MAX": "1"})
             watch = threading.Thread(target=child.stdin.write, args=(data,))
             watch.start()
             watch.join()

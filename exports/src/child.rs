@@ -1,16 +1,19 @@
 //! What the rendering child does, from its start to its exit code.
 //!
-//! It limits itself before it looks at the task. Whatever a template does, it ends here, and
-//! the parent sees a last frame or a signal.
+//! It reads the fonts that it is told of, and limits itself before it looks at anything else of
+//! the task. Whatever a template does, it ends here, and the parent sees a last frame or a
+//! signal.
 
 use std::io::{BufRead, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 
 use quaestor_core::model::ExportFormat;
 use quaestor_core::problem::Problem;
 use quaestor_limited::{Limits, STACK_BYTES, limit_this_process};
 use serde::{Deserialize, Serialize};
 
+use crate::fonts::{FontError, Fonts};
 use crate::part::Part;
 use crate::render::{Template, renderer};
 use crate::wire::{write_last, write_pieces};
@@ -26,6 +29,9 @@ pub struct ChildTask {
     pub format: ExportFormat,
     /// What lays it out.
     pub template: Option<Template>,
+    /// Files with fonts beside those in the program.
+    #[serde(default)]
+    pub fonts: Vec<PathBuf>,
     /// What it may cost.
     pub limits: ChildLimits,
 }
@@ -45,26 +51,43 @@ pub struct ChildLimits {
 ///
 /// The limits hold for the whole process and cannot be taken back: only a process that does
 /// nothing else may call this.
-pub fn run_child(mut input: impl BufRead + Send, output: impl Write + Send) -> i32 {
+pub fn run_child(mut input: impl BufRead + Send, mut output: impl Write + Send) -> i32 {
     let mut line = String::new();
     let read = input.by_ref().take(TASK_MAX).read_line(&mut line);
     let Some(task) = read.ok().and_then(|_| serde_json::from_str::<ChildTask>(&line).ok()) else {
         return 2;
+    };
+    let fonts = match fonts(&task) {
+        Ok(fonts) => fonts,
+        Err(error) => {
+            return i32::from(write_last(&mut output, &Err(fault(&error.to_string()))).is_err());
+        }
     };
     let limits =
         Limits { memory_bytes: task.limits.memory_bytes, cpu_seconds: task.limits.cpu_seconds };
     if limit_this_process(&limits).is_err() {
         return 1;
     }
-    run_task(task, input, output)
+    run_task(task, fonts, input, output)
+}
+
+/// Only PDF brings its own fonts.
+fn fonts(task: &ChildTask) -> Result<Fonts, FontError> {
+    let files = if task.format == ExportFormat::Pdf { task.fonts.as_slice() } else { &[] };
+    Fonts::with_files(files)
 }
 
 /// [`run_child`] without limits on the process, for tests and measurements.
-pub fn run_task(task: ChildTask, input: impl BufRead + Send, mut output: impl Write + Send) -> i32 {
+pub fn run_task(
+    task: ChildTask,
+    fonts: Fonts,
+    input: impl BufRead + Send,
+    mut output: impl Write + Send,
+) -> i32 {
     let failed = || fault("laying it out made the renderer fail");
     let end = std::thread::scope(|scope| {
         let work = || {
-            catch_unwind(AssertUnwindSafe(|| render(task, input, &mut output)))
+            catch_unwind(AssertUnwindSafe(|| render(task, fonts, input, &mut output)))
                 .unwrap_or_else(|_| Err(failed()))
         };
         match std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work) {
@@ -75,8 +98,13 @@ pub fn run_task(task: ChildTask, input: impl BufRead + Send, mut output: impl Wr
     i32::from(write_last(&mut output, &end).is_err())
 }
 
-fn render(task: ChildTask, input: impl BufRead, output: &mut impl Write) -> Result<(), Problem> {
-    let mut renderer = renderer(task.format, task.template);
+fn render(
+    task: ChildTask,
+    fonts: Fonts,
+    input: impl BufRead,
+    output: &mut impl Write,
+) -> Result<(), Problem> {
+    let mut renderer = renderer(task.format, task.template, fonts);
     let mut bytes = Vec::new();
     let mut send = |bytes: &mut Vec<u8>| {
         let sent = write_pieces(output, bytes);

@@ -4,6 +4,7 @@ use quaestor_core::model::ExportFormat;
 use quaestor_core::problem::Problem;
 use serde::{Deserialize, Serialize};
 
+use crate::fonts::Fonts;
 use crate::part::Part;
 use crate::{csv, docx, html, json, markdown, pdf, xlsx};
 
@@ -41,9 +42,9 @@ pub fn needs_child(format: ExportFormat) -> bool {
     matches!(format, ExportFormat::Pdf | ExportFormat::Docx | ExportFormat::Xlsx)
 }
 
-/// The renderer of a format. A template lays out PDF, and says nothing to the others.
+/// The renderer of a format. A template and fonts lay out PDF, and say nothing to the others.
 #[must_use]
-pub fn renderer(format: ExportFormat, template: Option<Template>) -> Box<dyn Render> {
+pub fn renderer(format: ExportFormat, template: Option<Template>, fonts: Fonts) -> Box<dyn Render> {
     match format {
         ExportFormat::Md => Box::new(markdown::Markdown::default()),
         ExportFormat::Html => Box::new(html::Html::default()),
@@ -51,7 +52,7 @@ pub fn renderer(format: ExportFormat, template: Option<Template>) -> Box<dyn Ren
         ExportFormat::Csv => Box::new(csv::Csv::default()),
         ExportFormat::Docx => Box::new(docx::Word::default()),
         ExportFormat::Xlsx => Box::new(xlsx::Workbook::default()),
-        ExportFormat::Pdf => Box::new(pdf::Pdf::new(template)),
+        ExportFormat::Pdf => Box::new(pdf::Pdf::new(template, fonts)),
     }
 }
 

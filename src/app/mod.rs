@@ -429,9 +429,13 @@ fn parse_process(config: &Config) -> anyhow::Result<ParseProcess> {
 }
 
 fn render_process(config: &Config) -> anyhow::Result<RenderProcess> {
+    // Here already, and not with the first export that would fail for it.
+    quaestor_exports::Fonts::with_files(&config.exports.fonts)
+        .context("`exports.fonts` names what PDF is written with")?;
     Ok(RenderProcess {
         program: std::env::current_exe().context("finding this program's own file")?,
         arguments: vec!["render-child".to_owned()],
+        fonts: config.exports.fonts.clone(),
         limits: numbers::render_limits(config),
         wall_clock: config.exports.wall_clock(),
     })

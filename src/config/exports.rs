@@ -1,5 +1,6 @@
 //! What may an export cost, and how long is it there?
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub struct Exports {
     pub per_workspace: u32,
     /// The largest file, in megabytes.
     pub max_mb: u64,
+    /// Files with fonts for PDF, beside those in the program.
+    pub fonts: Vec<PathBuf>,
     /// Memory of the process that lays out PDF, DOCX or XLSX, in MiB.
     pub memory_mb: u64,
     /// Seconds of its processors.
@@ -34,6 +37,7 @@ impl Default for Exports {
             deadline_s: 86_400,
             per_workspace: 5_000,
             max_mb: 10_240,
+            fonts: Vec::new(),
             memory_mb: 512,
             cpu_s: 60,
             wall_s: 300,

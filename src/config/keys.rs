@@ -254,6 +254,7 @@ pub const KEYS: &[Key] = &[
     number("exports.deadline_s", SECONDS),
     number("exports.per_workspace", COUNT),
     number("exports.max_mb", MEGABYTES),
+    list("exports.fonts", "a list of paths of fonts: .ttf, .otf or .ttc"),
     number("exports.memory_mb", "a whole number of MiB, at least 64"),
     number("exports.cpu_s", SECONDS),
     number("exports.wall_s", SECONDS),

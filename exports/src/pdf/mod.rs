@@ -4,6 +4,8 @@
 //! package and read nothing else. What people and models have written reaches it as values,
 //! never as source.
 
+mod layout;
+mod parts;
 mod world;
 
 use quaestor_core::clock::Time;
@@ -15,35 +17,48 @@ use typst::{World, WorldExt};
 use typst_layout::PagedDocument;
 use typst_pdf::{PdfOptions, Timestamp};
 
+use self::parts::{Failed, Parts};
 use self::world::Data;
+use crate::fonts::Fonts;
 use crate::part::Part;
 use crate::render::{Render, Template, out_of_order};
 use crate::view::{self, CoverView, TurnView};
 
-/// The layout where no template is named.
-const BUILT_IN: &str = include_str!("report.typ");
-
 /// Characters of an error that are shown.
 const MESSAGE_MAX: usize = 500;
 
-/// What a template reads from `/export.json`.
+/// What a template of a workspace reads from `/export.json`.
 #[derive(Debug, Serialize)]
 struct Report {
     cover: CoverView,
     turns: Vec<TurnView>,
 }
 
+/// What has come so far.
+#[derive(Debug)]
+enum Laid {
+    Nothing,
+    /// For the built-in layout.
+    InParts(Box<Parts>),
+    /// For a template of a workspace, which may show everything everywhere.
+    Whole {
+        source: String,
+        report: Report,
+    },
+}
+
 /// Writes PDF.
 #[derive(Debug)]
 pub(crate) struct Pdf {
     template: Option<Template>,
-    created_at: Time,
-    report: Option<Report>,
+    fonts: Fonts,
+    made: Option<Datetime>,
+    laid: Laid,
 }
 
 impl Pdf {
-    pub(crate) fn new(template: Option<Template>) -> Self {
-        Self { template, created_at: Time::UNIX_EPOCH, report: None }
+    pub(crate) fn new(template: Option<Template>, fonts: Fonts) -> Self {
+        Self { template, fonts, made: None, laid: Laid::Nothing }
     }
 
     /// The template as errors call it.
@@ -75,43 +90,69 @@ impl Pdf {
         }
         Problem::new("template_failed", "The template of the export failed", detail)
     }
+
+    fn part_failed(&self, failed: Failed) -> Problem {
+        match failed {
+            Failed::Layout(world, errors) => self.failed(&world, &errors),
+            Failed::Data(problem) => problem,
+        }
+    }
+
+    fn whole(&self, source: &str, report: &Report) -> Result<PagedDocument, Problem> {
+        let json = serde_json::to_vec(report).map_err(parts::unwritten)?;
+        let world = Data::new(source, json, self.made, self.fonts.clone())?;
+        layout::lay_out(&world, 0).map_err(|errors| self.failed(&world, &errors))
+    }
 }
 
 impl Render for Pdf {
     fn part(&mut self, part: Part, _out: &mut Vec<u8>) -> Result<(), Problem> {
-        match (part, &mut self.report) {
-            (Part::Cover(cover), report) => {
-                self.created_at = cover.created_at;
-                *report = Some(Report { cover: view::cover(&cover), turns: Vec::new() });
+        match (part, &mut self.laid) {
+            (Part::Cover(cover), laid) => {
+                self.made = datetime(cover.created_at);
+                let cover = view::cover(&cover);
+                *laid = match &self.template {
+                    None => {
+                        let fonts = self.fonts.clone();
+                        Laid::InParts(Box::new(Parts::new(cover, self.made, fonts)))
+                    }
+                    Some(template) => {
+                        let source = template.source.clone();
+                        Laid::Whole { source, report: Report { cover, turns: Vec::new() } }
+                    }
+                };
                 Ok(())
             }
-            (Part::Turn(turn), Some(report)) => {
+            (Part::Turn(turn), Laid::Whole { report, .. }) => {
                 report.turns.push(view::turn(&turn));
                 Ok(())
+            }
+            (Part::Turn(turn), Laid::InParts(parts)) => {
+                parts.turn(&view::turn(&turn)).map_err(|failed| self.part_failed(failed))
             }
             _ => Err(out_of_order("a PDF holds answers")),
         }
     }
 
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Problem> {
-        let report = self.report.take().ok_or_else(|| out_of_order("there was no cover"))?;
-        let json = serde_json::to_vec(&report)
-            .map_err(|error| out_of_order(&format!("the data cannot be written: {error}")))?;
-        drop(report);
-        let source = self.template.as_ref().map_or(BUILT_IN, |template| &template.source);
-        let made = datetime(self.created_at);
-        let world = Data::new(source, json, made)?;
-        let compiled = typst::compile::<PagedDocument>(&world);
-        let document = compiled.output.map_err(|errors| self.failed(&world, &errors))?;
+        let document = match std::mem::replace(&mut self.laid, Laid::Nothing) {
+            Laid::Nothing => return Err(out_of_order("there was no cover")),
+            Laid::InParts(parts) => parts.end().map_err(|failed| self.part_failed(failed))?,
+            Laid::Whole { source, report } => self.whole(&source, &report)?,
+        };
         let options = PdfOptions {
             // The same contents have the same identity.
             ident: Smart::Auto,
             creator: Smart::Custom(Some("Quaestor".to_owned())),
-            timestamp: made.map(Timestamp::new_utc),
+            timestamp: self.made.map(Timestamp::new_utc),
             ..PdfOptions::default()
         };
-        *out =
-            typst_pdf::pdf(&document, &options).map_err(|errors| self.failed(&world, &errors))?;
+        *out = typst_pdf::pdf(&document, &options).map_err(|errors| {
+            let told = errors.first().map_or("it failed", |error| error.message.as_str());
+            let told: String = told.chars().take(MESSAGE_MAX).collect();
+            let detail = format!("{}: {told}", self.name());
+            Problem::new("template_failed", "The template of the export failed", detail)
+        })?;
         Ok(())
     }
 }

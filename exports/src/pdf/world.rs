@@ -1,8 +1,6 @@
-//! All that a template can see: itself, the data, the fonts of the program, and the time of
-//! the export.
+//! All that a template can see: itself, the data, the fonts, and the time of the export.
 
 use std::fmt;
-use std::sync::LazyLock;
 
 use quaestor_core::problem::Problem;
 use typst::diag::{FileError, FileResult, PackageError};
@@ -12,12 +10,8 @@ use typst::text::{Font, FontBook};
 use typst::utils::LazyHash;
 use typst::{Library, LibraryExt, World};
 
+use crate::fonts::Fonts;
 use crate::render::out_of_order;
-
-/// The fonts in the program: there are no others.
-static FONTS: LazyLock<Vec<Font>> = LazyLock::new(|| {
-    typst_assets::fonts().flat_map(|bytes| Font::iter(Bytes::new(bytes))).collect()
-});
 
 /// A template with its data.
 pub(super) struct Data {
@@ -25,6 +19,7 @@ pub(super) struct Data {
     book: LazyHash<FontBook>,
     template: Source,
     json: (FileId, Bytes),
+    fonts: Fonts,
     today: Option<Datetime>,
 }
 
@@ -39,12 +34,14 @@ impl Data {
         source: &str,
         json: Vec<u8>,
         today: Option<Datetime>,
+        fonts: Fonts,
     ) -> Result<Self, Problem> {
         Ok(Self {
             library: LazyHash::new(Library::default()),
-            book: LazyHash::new(FontBook::from_fonts(FONTS.iter())),
+            book: LazyHash::new(FontBook::from_fonts(fonts.iter())),
             template: Source::new(file("/template.typ")?, source.to_owned()),
             json: (file("/export.json")?, Bytes::new(json)),
+            fonts,
             today,
         })
     }
@@ -91,7 +88,7 @@ impl World for Data {
     }
 
     fn font(&self, index: usize) -> Option<Font> {
-        FONTS.get(index).cloned()
+        self.fonts.get(index)
     }
 
     fn today(&self, _offset: Option<Duration>) -> Option<Datetime> {

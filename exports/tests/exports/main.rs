@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by it")]
 
+mod fonts;
 mod injection;
+mod pages;
 mod support;
 mod tables;
 mod templates;

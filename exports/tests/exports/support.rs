@@ -9,7 +9,7 @@ use quaestor_core::parsed::ParsedPage;
 use quaestor_core::problem::Problem;
 use quaestor_documents::{Limits, Sink, Source, detect, parse};
 use quaestor_exports::part::{About, Counts, Generation};
-use quaestor_exports::{Cover, Part, TableHead, Template, Turn, renderer};
+use quaestor_exports::{Cover, Fonts, Part, TableHead, Template, Turn, renderer};
 use uuid::Uuid;
 
 pub(crate) fn at() -> Time {
@@ -103,12 +103,22 @@ pub(crate) fn write_with(
     template: Option<&str>,
     parts: Vec<Part>,
 ) -> Result<Vec<u8>, Problem> {
+    write_in(format, template, parts, Fonts::default())
+}
+
+/// Writes parts in such fonts.
+pub(crate) fn write_in(
+    format: ExportFormat,
+    template: Option<&str>,
+    parts: Vec<Part>,
+    fonts: Fonts,
+) -> Result<Vec<u8>, Problem> {
     let template = template.map(|source| Template {
         name: "house".to_owned(),
         version: 3,
         source: source.to_owned(),
     });
-    let mut renderer = renderer(format, template);
+    let mut renderer = renderer(format, template, fonts);
     let mut bytes = Vec::new();
     for part in parts {
         renderer.part(part, &mut bytes)?;
@@ -122,7 +132,7 @@ pub(crate) fn write(format: ExportFormat, parts: Vec<Part>) -> Vec<u8> {
 }
 
 #[derive(Default)]
-struct Text(String);
+struct Text(Vec<String>);
 
 impl Sink for Text {
     fn title(&mut self, _title: &str) -> Result<(), Problem> {
@@ -130,8 +140,7 @@ impl Sink for Text {
     }
 
     fn page(&mut self, page: ParsedPage) -> Result<(), Problem> {
-        self.0.push_str(&page.text);
-        self.0.push('\n');
+        self.0.push(page.text);
         Ok(())
     }
 
@@ -142,6 +151,11 @@ impl Sink for Text {
 
 /// The text of a file, as the program's own parsers read it.
 pub(crate) fn read_back(name: &str, bytes: Vec<u8>) -> String {
+    pages_of(name, bytes).join("\n")
+}
+
+/// The text of each page of a file.
+pub(crate) fn pages_of(name: &str, bytes: Vec<u8>) -> Vec<String> {
     let limits = Limits::default();
     let kind = detect(name, &bytes, &limits).unwrap();
     let mut text = Text::default();

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures::Stream;
 use futures::stream;
 use quaestor_core::model::ExportFormat;
-use quaestor_exports::{Part, Render, Template, needs_child, renderer};
+use quaestor_exports::{Fonts, Part, Render, Template, needs_child, renderer};
 use tokio::sync::mpsc;
 
 use super::Produced;
@@ -64,7 +64,10 @@ impl Output {
             let clock = context.clock.clone();
             Renderer::Child(Box::new(context.renderer.start(format, template, clock).await?))
         } else {
-            Renderer::Here { renderer: renderer(format, template), bytes: Vec::new() }
+            Renderer::Here {
+                renderer: renderer(format, template, Fonts::default()),
+                bytes: Vec::new(),
+            }
         });
         Ok(())
     }
