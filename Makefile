@@ -45,6 +45,7 @@ lint: ## check format, lints, licences and what may depend on what
 	scripts/check-scripts.sh
 	scripts/check-compose.sh
 	scripts/check-metrics.sh
+	scripts/check-keda.sh
 
 bench: ## measure, as BENCHMARKS.md tells
 	$(CARGO) build --release
