@@ -105,7 +105,7 @@ fn every_queue_is_scaled_by_what_it_needs_and_by_the_brokers_own_number() {
         assert!(values(object, "excludeUnacknowledged").iter().all(|value| *value == "false"));
         scaled.extend(asked);
     }
-    assert_eq!(scaled, Step::ALL.into());
+    assert_eq!(scaled, BTreeSet::from(Step::ALL));
 }
 
 #[test]

@@ -136,9 +136,12 @@ async fn one_process_says_what_is_wanted_and_another_when_it_dies() {
         assert!(began.elapsed() < PATIENCE, "nobody says what is wanted");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    until_seen(&processes[0].address, "quaestor_desired_workers", "queue=\"chat.generate\"", |_| {
-        true
-    })
+    until_seen(
+        &processes[0].address,
+        "quaestor_desired_workers",
+        "queue=\"chat.generate\"",
+        |_| true,
+    )
     .await;
     processes[0].terminate();
     assert_eq!(processes[0].ended().await, Some(0));
@@ -186,22 +189,27 @@ impl<'a> Scaled<'a> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scaler_has_as_many_processes_as_it_takes_and_interrupts_nothing() {
-    let model = Model::start(40, Duration::from_millis(50)).await;
+    // So long that what was wanted for their coming is over before they have ended.
+    let model = Model::start(600, Duration::from_millis(50)).await;
     let installation = Installation::new(Backends::Distributed).await;
     let mut scaled = Scaled::start(&installation, &model).await;
     scaled.has(1.0).await;
-    let jobs = ask(&scaled.program, 40).await;
+    let jobs = ask(&scaled.program, 8).await;
     scaled.has(3.0).await;
-    // They are told to leave while they answer: the questions are fewer, and each takes 2 s.
     let until = Instant::now() + PATIENCE;
     while scaled.leaving().await == 0.0 {
         assert!(Instant::now() < until, "no process leaves: {}", scaled.scaler.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let late = ask(&scaled.program, 3).await;
+    let states = |job: &'_ str| {
+        let path = format!("/api/jobs/{job}");
+        let program = &scaled.program;
+        async move { program.get(&path).await["state"].as_str().unwrap().to_owned() }
+    };
+    let states = futures::future::join_all(jobs.iter().map(|job| states(job))).await;
+    assert!(states.iter().any(|state| state == "running"), "{states:?} while a process leaves");
     all_done_at_the_first_try(&scaled.program, &jobs).await;
-    all_done_at_the_first_try(&scaled.program, &late).await;
-    assert_eq!(model.answers(), jobs.len() + late.len(), "each answer was written once");
+    assert_eq!(model.answers(), jobs.len(), "each answer was written once");
     scaled.has(1.0).await;
     let log = scaled.scaler.log();
     assert!(log.contains("is the idlest and is told to leave"), "{log}");
@@ -234,17 +242,21 @@ async fn a_worker_that_is_killed_is_replaced_and_its_questions_are_answered() {
         assert_eq!(scaled.program.wait_for_job(job).await["state"], "done");
     }
     let crashes = seen(&scaled.scaler.address, "quaestor_scaler_crashes_total", CHAT).await;
-    assert_eq!(crashes, Some(1.0));
-    assert!(scaled.scaler.log().contains("for chat has died (signal: 9"), "{}", scaled.scaler.log());
+    assert!(crashes.is_some_and(|crashes| crashes >= 1.0), "{crashes:?}");
+    assert!(
+        scaled.scaler.log().contains("for chat has died (signal: 9"),
+        "{}",
+        scaled.scaler.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scaler_that_is_killed_leaves_processes_that_end_what_they_do() {
-    let model = Model::start(60, Duration::from_millis(50)).await;
+    let model = Model::start(600, Duration::from_millis(50)).await;
     let installation = Installation::new(Backends::Distributed).await;
     let scaled = Scaled::start(&installation, &model).await;
     scaled.has(1.0).await;
-    let jobs = ask(&scaled.program, 20).await;
+    let jobs = ask(&scaled.program, 8).await;
     scaled.has(3.0).await;
     // In the middle of a scale-in, with answers half written.
     let give_up = Instant::now() + PATIENCE;
@@ -252,7 +264,7 @@ async fn a_scaler_that_is_killed_leaves_processes_that_end_what_they_do() {
         assert!(Instant::now() < give_up, "no process leaves: {}", scaled.scaler.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let asked_meanwhile = ask(&scaled.program, 2).await;
+    let asked_meanwhile = ask(&scaled.program, 1).await;
     let Scaled { installation, environment, program, scaler } = scaled;
     let orphans = children(scaler.pid());
     assert!(!orphans.is_empty());

@@ -25,13 +25,13 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// How long two changes lie apart unless a test says otherwise.
+    /// How long two changes lie apart.
     pub const BETWEEN: Duration = Duration::from_secs(30);
 
-    /// The usual pace, with this window.
+    /// The usual pace with this window; whoever wants a shorter one wants changes as fast.
     #[must_use]
     pub fn after(scale_in_after: Duration) -> Self {
-        Self { scale_in_after, between: Self::BETWEEN }
+        Self { scale_in_after, between: Self::BETWEEN.min(scale_in_after) }
     }
 }
 

@@ -32,11 +32,19 @@ pub(super) struct Lead {
     planner: Option<Planner>,
     next_look: Option<Time>,
     last: Option<Wanted>,
+    /// Whether it was told that it cannot be reckoned; it is told once.
+    failing: bool,
 }
 
 impl Lead {
     pub(super) fn new(board: Arc<dyn Noticeboard>) -> Self {
-        Self { board, planner: None, next_look: None, last: None }
+        Self { board, planner: None, next_look: None, last: None, failing: false }
+    }
+
+    fn fails(&mut self, error: &(dyn std::error::Error + 'static)) {
+        if !std::mem::replace(&mut self.failing, true) {
+            warn!(error, "how many slots the queues need is not known; everything stays as it is");
+        }
     }
 
     /// Tells what is wanted, where this process holds the lease.
@@ -45,7 +53,7 @@ impl Lead {
             Ok(true) => {}
             Ok(false) => return self.forget(),
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "nobody reckons what is wanted");
+                self.fails(&error);
                 return self.forget();
             }
         }
@@ -60,11 +68,11 @@ impl Lead {
         let loads = match context.store.queue_loads(WORKSPACE_BUSY, began).await {
             Ok(loads) => loads,
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                warn!(error, "what is wanted is not known: the store does not tell what waits");
+                self.fails(&error);
                 return silent();
             }
         };
+        self.failing = false;
         let now = context.clock.now();
         self.next_look = Some(now + ((now - began) * REST).min(TimeDelta::seconds(5)));
         if self.planner.is_none() {
