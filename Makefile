@@ -45,6 +45,7 @@ lint: ## check format, lints, licences and what may depend on what
 	scripts/check-scripts.sh
 	scripts/check-compose.sh
 	scripts/check-metrics.sh
+	scripts/check-keda.sh
 
 bench: ## measure, as BENCHMARKS.md tells
 	$(CARGO) build --release
@@ -55,4 +56,4 @@ bench: ## measure, as BENCHMARKS.md tells
 	$(PYTHON) benches/overload.py
 	$(PYTHON) benches/exports.py
 	$(PYTHON) benches/batches.py
-	scripts/services.sh with sh -c '$(PYTHON) benches/run.py sockets both && $(PYTHON) benches/overload.py --distributed && $(PYTHON) benches/batches.py --distributed && $(PYTHON) benches/peers/run.py'
+	scripts/services.sh with sh -c '$(PYTHON) benches/run.py sockets both && $(PYTHON) benches/overload.py --distributed && $(PYTHON) benches/batches.py --distributed && $(PYTHON) benches/scaling.py && $(PYTHON) benches/peers/run.py'

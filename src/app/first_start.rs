@@ -34,10 +34,10 @@ pub(super) async fn prepare(
             check_exposure(address, config.server.admin_key.is_some(), found.is_some())?;
             first_key(config, store, world).await
         }
-        (Role::Front | Role::Worker(_), None) => {
+        (Role::Front | Role::Worker(_) | Role::Scaler(_), None) => {
             bail!("the installation has no workspace yet: run `quaestor migrate` once")
         }
-        (Role::Worker(_), Some(_)) => Ok(None),
+        (Role::Worker(_) | Role::Scaler(_), Some(_)) => Ok(None),
         (Role::Front, Some(workspace)) => {
             check_exposure(address, config.server.admin_key.is_some(), true)?;
             keep_admin_key(config, store, world, workspace).await?;

@@ -14,6 +14,7 @@ use quaestor_backends::entropy::OsEntropy;
 use quaestor_backends::models::resilience::Guards;
 use quaestor_core::budgets::Budgets;
 use quaestor_core::clock::{Clock, SystemClock};
+use quaestor_core::embedders::Embedders;
 use quaestor_core::entropy::Entropy;
 use quaestor_core::ids::{IdSource, WorkerId};
 use quaestor_core::jobs::Step;
@@ -22,7 +23,9 @@ use quaestor_core::ports::noticeboard::Noticeboard;
 use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
 use quaestor_front::{Front, Offer, Stop};
-use quaestor_workers::{AnswerCache, BackupPlan, Context, Drain, ParseProcess, RenderProcess};
+use quaestor_workers::{
+    AnswerCache, BackupPlan, Context, Drain, ParseProcess, Places, RenderProcess, Work,
+};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +43,7 @@ mod models;
 mod moving;
 mod numbers;
 mod providers;
+mod scaler;
 
 use backends::Backends;
 pub(crate) use backends::open_bucket;
@@ -50,6 +54,7 @@ pub use backup::{
 pub(crate) use backup::{history as backup_history, missing_files};
 pub(crate) use bare::Bare;
 pub use moving::{MoveReport, MoveRequest, Moving, To, move_installation, undo_move};
+pub(crate) use scaler::Status;
 
 /// How often the metrics recorder folds what it gathered, or histograms would grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -70,13 +75,15 @@ pub enum Role {
     Front,
     /// Steps of jobs, and no more of HTTP than health and metrics.
     Worker(Vec<Step>),
+    /// Worker processes of this machine, each with these flags, and the same of HTTP.
+    Scaler(Vec<String>),
 }
 
 impl Role {
     fn steps(&self) -> Vec<Step> {
         match self {
             Self::Serve => Step::ALL.to_vec(),
-            Self::Front => Vec::new(),
+            Self::Front | Self::Scaler(_) => Vec::new(),
             Self::Worker(steps) => steps.clone(),
         }
     }
@@ -98,6 +105,23 @@ impl World {
     }
 }
 
+/// How a process is told to stop.
+#[derive(Clone, Debug, Default)]
+pub struct Stopping {
+    /// Nothing new from now on.
+    pub begin: CancellationToken,
+    /// What runs gets the time of the drain from now on. Until then it is waited for.
+    pub hurry: CancellationToken,
+}
+
+impl Stopping {
+    /// Both at once.
+    #[must_use]
+    pub fn at_once(stop: CancellationToken) -> Self {
+        Self { begin: stop.clone(), hurry: stop }
+    }
+}
+
 /// A process that runs until its token is cancelled.
 #[derive(Debug)]
 pub struct Server {
@@ -105,6 +129,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// The key that was made because the installation had none; shown this once.
     pub first_key: Option<SecretString>,
+    /// What its workers do.
+    pub work: Work,
     running: TaskTracker,
 }
 
@@ -116,7 +142,7 @@ impl Server {
     }
 }
 
-/// Starts what the role says in this process, until `stop` is cancelled.
+/// Starts what the role says in this process, until it is told to stop.
 ///
 /// # Errors
 /// A data folder that another process holds, a backend that cannot be opened or that only
@@ -125,14 +151,14 @@ pub async fn start(
     settings: &Settings,
     role: Role,
     listener: TcpListener,
-    stop: CancellationToken,
+    stop: Stopping,
 ) -> anyhow::Result<Server> {
     let config = &settings.config;
     let address = listener.local_addr().context("reading the listener's address")?;
     refuse_lonely_backends(config, &role)?;
     let data_lock = match role {
         Role::Serve => Some(lock_data_dir(&config.data.dir)?),
-        Role::Front | Role::Worker(_) => None,
+        Role::Front | Role::Worker(_) | Role::Scaler(_) => None,
     };
     let world = World::of_process();
     let backends = Backends::open(config, &world).await?;
@@ -141,13 +167,19 @@ pub async fn start(
     let guards =
         models::guards(config, &world, &backends.provider_limits, Some(backends.store.clone()));
     let backup_plan = match role {
-        Role::Front => None,
+        Role::Front | Role::Scaler(_) => None,
         Role::Serve | Role::Worker(_) => {
             backup::plan(config, &world, backends.objects.clone(), backends.tasks()).await?
         }
     };
-    let embedders = models::open_embedders(settings, &world.clock, &guards)?;
-    let reranking = models::open_reranking(config, &world.clock, &guards)?;
+    let (embedders, reranking) = match role {
+        // It searches nothing, and models are large.
+        Role::Scaler(_) => (Embedders::default(), None),
+        Role::Serve | Role::Front | Role::Worker(_) => (
+            models::open_embedders(settings, &world.clock, &guards)?,
+            models::open_reranking(config, &world.clock, &guards)?,
+        ),
+    };
     let searcher =
         Searcher::new(backends.store.clone(), embedders.clone()).with_reranking(reranking);
     let chat = models::open_chat(config, &config.models.chat, &world.clock, &guards)?;
@@ -159,6 +191,7 @@ pub async fn start(
     let budgets = Budgets::new(backends.store.clone(), world.clock.clone(), defaults);
     let wake = Wake::default();
     let metrics = measures::install()?;
+    let worker_settings = numbers::worker_settings(config);
     let mut front_settings = numbers::front_settings(config);
     front_settings.models = models::names(&*chat, &embedders, searcher.reranking());
     let context = Context {
@@ -179,7 +212,9 @@ pub async fn start(
         ids: world.ids.clone(),
         wake: wake.clone(),
         worker_id: world.ids.next(),
-        settings: numbers::worker_settings(config),
+        places: Places::new(&worker_settings.slots),
+        work: Work::default(),
+        settings: worker_settings,
     };
     let front = Front {
         store: backends.store.clone(),
@@ -210,7 +245,12 @@ pub async fn start(
         info!("search goes by words alone: {why}");
     }
 
+    let scaler = match &role {
+        Role::Scaler(flags) => Some(scaler::Orders::of(config, flags)?),
+        Role::Serve | Role::Front | Role::Worker(_) => None,
+    };
     let running = TaskTracker::new();
+    let work = context.work.clone();
     let leave_for = config.server.leave(&role);
     let parts = Parts {
         role,
@@ -223,10 +263,11 @@ pub async fn start(
         backup_plan,
         leave_for,
         data_lock,
+        scaler,
     };
     running.spawn(run_all(parts, stop));
     running.close();
-    Ok(Server { address, first_key, running })
+    Ok(Server { address, first_key, work, running })
 }
 
 /// Makes the database's tables, the first workspace and its key where they are missing.
@@ -254,14 +295,20 @@ struct Parts {
     backup_plan: Option<BackupPlan>,
     leave_for: Duration,
     data_lock: Option<File>,
+    scaler: Option<scaler::Orders>,
 }
 
 /// Runs what the role says until it is stopped and has ended, within the time for that.
-async fn run_all(parts: Parts, stop: CancellationToken) {
+async fn run_all(parts: Parts, stop: Stopping) {
     let clock = parts.context.clock.clone();
     let drain = parts.context.settings.drain.max(parts.leave_for);
+    let waits = parts.scaler.is_some();
     let give_up = async {
-        stop.cancelled().await;
+        stop.hurry.cancelled().await;
+        if waits {
+            // Its processes have such a time each, and it is there as long as they are.
+            std::future::pending::<()>().await;
+        }
         clock.sleep(drain + LAST).await;
     };
     tokio::select! {
@@ -278,21 +325,35 @@ async fn run_all(parts: Parts, stop: CancellationToken) {
 /// runs may end or is handed back; then sockets are sent elsewhere, and requests that are
 /// under way may end as long as the time of the drain lasts; then the loops that moved the
 /// work.
-async fn run_and_stop(parts: Parts, stop: CancellationToken) {
+async fn run_and_stop(parts: Parts, stopping: Stopping) {
     let Parts { role, context, front, listener, metrics, guards, .. } = parts;
-    let Parts { backends, backup_plan, leave_for, data_lock, .. } = parts;
+    let Parts { backends, backup_plan, leave_for, data_lock, scaler, .. } = parts;
+    let stop = stopping.begin.clone();
     let clock = context.clock.clone();
     let drain = context.settings.drain;
     let loops_stop = CancellationToken::new();
     let loops = TaskTracker::new();
-    loops.spawn(quaestor_workers::run_relay(context.clone(), loops_stop.clone()));
+    let scaling = quaestor_workers::run_scaling(
+        context.clone(),
+        role.steps(),
+        backends.noticeboard.clone(),
+        stop.clone(),
+        loops_stop.clone(),
+    );
+    loops.spawn(scaling);
     loops.spawn(metrics_upkeep(metrics, clock.clone(), loops_stop.clone()));
     let board = (backends.noticeboard.clone(), context.worker_id);
     loops.spawn(tell_providers(guards, board, clock.clone(), loops_stop.clone()));
     let workers = TaskTracker::new();
-    // Deadlines pass where no worker is left, too.
-    loops.spawn(quaestor_workers::run_sweeps(context.clone(), loops_stop.clone()));
-    if role != Role::Front {
+    if let Some(orders) = scaler {
+        let board = backends.noticeboard.clone();
+        workers.spawn(scaler::run(orders, context.clone(), board, stop.clone()));
+    } else {
+        loops.spawn(quaestor_workers::run_relay(context.clone(), loops_stop.clone()));
+        // Deadlines pass where no worker is left, too.
+        loops.spawn(quaestor_workers::run_sweeps(context.clone(), loops_stop.clone()));
+    }
+    if matches!(role, Role::Serve | Role::Worker(_)) {
         loops.spawn(quaestor_workers::run_sealing(context.clone(), loops_stop.clone()));
         // Until the drain begins: whoever drains takes no more.
         let (board, steps) = (backends.noticeboard.clone(), role.steps());
@@ -303,7 +364,7 @@ async fn run_and_stop(parts: Parts, stop: CancellationToken) {
         if let Some(plan) = backup_plan {
             loops.spawn(quaestor_workers::run_backups(context.clone(), plan, loops_stop.clone()));
         }
-        let drain = Drain { begin: stop.clone() };
+        let drain = Drain { begin: stop.clone(), hurry: stopping.hurry };
         workers.spawn(quaestor_workers::run_workers(context, role.steps(), drain));
     }
     loops.close();
@@ -311,7 +372,7 @@ async fn run_and_stop(parts: Parts, stop: CancellationToken) {
 
     let offer = match role {
         Role::Serve | Role::Front => Offer::Everything,
-        Role::Worker(_) => Offer::Operations,
+        Role::Worker(_) | Role::Scaler(_) => Offer::Operations,
     };
     let listening = Stop { leave: stop.clone(), ..Stop::default() };
     let (close, cut) = (listening.close.clone(), listening.cut.clone());
@@ -383,6 +444,7 @@ fn refuse_lonely_backends(config: &Config, role: &Role) -> anyhow::Result<()> {
         Role::Serve => return Ok(()),
         Role::Front => "front",
         Role::Worker(_) => "worker",
+        Role::Scaler(_) => "scaler",
     };
     match config.data.in_process().map_err(anyhow::Error::msg)? {
         None => Ok(()),

@@ -1,12 +1,16 @@
 //! Which numbers of the configuration go where?
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use quaestor_core::jobs::Step;
+use quaestor_core::scaling::PerStep;
+use quaestor_core::scaling::plan::Aim;
+use quaestor_core::scaling::steady::Pace;
 use quaestor_documents::Limits;
 use quaestor_exports::child::ChildLimits;
 use quaestor_front::FrontSettings;
-use quaestor_workers::{ExportSettings, Settings, Slots};
+use quaestor_workers::{ExportSettings, ScalingSettings, Settings, Slots, memory_limit};
 
 use crate::config::Config;
 
@@ -14,7 +18,7 @@ const MB: u64 = 1 << 20;
 
 /// What the handlers and loops go by.
 pub(super) fn worker_settings(config: &Config) -> Settings {
-    let slots = |step| u16::try_from(config.workers.slots.of(step)).unwrap_or(u16::MAX);
+    let slots = |step| u16::try_from(config.workers.slots(step)).unwrap_or(u16::MAX);
     Settings {
         slots: Slots {
             chat_retrieve: slots(Step::ChatRetrieve),
@@ -24,6 +28,7 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
             collections_reindex: slots(Step::CollectionsReindex),
             exports_write: slots(Step::ExportsWrite),
         },
+        scaling: scaling_settings(config),
         chat_per_workspace: config
             .workers
             .chat_per_workspace
@@ -45,6 +50,46 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
         history_tokens: config.models.prompt.history_tokens,
         max_output_tokens: config.models.prompt.answer_tokens,
         ..Settings::default()
+    }
+}
+
+/// What the scaling of queues goes by.
+fn scaling_settings(config: &Config) -> ScalingSettings {
+    let models = &config.models;
+    let prompt = &models.prompt;
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let cores = u16::try_from(cores).unwrap_or(u16::MAX);
+    let aim = |step: Step| {
+        // Whom a job asks first: the others of a chain stand in for it.
+        let asked = match step {
+            Step::ChatGenerate => models.chat.models().next().map(ToString::to_string),
+            Step::DocumentsEmbed | Step::CollectionsReindex => Some(models.embed.to_string()),
+            Step::ChatRetrieve | Step::DocumentsIngest | Step::ExportsWrite => None,
+        };
+        let limit = asked.as_deref().and_then(|model| models.limits.of(model));
+        let tokens = prompt.passage_tokens + prompt.history_tokens + prompt.answer_tokens;
+        Aim {
+            wait_s: f64::from(config.workers.wait_s.of(step)),
+            guess_s: match step {
+                Step::ChatRetrieve => 0.1,
+                Step::ChatGenerate => 5.0,
+                Step::DocumentsIngest | Step::DocumentsEmbed | Step::ExportsWrite => 2.0,
+                Step::CollectionsReindex => 60.0,
+            },
+            budget: limit.map(|(name, quota)| (name.to_owned(), quota)),
+            guess_tokens: if step == Step::ChatGenerate { f64::from(tokens) } else { 0.0 },
+        }
+    };
+    let most = |step| {
+        let most = config.workers.slots_max(step, u32::from(cores));
+        u16::try_from(most).unwrap_or(u16::MAX)
+    };
+    ScalingSettings {
+        aims: PerStep::of_each(aim),
+        pace: Pace::after(config.workers.scale_in_after()),
+        most: PerStep::of_each(most),
+        memory: config.workers.memory_mb.map(|mb| mb.saturating_mul(MB)).or_else(memory_limit),
+        cores,
     }
 }
 

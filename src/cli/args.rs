@@ -34,6 +34,8 @@ pub enum Command {
     Front(ServeArguments),
     /// Run the steps of jobs alone; fronts in other processes take the requests.
     Worker(WorkerArguments),
+    /// Run the worker processes of this machine, as many as the queues need.
+    Scaler(ServeArguments),
     /// Make the database's tables, the first workspace and its key, or bring them up to date.
     Migrate(ServeArguments),
     /// Move an installation from one process to services, or back, with all its rows, vectors
@@ -171,6 +173,22 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// The same flags, for another process of the program, but for where it listens.
+    #[must_use]
+    pub fn passed_on(&self) -> Vec<String> {
+        let mut flags = Vec::new();
+        if let Some(config) = &self.config {
+            flags.extend(["--config".to_owned(), config.display().to_string()]);
+        }
+        for set in &self.set {
+            flags.extend(["--set".to_owned(), set.clone()]);
+        }
+        if let Some(folder) = &self.data_dir {
+            flags.extend(["--data-dir".to_owned(), folder.clone()]);
+        }
+        flags
+    }
+
     /// What the flags say, as keys.
     pub fn flags(&self) -> anyhow::Result<Vec<Flag>> {
         let mut flags = Vec::new();
@@ -229,6 +247,10 @@ pub struct WorkerArguments {
     /// kind of job for all its steps (`chat`, `documents`, `exports`).
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub queues: Vec<String>,
+    /// Say on standard output how much is done, and leave when standard input ends: the process
+    /// belongs to `quaestor scaler`.
+    #[arg(long, hide = true)]
+    pub supervised: bool,
 }
 
 /// `quaestor move`. The configuration names both sides: `data.dir` the embedded one,

@@ -90,6 +90,7 @@ fn options(config: &Config, endpoint: &str, role: &Role) -> anyhow::Result<OtlpO
             Role::Serve => "serve",
             Role::Front => "front",
             Role::Worker(_) => "worker",
+            Role::Scaler(_) => "scaler",
         },
         systems,
     })

@@ -19,6 +19,7 @@ mod migrate;
 mod moving;
 mod reindex;
 mod serve;
+mod supervised;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -128,6 +129,7 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
             Command::Serve(arguments) => serve::run(arguments, Role::Serve, terminal).await,
             Command::Front(arguments) => serve::run(arguments, Role::Front, terminal).await,
             Command::Worker(arguments) => serve::worker(arguments, terminal).await,
+            Command::Scaler(arguments) => serve::scaler(arguments, terminal).await,
             Command::Migrate(arguments) => migrate::run(arguments, terminal).await,
             Command::Move(arguments) => moving::run(arguments, terminal).await,
             Command::Backup(arguments) => backup::run(arguments, terminal).await,

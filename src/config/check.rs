@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use quaestor_core::jobs::{JobKind, Step};
 use secrecy::ExposeSecret;
 
 use super::{
@@ -35,6 +36,7 @@ fn own(config: &Config) -> Result<Vec<String>, Refusal> {
     super::traces::check(&config.traces)?;
     let mut warnings = Vec::new();
     workers(config, &mut warnings)?;
+    scaling(config)?;
     backup::check(config, &mut warnings)?;
     risky(config, &mut warnings);
     Ok(warnings)
@@ -46,7 +48,8 @@ fn positive(config: &Config) -> Result<(), Refusal> {
     })?;
     for key in super::KEYS {
         let pointer = format!("/{}", key.path.replace('.', "/"));
-        if values.pointer(&pointer).and_then(serde_json::Value::as_u64) == Some(0) {
+        let found = values.pointer(&pointer).and_then(serde_json::Value::as_u64);
+        if found == Some(0) && !key.may_be_none {
             return Err((key.path, format!("it is 0, and must be {}", key.expected)));
         }
     }
@@ -180,6 +183,38 @@ fn workers(config: &Config, warnings: &mut Vec<String>) -> Result<(), Refusal> {
             config.parse.memory_mb
         );
         return Err(("parse.memory_mb", sentence));
+    }
+    Ok(())
+}
+
+/// The most is at least the least, of slots and of processes.
+fn scaling(config: &Config) -> Result<(), Refusal> {
+    let key = |path: String| {
+        super::KEYS.iter().map(|key| key.path).find(|key| *key == path).unwrap_or("workers")
+    };
+    for step in Step::ALL {
+        let (least, most) = (config.workers.slots.of(step), config.workers.slots_max.of(step));
+        if let (Some(least), Some(most)) = (least, most)
+            && most < least
+        {
+            let name = step.as_str().replace('.', "_");
+            let sentence = format!(
+                "it is {most}, which is less than `workers.slots.{name}` ({least}): the most is at \
+                 least the least"
+            );
+            return Err((key(format!("workers.slots_max.{name}")), sentence));
+        }
+    }
+    for kind in JobKind::ALL {
+        let (least, most) = (config.scaler.min.of(kind), config.scaler.max.of(kind));
+        if most < least {
+            let sentence = format!(
+                "it is {most}, which is less than `scaler.min.{kind}` ({least}): the most is at \
+                 least the least",
+                kind = kind.as_str()
+            );
+            return Err((key(format!("scaler.max.{}", kind.as_str())), sentence));
+        }
     }
     Ok(())
 }

@@ -13,6 +13,8 @@ pub struct Key {
     pub kind: ValueKind,
     /// Whether its value is never shown, and may come from a file named by `…_FILE`.
     pub secret: bool,
+    /// Whether a number may be 0.
+    pub may_be_none: bool,
     /// What a value must be, for the sentence that refuses another.
     pub expected: &'static str,
 }
@@ -79,11 +81,23 @@ fn variable(path: &str) -> String {
 }
 
 const fn text(path: &'static str, expected: &'static str) -> Key {
-    Key { path, short: None, standard: None, kind: ValueKind::Text, secret: false, expected }
+    Key {
+        path,
+        short: None,
+        standard: None,
+        kind: ValueKind::Text,
+        secret: false,
+        may_be_none: false,
+        expected,
+    }
 }
 
 const fn number(path: &'static str, expected: &'static str) -> Key {
     Key { kind: ValueKind::Number, ..text(path, expected) }
+}
+
+const fn processes(path: &'static str) -> Key {
+    Key { may_be_none: true, ..number(path, "a whole number of processes, 0 for none") }
 }
 
 const fn list(path: &'static str, expected: &'static str) -> Key {
@@ -107,6 +121,7 @@ const MILLISECONDS: &str = "a whole number of milliseconds, at least 1";
 const COUNT: &str = "a whole number, at least 1";
 const BYTES: &str = "a whole number of bytes, at least 1";
 const MICROS: &str = "a whole number of millionths of the currency, at least 1";
+const MEBIBYTES: &str = "a whole number of MiB, at least 1";
 const MEGABYTES: &str = "a whole number of megabytes, at least 1";
 
 /// Every key, in the order in which `quaestor config` lists them. A test ties the list
@@ -235,12 +250,35 @@ pub const KEYS: &[Key] = &[
     number("workers.heartbeat_s", SECONDS),
     number("workers.drain_s", SECONDS),
     number("workers.chat_per_workspace", COUNT),
+    number("workers.memory_mb", MEBIBYTES),
+    number("workers.scale_in_after_s", SECONDS),
     number("workers.slots.chat_retrieve", COUNT),
     number("workers.slots.chat_generate", COUNT),
     number("workers.slots.documents_ingest", COUNT),
     number("workers.slots.documents_embed", COUNT),
     number("workers.slots.collections_reindex", COUNT),
     number("workers.slots.exports_write", COUNT),
+    number("workers.slots_max.chat_retrieve", COUNT),
+    number("workers.slots_max.chat_generate", COUNT),
+    number("workers.slots_max.documents_ingest", COUNT),
+    number("workers.slots_max.documents_embed", COUNT),
+    number("workers.slots_max.collections_reindex", COUNT),
+    number("workers.slots_max.exports_write", COUNT),
+    number("workers.wait_s.chat_retrieve", SECONDS),
+    number("workers.wait_s.chat_generate", SECONDS),
+    number("workers.wait_s.documents_ingest", SECONDS),
+    number("workers.wait_s.documents_embed", SECONDS),
+    number("workers.wait_s.collections_reindex", SECONDS),
+    number("workers.wait_s.exports_write", SECONDS),
+    number("scaler.memory_mb", MEBIBYTES),
+    processes("scaler.min.chat"),
+    processes("scaler.min.documents"),
+    processes("scaler.min.collections"),
+    processes("scaler.min.exports"),
+    processes("scaler.max.chat"),
+    processes("scaler.max.documents"),
+    processes("scaler.max.collections"),
+    processes("scaler.max.exports"),
     number("jobs.chat_deadline_s", SECONDS),
     number("jobs.ingest_deadline_s", SECONDS),
     number("jobs.max_attempts", COUNT),

@@ -22,6 +22,7 @@ mod prompt;
 mod providers;
 mod rerank;
 mod s3;
+mod scaler;
 mod secret;
 mod server;
 #[cfg(test)]
@@ -56,11 +57,12 @@ pub use prompt::PromptShares;
 pub use providers::{Anthropic, Azure, CompatibleServer, OpenAi};
 pub use rerank::RerankSetting;
 pub use s3::{Encryption, S3};
+pub use scaler::{LeastProcesses, MostProcesses, Scaler};
 pub use secret::HIDDEN;
 pub use server::{Quotas, Server};
 pub use traces::Traces;
 pub use url::ServiceUrl;
-pub use workers::{Slots, Workers};
+pub use workers::{Slots, Waits, Workers};
 
 /// The whole configuration. Serializing it hides its secrets.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -82,6 +84,8 @@ pub struct Config {
     pub parse: Parse,
     /// How much runs at once.
     pub workers: Workers,
+    /// How many worker processes `quaestor scaler` runs.
+    pub scaler: Scaler,
     /// How long work is wanted.
     pub jobs: Jobs,
     /// Exports.

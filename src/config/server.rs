@@ -59,7 +59,7 @@ impl Server {
         match (self.leave_s, role) {
             (Some(seconds), _) => Duration::from_secs(seconds),
             (None, Role::Front) => FRONT_LEAVES_AFTER,
-            (None, Role::Serve | Role::Worker(_)) => Duration::ZERO,
+            (None, Role::Serve | Role::Worker(_) | Role::Scaler(_)) => Duration::ZERO,
         }
     }
 }

@@ -74,7 +74,9 @@ pub(crate) async fn run(arguments: DemoArguments, terminal: &Terminal) -> anyhow
         .await
         .context("listening on a free port of this machine")?;
     let stop = CancellationToken::new();
-    let server = app::start(&settings, app::Role::Serve, listener, stop.clone()).await?;
+    let server =
+        app::start(&settings, app::Role::Serve, listener, app::Stopping::at_once(stop.clone()))
+            .await?;
     let address = format!("http://{}", server.address);
     terminal.line(&format!("server     {address}, everything in this one process"))?;
     terminal.line(&format!("vectors    {}", settings.embedder))?;

@@ -131,7 +131,9 @@ async fn ask(
         .await
         .context("listening on a free port of this machine")?;
     let stop = CancellationToken::new();
-    let server = app::start(settings, app::Role::Serve, listener, stop.clone()).await?;
+    let server =
+        app::start(settings, app::Role::Serve, listener, app::Stopping::at_once(stop.clone()))
+            .await?;
     let address = format!("http://{}", server.address);
     let asked = async {
         let clock = Arc::new(SystemClock);

@@ -426,7 +426,7 @@ async fn a_parse_child_ends_with_its_process(backends: Backends) {
 }
 
 /// The children of a process, whichever of its threads has started them.
-fn children(parent: u32) -> Vec<u32> {
+pub(crate) fn children(parent: u32) -> Vec<u32> {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{parent}/task")) else { return Vec::new() };
     let listed = threads
         .flatten()
@@ -435,7 +435,7 @@ fn children(parent: u32) -> Vec<u32> {
 }
 
 /// Whether a process is there and has not ended.
-fn runs(pid: u32) -> bool {
+pub(crate) fn runs(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
 }

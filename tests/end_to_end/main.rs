@@ -35,6 +35,7 @@ mod recovery;
 mod reindexing;
 mod restarts;
 mod resume;
+mod scaling;
 mod servers;
 mod sweeping;
 mod tls;

@@ -22,6 +22,7 @@ use crate::answer_cache::AnswerCache;
 use crate::handlers::export::ExportSettings;
 use crate::parse_process::ParseProcess;
 use crate::render_process::RenderProcess;
+use crate::scaling::{Places, ScalingSettings, Work};
 
 /// The world of a handler.
 #[derive(Clone, Debug)]
@@ -60,6 +61,10 @@ pub struct Context {
     pub wake: Wake,
     /// Who this process is, as the one that claims.
     pub worker_id: WorkerId,
+    /// How many slots each step has now.
+    pub places: Places,
+    /// What was done.
+    pub work: Work,
     /// Numbers.
     pub settings: Settings,
 }
@@ -80,8 +85,8 @@ impl Context {
     }
 }
 
-/// How many jobs of each step this process takes from the queue at once. As many again may
-/// follow at once on the step before.
+/// How many jobs of each step this process takes from the queue at once, to begin with and at
+/// the least. As many again may follow at once on the step before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slots {
     /// `chat.retrieve`.
@@ -117,8 +122,10 @@ impl Slots {
 /// The numbers that handlers and loops go by.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Concurrency.
+    /// Concurrency, at the least.
     pub slots: Slots,
+    /// How it grows.
+    pub scaling: ScalingSettings,
     /// How many questions of one workspace this process works on at the most; none where
     /// only the others' share limits it.
     pub chat_per_workspace: Option<u16>,
@@ -168,6 +175,7 @@ impl Default for Settings {
                 collections_reindex: 1,
                 exports_write: 2,
             },
+            scaling: ScalingSettings::default(),
             chat_per_workspace: None,
             embedding_costs: false,
             lease: Duration::from_secs(30),

@@ -23,7 +23,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::context::{Context, Slots};
+use crate::context::Context;
+use crate::scaling::Places;
 
 /// Why a question waits whose workspace has its share of the slots.
 pub(crate) const WORKSPACE_BUSY: &str = "workspace_busy";
@@ -50,8 +51,10 @@ pub(crate) struct Fair(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Questions that run at once before shares count.
-    room: usize,
+    /// The slots, and whether this process takes questions to be searched and to be answered.
+    places: Places,
+    retrieves: bool,
+    generates: bool,
     /// The most of one workspace, whatever the room.
     most: usize,
     state: Mutex<State>,
@@ -84,19 +87,11 @@ pub(crate) struct Seat {
 impl Fair {
     /// For a process that takes these steps. `most` is what one workspace may have at once
     /// at the most; none where nobody has said.
-    pub(crate) fn new(steps: &[Step], slots: &Slots, most: Option<u16>) -> Self {
-        let slots = |step| if steps.contains(&step) { usize::from(slots.of(step)) } else { 0 };
-        let (retrieve, generate) = (slots(Step::ChatRetrieve), slots(Step::ChatGenerate));
-        // As many again may follow at once where this process runs both.
-        let all = match (retrieve, generate) {
-            (0, generate) => generate,
-            (retrieve, 0) => retrieve,
-            (_, generate) => 2 * generate,
-        };
-        // Of a few slots none is kept: who has none at work then has the next that is free.
-        let room = all - all / KEPT_PART;
+    pub(crate) fn new(steps: &[Step], places: &Places, most: Option<u16>) -> Self {
         Self(Arc::new(Inner {
-            room: room.max(1),
+            places: places.clone(),
+            retrieves: steps.contains(&Step::ChatRetrieve),
+            generates: steps.contains(&Step::ChatGenerate),
             most: most.map_or(usize::MAX, |most| usize::from(most.max(1))),
             state: Mutex::default(),
             changed: Notify::new(),
@@ -112,6 +107,7 @@ impl Fair {
         begun: bool,
         now: Time,
     ) -> Result<Seat, Time> {
+        let full = self.0.room();
         let mut state = self.state();
         let total = state.running;
         let active = state.active(workspace);
@@ -119,7 +115,7 @@ impl Fair {
         let waited = share.called.remove(&job).is_some() || share.line.contains_key(&job);
         // Who comes new does not overtake those who wait.
         let first = begun || waited || share.line.is_empty();
-        let room = total < self.0.room || share.running < (self.0.room / active).max(1);
+        let room = total < full || share.running < (full / active).max(1);
         if first && room && share.running < self.0.most {
             share.line.remove(&job);
             drop(state);
@@ -155,6 +151,7 @@ impl Fair {
     /// Those who may come now, of each workspace: as many as there is room for, of whom has
     /// the fewest. Who was due long ago is forgotten: another process has it.
     fn call(&self, now: Time) -> HashMap<WorkspaceId, Vec<JobId>> {
+        let room = self.0.room();
         let mut state = self.state();
         let mut coming = 0;
         for share in state.workspaces.values_mut() {
@@ -171,7 +168,7 @@ impl Fair {
         }
         state.workspaces.retain(|_, share| !share.is_idle());
         let mut calls: HashMap<WorkspaceId, Vec<JobId>> = HashMap::new();
-        while state.running + coming < self.0.room {
+        while state.running + coming < room {
             let next = state
                 .workspaces
                 .iter_mut()
@@ -211,11 +208,13 @@ impl Fair {
 
     /// Calls whoever may come until `stop`. Then everybody, for other processes.
     pub(crate) async fn tend(&self, context: &Context, stop: &CancellationToken) {
+        let mut places = self.0.places.watch();
         loop {
             let look = async {
                 match self.somebody_waits() {
                     true => tokio::select! {
                         () = self.0.changed.notified() => {}
+                        _ = places.changed() => {}
                         () = context.clock.sleep(LOOK) => {}
                     },
                     false => self.0.changed.notified().await,
@@ -275,6 +274,23 @@ impl Fair {
     }
 }
 
+impl Inner {
+    /// Questions that run at once before shares count.
+    fn room(&self) -> usize {
+        let slots = |takes, step| if takes { usize::from(self.places.of(step)) } else { 0 };
+        let retrieve = slots(self.retrieves, Step::ChatRetrieve);
+        let generate = slots(self.generates, Step::ChatGenerate);
+        // As many again may follow at once where this process runs both.
+        let all = match (retrieve, generate) {
+            (0, generate) => generate,
+            (retrieve, 0) => retrieve,
+            (_, generate) => 2 * generate,
+        };
+        // Of a few slots none is kept: who has none at work then has the next that is free.
+        (all - all / KEPT_PART).max(1)
+    }
+}
+
 impl State {
     /// How many workspaces share the room, this one among them.
     fn active(&self, workspace: WorkspaceId) -> usize {
@@ -320,6 +336,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::context::Slots;
 
     const SLOTS: Slots = Slots {
         chat_retrieve: 4,
@@ -333,7 +350,7 @@ mod tests {
     const OTHER: WorkspaceId = WorkspaceId(Uuid::from_u128(2));
 
     fn fair(most: Option<u16>) -> Fair {
-        Fair::new(&Step::ALL, &SLOTS, most)
+        Fair::new(&Step::ALL, &Places::new(&SLOTS), most)
     }
 
     fn job(number: u128) -> JobId {
@@ -354,8 +371,8 @@ mod tests {
         assert_eq!(ask(&fair(None), BUSY, 0..1_000).len(), 14);
         assert_eq!(ask(&fair(Some(5)), BUSY, 0..1_000).len(), 5);
         let one = Slots { chat_generate: 1, ..SLOTS };
-        assert_eq!(ask(&Fair::new(&Step::ALL, &one, None), BUSY, 0..9).len(), 2);
-        let retrieval = Fair::new(&[Step::ChatRetrieve], &SLOTS, None);
+        assert_eq!(ask(&Fair::new(&Step::ALL, &Places::new(&one), None), BUSY, 0..9).len(), 2);
+        let retrieval = Fair::new(&[Step::ChatRetrieve], &Places::new(&SLOTS), None);
         assert_eq!(ask(&retrieval, BUSY, 0..9).len(), 4);
     }
 

@@ -6,8 +6,7 @@
 //! this as it takes messages of the step, and where they are full, or where the step is
 //! not this process's, the step is queued.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
 use quaestor_core::events::Event;
@@ -17,38 +16,59 @@ use quaestor_core::ports::model_call::CallLog;
 use quaestor_core::ports::store::{
     Advance, Claim, Claimed, Grounding, Kept, QuestionContext, StoreError,
 };
+use quaestor_core::scaling::PerStep;
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::context::{Context, Slots};
+use crate::context::Context;
 use crate::emitter::Emitter;
 use crate::registry::Running;
+use crate::scaling::Places;
 
 /// The steps that this process goes on with, and their slots.
 #[derive(Clone, Debug)]
 pub(crate) struct Following {
-    slots: Arc<HashMap<Step, Arc<Semaphore>>>,
+    steps: Arc<[Step]>,
+    places: Places,
+    taken: Arc<Mutex<PerStep<u16>>>,
     stop: CancellationToken,
+}
+
+/// A slot. Dropped, it is free.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    taken: Arc<Mutex<PerStep<u16>>>,
+    step: Step,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = taken.of_mut(self.step);
+        *taken = taken.saturating_sub(1);
+    }
 }
 
 impl Following {
     /// Slots for each of the steps, until `stop`: then others shall go on.
-    pub(crate) fn new(steps: &[Step], slots: &Slots, stop: CancellationToken) -> Self {
-        let slots = steps
-            .iter()
-            .map(|step| (*step, Arc::new(Semaphore::new(usize::from(slots.of(*step))))))
-            .collect();
-        Self { slots: Arc::new(slots), stop }
+    pub(crate) fn new(steps: &[Step], places: &Places, stop: CancellationToken) -> Self {
+        Self { steps: steps.into(), places: places.clone(), taken: Arc::default(), stop }
     }
 
     /// A slot for the step, if it may follow at once.
-    pub(crate) fn slot(&self, step: Step) -> Option<OwnedSemaphorePermit> {
-        if self.stop.is_cancelled() {
+    pub(crate) fn slot(&self, step: Step) -> Option<Slot> {
+        if self.stop.is_cancelled() || !self.steps.contains(&step) {
             return None;
         }
-        Arc::clone(self.slots.get(&step)?).try_acquire_owned().ok()
+        let mut all = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = all.of_mut(step);
+        if *taken >= self.places.of(step) {
+            return None;
+        }
+        *taken += 1;
+        drop(all);
+        Some(Slot { taken: Arc::clone(&self.taken), step })
     }
 }
 
@@ -100,7 +120,7 @@ pub(crate) struct Next {
     /// The requests to models of the step before, which are written with this one's.
     pub(crate) calls: CallLog,
     /// Given back when the step has ended.
-    pub(crate) slot: OwnedSemaphorePermit,
+    pub(crate) slot: Slot,
     /// The step.
     pub(crate) step: Step,
     /// Its payload.

@@ -24,6 +24,7 @@ mod registry;
 mod relay;
 mod render_process;
 mod run;
+mod scaling;
 mod seal;
 mod settle;
 mod sweep;
@@ -40,6 +41,9 @@ pub use presence::tell_presence;
 pub use relay::run_relay;
 pub use render_process::RenderProcess;
 pub use run::{Drain, run_workers};
+pub use scaling::{
+    Places, ScalingSettings, Work, memory_limit, memory_of, read_wanted, run_scaling,
+};
 pub use seal::run_sealing;
 pub use sweep::run_sweeps;
 pub use sweep_files::run_file_sweeps;

@@ -23,7 +23,7 @@ pub async fn tell_presence(
 ) {
     let taking = |step: &Step| Taking {
         step: *step,
-        slots: context.settings.slots.of(*step),
+        slots: context.places.of(*step),
         paused_until: match context.readiness(*step) {
             Readiness::NotBefore(until) => Some(until),
             Readiness::Ready | Readiness::Trial => None,

@@ -51,8 +51,11 @@ const LOOK_AGAIN: TimeDelta = TimeDelta::hours(1);
 /// How the workers are stopped.
 #[derive(Clone, Debug, Default)]
 pub struct Drain {
-    /// Cancel this to stop taking work. Running jobs get the drain time.
+    /// Cancel this to stop taking work. Running jobs go on.
     pub begin: CancellationToken,
+    /// From when this is cancelled on, they get the drain time. The same token as `begin`, but
+    /// where whoever has this process stop waits for its jobs, however long they take.
+    pub hurry: CancellationToken,
 }
 
 /// What the tasks of one process share.
@@ -71,8 +74,8 @@ pub(crate) struct Worker {
 /// Takes and runs the given steps until drained. Returns when no job is running any more.
 pub async fn run_workers(context: Context, steps: Vec<Step>, drain: Drain) {
     let worker = Worker {
-        following: Following::new(&steps, &context.settings.slots, drain.begin.clone()),
-        fair: Fair::new(&steps, &context.settings.slots, context.settings.chat_per_workspace),
+        following: Following::new(&steps, &context.places, drain.begin.clone()),
+        fair: Fair::new(&steps, &context.places, context.settings.chat_per_workspace),
         context,
         registry: Arc::new(Registry::of_all()),
         stop: drain.begin,
@@ -87,9 +90,13 @@ pub async fn run_workers(context: Context, steps: Vec<Step>, drain: Drain) {
     tokio::join!(consumers.wait(), worker.fair.tend(&worker.context, &worker.stop));
     let Worker { context, hand_back, running, .. } = worker;
     running.close();
+    let patience = async {
+        drain.hurry.cancelled().await;
+        context.clock.sleep(context.settings.drain).await;
+    };
     tokio::select! {
         () = running.wait() => return,
-        () = context.clock.sleep(context.settings.drain) => {}
+        () = patience => {}
     }
     warn!(jobs = running.len(), "handing {} running jobs back", running.len());
     hand_back.cancel();
@@ -238,7 +245,7 @@ impl Worker {
         traced: &Span,
     ) -> Option<(Claimed, Next)> {
         let context = &self.context;
-        let _counted = Counted::new(claimed.claim.step);
+        let _counted = context.work.begin(claimed.claim.step);
         let started_at = context.clock.now();
         let claim = claimed.claim.clone();
         // The slot is held until the step has ended.
@@ -264,6 +271,7 @@ impl Worker {
             carried,
             following: self.following.clone(),
         };
+        let asked_before = job.scope.calls.asked();
         let (attempt, traceparent) = (claim.attempt, trace::context_of(traced));
         let first = if claimed.restarted {
             Event::Restarted { attempt, traceparent: traceparent.clone() }
@@ -308,6 +316,9 @@ impl Worker {
         };
         trace::processed(traced, outcome);
         measure(context, &claimed, started_at, outcome);
+        let (asked, held) = (job.scope.calls.asked(), context.clock.now());
+        let asked = asked.since(asked_before);
+        context.work.ended(claimed.claim.step, metrics::seconds(started_at, held), asked);
         next.map(|next| (next.claimed(&claimed), next))
     }
 }
@@ -327,22 +338,6 @@ fn measure(context: &Context, claimed: &Claimed, started_at: Time, outcome: &'st
     let kind = claimed.claim.step.kind().as_str();
     let took = metrics::seconds(claimed.created_at, now);
     metrics::JOB_SECONDS.of([kind.into(), ended.into()]).record(took);
-}
-
-/// Counts a step that runs, until it is dropped.
-struct Counted(Step);
-
-impl Counted {
-    fn new(step: Step) -> Self {
-        metrics::STEPS_RUNNING.of([step.as_str().into()]).increment(1.0);
-        Self(step)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        metrics::STEPS_RUNNING.of([self.0.as_str().into()]).decrement(1.0);
-    }
 }
 
 /// Runs a handler. One that panics is a try that failed: the process lives, its other jobs go

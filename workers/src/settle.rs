@@ -103,7 +103,7 @@ where
     let calls = job.scope.calls.take();
     let written = write(calls.clone()).await;
     if written.is_err() {
-        calls.into_iter().for_each(|call| job.scope.calls.push(call));
+        job.scope.calls.put_back(calls);
     }
     written
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 pub struct MemoryNoticeboard {
     clock: Arc<dyn Clock>,
     notices: Mutex<BTreeMap<(String, WorkerId), (Time, Value)>>,
+    leases: Mutex<BTreeMap<String, (WorkerId, Time)>>,
 }
 
 impl fmt::Debug for MemoryNoticeboard {
@@ -29,7 +30,7 @@ impl MemoryNoticeboard {
     /// An empty one.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, notices: Mutex::default() }
+        Self { clock, notices: Mutex::default(), leases: Mutex::default() }
     }
 }
 
@@ -52,5 +53,24 @@ impl Noticeboard for MemoryNoticeboard {
             .filter(|((under, _), (ends, _))| under == topic && *ends > now)
             .map(|((_, process), (_, notice))| (*process, notice.clone()));
         Ok(found.collect())
+    }
+
+    async fn lead(
+        &self,
+        name: &str,
+        process: WorkerId,
+        keep: Duration,
+    ) -> Result<bool, NoticeboardError> {
+        let now = self.clock.now();
+        let keep = TimeDelta::from_std(keep).unwrap_or(TimeDelta::MAX);
+        let ends = now.checked_add_signed(keep).unwrap_or(Time::MAX_UTC);
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        leases.retain(|_, (_, ends)| *ends > now);
+        let (holder, until) = leases.entry(name.to_owned()).or_insert((process, ends));
+        if *holder != process {
+            return Ok(false);
+        }
+        *until = ends;
+        Ok(true)
     }
 }

@@ -8,21 +8,24 @@ use async_trait::async_trait;
 use quaestor_core::clock::Clock;
 use quaestor_core::ids::WorkerId;
 use quaestor_core::ports::noticeboard::{Noticeboard, NoticeboardError};
-use redis::FromRedisValue;
+use redis::{FromRedisValue, Value};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::Value as Notice;
 use tracing::debug;
 use uuid::Uuid;
 
-use crate::redis::{RedisFault, RedisServer};
+use crate::redis::{RedisFault, RedisServer, Script};
 
 /// A topic on which nobody writes any more is forgotten after this.
 const TOPIC_KEPT_MS: u64 = 3_600_000;
+
+const LEAD: &str = include_str!("lead.lua");
 
 /// A noticeboard in Redis: a hash for each topic, with a field for each process.
 pub struct RedisNoticeboard {
     server: RedisServer,
     clock: Arc<dyn Clock>,
+    lead: Script,
 }
 
 impl fmt::Debug for RedisNoticeboard {
@@ -35,14 +38,14 @@ impl fmt::Debug for RedisNoticeboard {
 struct Kept {
     /// Microseconds since 1970.
     ends: i64,
-    notice: Value,
+    notice: Notice,
 }
 
 impl RedisNoticeboard {
     /// Notices that end by the given clock.
     #[must_use]
     pub fn new(server: RedisServer, clock: Arc<dyn Clock>) -> Self {
-        Self { server, clock }
+        Self { server, clock, lead: Script::new(LEAD) }
     }
 
     fn key(&self, topic: &str) -> String {
@@ -82,6 +85,24 @@ impl RedisNoticeboard {
         Ok((standing, ended))
     }
 
+    async fn try_lead(
+        &self,
+        name: &str,
+        process: WorkerId,
+        keep: Duration,
+    ) -> Result<bool, RedisFault> {
+        let now = self.clock.now().timestamp_micros();
+        let ends = now.saturating_add(i64::try_from(keep.as_micros()).unwrap_or(i64::MAX));
+        let key = self.server.name(format_args!("lease:{name}"));
+        let asked = self.server.run(&self.lead, &key, |command| {
+            command.arg(process.to_string()).arg(now).arg(ends).arg(TOPIC_KEPT_MS);
+        });
+        match asked.await? {
+            Value::Int(held) => Ok(held == 1),
+            _ => Err(RedisFault::Unexpected),
+        }
+    }
+
     async fn try_read(&self, topic: &str) -> Result<Notices, RedisFault> {
         let (standing, ended) = self.fields(topic).await?;
         if !ended.is_empty() {
@@ -93,11 +114,11 @@ impl RedisNoticeboard {
     }
 }
 
-type Notices = Vec<(WorkerId, Value)>;
+type Notices = Vec<(WorkerId, Notice)>;
 
 #[async_trait]
 impl Noticeboard for RedisNoticeboard {
-    async fn post(&self, topic: &str, process: WorkerId, notice: Value, keep: Duration) {
+    async fn post(&self, topic: &str, process: WorkerId, notice: Notice, keep: Duration) {
         let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
         let ends = self.clock.now().timestamp_micros().saturating_add(keep);
         if let Err(fault) = self.try_post(topic, process, &Kept { ends, notice }).await {
@@ -107,5 +128,14 @@ impl Noticeboard for RedisNoticeboard {
 
     async fn read(&self, topic: &str) -> Result<Notices, NoticeboardError> {
         self.try_read(topic).await.map_err(|fault| NoticeboardError(fault.into()))
+    }
+
+    async fn lead(
+        &self,
+        name: &str,
+        process: WorkerId,
+        keep: Duration,
+    ) -> Result<bool, NoticeboardError> {
+        self.try_lead(name, process, keep).await.map_err(|fault| NoticeboardError(fault.into()))
     }
 }

@@ -20,6 +20,7 @@ labels! {
     CLOSE_CODE = "code": Bound::CloseCodes;
     DIRECTION = "direction": Bound::OneOf(&["received", "sent"]);
     STEP = "step": Bound::Steps;
+    QUEUE = "queue": Bound::Steps;
     KIND = "kind": Bound::Kinds;
     REASON = "reason": Bound::Reasons;
     CODE = "code": Bound::Codes;
@@ -44,6 +45,8 @@ labels! {
     LOOK = "of": Bound::OneOf(&["store", "queue", "disk"]);
     SWEEP = "sweep": Bound::OneOf(&["expired_leases", "overdue_jobs", "lost_messages", "ended_messages", "idempotency_keys", "lost_calls", "unnamed_files", "missing_files", "unfinished_uploads", "expired_exports"]);
     VERSION = "version": Bound::Version;
+    PROCESSES = "state": Bound::OneOf(&["starting", "working", "leaving"]);
+    WAY = "direction": Bound::OneOf(&["out", "in"]);
 }
 
 /// Answers of a front, and commands to servers beside it.
@@ -114,6 +117,11 @@ table! {
     WAITING_JOBS: Gauge<1>(&[REASON]) = "quaestor_waiting_jobs", Rarely, "Jobs that wait for a later try. The same from each process.";
     EXPIRED_LEASES: Gauge<0>(&[]) = "quaestor_expired_leases", AtWork, "Jobs whose worker is gone and that no sweep has queued yet. The same from each process.";
 
+    DESIRED_WORKERS: Gauge<1>(&[QUEUE]) = "quaestor_desired_workers", AtWork, "Slots that a queue needs to be drained within its target wait, within its provider's limits. From the process that reckons it alone, NaN from one that did: take the maximum.";
+    QUEUE_RUNNING: Gauge<1>(&[QUEUE]) = "quaestor_queue_running", AtWork, "Jobs that a worker has, by the store. From that process alone.";
+    QUEUE_ARRIVALS: Gauge<1>(&[QUEUE]) = "quaestor_queue_arrivals_per_second", AtWork, "How many jobs arrive, as an average over half a minute. From that process alone.";
+    QUEUE_SERVICE: Gauge<1>(&[QUEUE]) = "quaestor_queue_service_seconds", AtWork, "How long a job holds its slot, as an average over some twenty. From that process alone.";
+
     STEPS: Counter<2>(&[STEP, STEP_OUTCOME]) = "quaestor_steps_total", Always, "Steps that ended, by how.";
     STEP_SECONDS: Histogram<1>(WORK, &[STEP]) = "quaestor_step_seconds", AtWork, "How long a claimed step took.";
     STEP_TRIES: Histogram<1>(TRIES, &[STEP]) = "quaestor_step_attempts", AtWork, "At which try a step ended or went on.";
@@ -156,6 +164,11 @@ table! {
     MODEL_FAILOVERS: Counter<3>(&[PROVIDER, MODEL, OPERATION]) = "quaestor_model_failovers_total", Rarely, "Requests that the next model of the chain was asked instead.";
     MODEL_REJECTIONS: Counter<3>(&[PROVIDER, MODEL, OPERATION]) = "quaestor_model_rejections_total", Rarely, "Requests that the breaker did not let through.";
     MODEL_BREAKER: Gauge<3>(&[PROVIDER, MODEL, OPERATION]) = "quaestor_model_breaker_state", Rarely, "Where the breaker of this process stands: 0 closed, 1 half open, 2 open.";
+
+    SCALER_PROCESSES: Gauge<2>(&[KIND, PROCESSES]) = "quaestor_scaler_processes", Rarely, "Worker processes that `quaestor scaler` runs on its machine.";
+    SCALER_WANTED: Gauge<1>(&[KIND]) = "quaestor_scaler_wanted", Rarely, "How many of them there are to be.";
+    SCALER_CHANGES: Counter<2>(&[KIND, WAY]) = "quaestor_scaler_changes_total", Rarely, "How often it was decided that there are to be more, or fewer.";
+    SCALER_CRASHES: Counter<1>(&[KIND]) = "quaestor_scaler_crashes_total", Rarely, "Worker processes that ended and were not told to.";
 
     DATABASE_CONNECTIONS: Gauge<2>(&[POOL, CONNECTION]) = "quaestor_database_connections", Always, "Connections of this process to the database.";
     DATABASE_CONNECTIONS_MAX: Gauge<1>(&[POOL]) = "quaestor_database_connections_max", Always, "How many of them there may be.";

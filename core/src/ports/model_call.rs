@@ -125,18 +125,60 @@ pub struct BegunCall {
 /// Clones share the list. It holds what one step of one job sends, which the retries and
 /// the length of the chain bound.
 #[derive(Clone, Debug, Default)]
-pub struct CallLog(Arc<Mutex<Vec<ModelCall>>>);
+pub struct CallLog(Arc<Mutex<Calls>>);
+
+#[derive(Debug, Default)]
+struct Calls {
+    calls: Vec<ModelCall>,
+    asked: Asked,
+}
+
+/// What was asked of providers: it only rises, whoever takes the calls out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Requests that were sent.
+    pub requests: u64,
+    /// Tokens that they took, sent and written.
+    pub tokens: u64,
+}
+
+impl Asked {
+    /// What was asked since then.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(before.requests),
+            tokens: self.tokens.saturating_sub(before.tokens),
+        }
+    }
+}
 
 impl CallLog {
     /// Writes a call down.
     pub fn push(&self, call: ModelCall) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.asked.requests += 1;
+        kept.asked.tokens += call.usage.input_tokens + call.usage.output_tokens;
+        kept.calls.push(call);
+    }
+
+    /// What was asked by now, the calls that were taken out included.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).asked
+    }
+
+    /// Puts calls back that were taken out and could not be stored.
+    pub fn put_back(&self, mut calls: Vec<ModelCall>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.append(&mut kept.calls);
+        kept.calls = calls;
     }
 
     /// Takes the calls out, in the order in which they ended.
     #[must_use]
     pub fn take(&self) -> Vec<ModelCall> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).calls)
     }
 }
 

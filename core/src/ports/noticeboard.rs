@@ -21,4 +21,14 @@ pub trait Noticeboard: Send + Sync + std::fmt::Debug {
 
     /// The notices under a topic, in the order of the processes' ids.
     async fn read(&self, topic: &str) -> Result<Vec<(WorkerId, Value)>, NoticeboardError>;
+
+    /// Whether this process may do for all what has this name, for as long as `keep`: one
+    /// process at a time holds that lease. Its holder renews it by asking again, and gives it
+    /// up by asking for no time at all.
+    async fn lead(
+        &self,
+        name: &str,
+        process: WorkerId,
+        keep: Duration,
+    ) -> Result<bool, NoticeboardError>;
 }

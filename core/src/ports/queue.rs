@@ -134,13 +134,26 @@ pub struct Delivery {
     /// Whether it was delivered before.
     pub redelivered: bool,
     settle: Option<Box<dyn Settle>>,
+    held: Option<Box<dyn Held>>,
 }
+
+/// What is held for as long as a delivery is not settled.
+trait Held: std::fmt::Debug + Send + Sync {}
+
+impl<T: std::fmt::Debug + Send + Sync> Held for T {}
 
 impl Delivery {
     /// A delivery with what settles it.
     #[must_use]
     pub fn new(envelope: Envelope, redelivered: bool, settle: Box<dyn Settle>) -> Self {
-        Self { envelope, redelivered, settle: Some(settle) }
+        Self { envelope, redelivered, settle: Some(settle), held: None }
+    }
+
+    /// The delivery, which holds something until it is settled or dropped.
+    #[must_use]
+    pub fn holding(mut self, held: impl std::fmt::Debug + Send + Sync + 'static) -> Self {
+        self.held = Some(Box::new(held));
+        self
     }
 
     /// The message was dealt with: it is gone from the queue.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::num::NonZero;
 use std::path::Path;
+
+use quaestor_core::jobs::Step;
 
 use super::{Finding, fail, ok, warn};
 use crate::cli::size;
@@ -44,9 +47,12 @@ pub(super) fn look(settings: &Settings, findings: &mut Vec<Finding>) {
         ok("chat", format!("{chain} at {}", addresses.join(", ")))
     });
     let parse = &config.parse;
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let cores = u32::try_from(cores).unwrap_or(u32::MAX);
+    let files = config.workers.slots_max(Step::DocumentsIngest, cores);
     let told = format!(
-        "{} MiB, {} s of CPU, {} s by the clock for each of {} files at once",
-        parse.memory_mb, parse.cpu_s, parse.wall_s, config.workers.slots.documents_ingest
+        "{} MiB, {} s of CPU, {} s by the clock for each of up to {} files at once",
+        parse.memory_mb, parse.cpu_s, parse.wall_s, files
     );
     findings.push(ok("parse limits", told));
 }

@@ -20,6 +20,7 @@ macro_rules! noticeboard_contract {
                 each_process_has_one_notice_under_a_topic,
                 a_notice_that_is_not_renewed_is_taken_down,
                 an_empty_topic_has_no_notices,
+                one_process_at_a_time_leads,
             ]
         );
     };
@@ -60,4 +61,21 @@ pub async fn a_notice_that_is_not_renewed_is_taken_down(
 /// Case.
 pub async fn an_empty_topic_has_no_notices((board, _): &(impl Noticeboard, ManualClock)) {
     assert!(board.read("nobody").await.unwrap().is_empty());
+}
+
+/// Case.
+pub async fn one_process_at_a_time_leads((board, clock): &(impl Noticeboard, ManualClock)) {
+    let lead = async |number, keep| board.lead("choir", process(number), keep).await.unwrap();
+    assert!(lead(1, KEEP).await);
+    assert!(!lead(2, KEEP).await);
+    assert!(board.lead("orchestra", process(2), KEEP).await.unwrap(), "each name has its own");
+    clock.advance(KEEP / 2);
+    assert!(lead(1, KEEP).await, "it is renewed");
+    clock.advance(KEEP / 2);
+    assert!(!lead(2, KEEP).await);
+    clock.advance(KEEP / 2);
+    assert!(lead(2, KEEP).await, "who does not renew it has lost it");
+    assert!(!lead(1, KEEP).await);
+    assert!(lead(2, Duration::ZERO).await, "it is given up");
+    assert!(lead(1, KEEP).await);
 }

@@ -7,7 +7,8 @@ use quaestor_core::jobs::{JobKind, Step};
 use quaestor_core::model::{JobState, StoredKey};
 use quaestor_core::ports::store::{
     Begun, DeadCount, Installation, KeptMessage, NewAuditEntry, NewDeadMessage, NewKey,
-    NewWorkspace, OutboxRow, QueuedJob, Standing, StoreError, StuckWork, Swept, Unfinished,
+    NewWorkspace, OutboxRow, QueueLoad, QueuedJob, Standing, StoreError, StuckWork, Swept,
+    Unfinished,
 };
 use quaestor_core::problem::Problem;
 use sqlx::Row;
@@ -451,6 +452,14 @@ impl Installation for DbStore {
             stuck::queue_front(&mut reader, step, limit).await
         };
         work.await.map_err(during("read the front of a queue"))
+    }
+
+    async fn queue_loads(&self, turn: &str, now: Time) -> Result<Vec<QueueLoad>, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(INSTALLATION).await?;
+            stuck::queue_loads(&mut reader, turn, now).await
+        };
+        work.await.map_err(during("count what the queues have"))
     }
 
     async fn stuck_work(&self, before: Time) -> Result<StuckWork, StoreError> {

@@ -4,7 +4,7 @@ use quaestor_core::clock::Time;
 use quaestor_core::ids::WorkspaceId;
 use quaestor_core::jobs::Step;
 use quaestor_core::ports::store::{
-    Backlog, DeadCount, KeptMessage, NewDeadMessage, QueuedJob, StuckWork,
+    Backlog, DeadCount, KeptMessage, NewDeadMessage, QueueLoad, QueuedJob, StuckWork,
 };
 use sqlx::Row;
 use uuid::Uuid;
@@ -37,6 +37,40 @@ pub(super) async fn queue_front(
         })
     };
     found.iter().map(queued).collect()
+}
+
+/// What the queues have. Reads the rows of unfinished jobs alone.
+pub(super) async fn queue_loads(
+    connection: &mut DbConnection,
+    turn: &str,
+    now: Time,
+) -> Result<Vec<QueueLoad>, Fault> {
+    let found = sqlx::query(
+        "SELECT j.step AS step,
+             sum(CASE WHEN j.state = 'running' THEN 0 ELSE 1 END) AS ready,
+             sum(CASE WHEN j.state = 'running' THEN 1 ELSE 0 END) AS running,
+             min(CASE WHEN j.state = 'queued' THEN o.due_at END) AS oldest_at
+         FROM outbox o JOIN jobs j ON j.id = o.job_id
+         WHERE j.state = 'running' OR (j.state = 'queued' AND o.due_at <= $1)
+             OR (j.state = 'waiting' AND j.reason = $2)
+         GROUP BY j.step ORDER BY j.step",
+    )
+    .bind(rows::micros(now))
+    .bind(turn)
+    .fetch_all(connection)
+    .await?;
+    let mut loads = Vec::new();
+    for row in &found {
+        // A later program's step may wait here while it is rolled out.
+        let Ok(step) = row.try_get::<String, _>("step")?.parse() else { continue };
+        loads.push(QueueLoad {
+            step,
+            ready: rows::unsigned(row, "ready")?,
+            running: rows::unsigned(row, "running")?,
+            oldest_at: rows::optional_time(row, "oldest_at")?,
+        });
+    }
+    Ok(loads)
 }
 
 fn backlog(row: &DbRow) -> Result<Backlog, Fault> {

@@ -122,6 +122,20 @@ pub struct QueuedJob {
     pub sent: bool,
 }
 
+/// What the queue of a step has, by the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLoad {
+    /// The step.
+    pub step: Step,
+    /// Jobs that are due and that no worker has, those that wait for their workspace's turn
+    /// included: they come as soon as there is room.
+    pub ready: u64,
+    /// Jobs that a worker has.
+    pub running: u64,
+    /// Since when the oldest that is due has been.
+    pub oldest_at: Option<Time>,
+}
+
 /// Work of one sort that stands still.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backlog {
@@ -312,6 +326,10 @@ pub trait Installation: Send + Sync {
 
     /// The jobs that are queued at a step, in the order of their queue, at most `limit`.
     async fn queue_front(&self, step: Step, limit: u32) -> Result<Vec<QueuedJob>, StoreError>;
+
+    /// What the queues have that have anything, in the order of their steps' names.
+    /// `turn` is the reason of those that wait for their workspace's turn.
+    async fn queue_loads(&self, turn: &str, now: Time) -> Result<Vec<QueueLoad>, StoreError>;
 
     /// What has stood still since before a moment.
     async fn stuck_work(&self, before: Time) -> Result<StuckWork, StoreError>;

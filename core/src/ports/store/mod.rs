@@ -67,8 +67,8 @@ pub use ingest::{
     TextHash,
 };
 pub use installation::{
-    Backlog, Begun, DeadCount, Installation, KeptMessage, NewWorkspace, OutboxRow, QueuedJob,
-    Standing, StuckWork, Swept, Unfinished,
+    Backlog, Begun, DeadCount, Installation, KeptMessage, NewWorkspace, OutboxRow, QueueLoad,
+    QueuedJob, Standing, StuckWork, Swept, Unfinished,
 };
 pub use jobs::{
     Advance, CancelOutcome, Claim, ClaimOutcome, ClaimRequest, Claimed, Heartbeat, JobFilter, Jobs,

@@ -13,8 +13,8 @@ use quaestor_core::jobs::Step;
 use quaestor_core::model::{DocumentStatus, Failure, JobState, MessageState, PageRequest, Reason};
 use quaestor_core::ports::store::{
     AcceptedQuestion, Answer, Claim, ClaimOutcome, DeadFilter, DeadKind, DeadLetter, DeadMessage,
-    DeadWhich, Discarded, IdempotencyKey, KeptMessage, NewDeadMessage, PutOff, Replay,
-    ReplayReport, Replayed, StoreError,
+    DeadWhich, Discarded, IdempotencyKey, KeptMessage, NewDeadMessage, PutOff, QueueLoad, Replay,
+    ReplayReport, Replayed, StoreError, Unclaimed,
 };
 use quaestor_core::problem::Problem;
 use uuid::Uuid;
@@ -595,6 +595,46 @@ pub async fn what_stands_still_is_counted(f: Fixture) {
     let row = f.message_of(queued).await.expect("a message");
     let outcome = f.store.claim(f.workspace, f.wish(&row)).await.expect("answered");
     assert!(matches!(outcome, ClaimOutcome::Claimed(_)), "looking changes nothing");
+}
+
+pub async fn what_the_queues_have_is_counted(f: Fixture) {
+    let loads = async || f.store.queue_loads("workspace_busy", f.now()).await.expect("read");
+    assert!(loads().await.is_empty());
+    let conversation = f.conversation().await;
+    let begun = f.now();
+    let mut asked = Vec::new();
+    for _ in 0..5 {
+        asked.push(f.ask(conversation, "why?").await.job_id);
+    }
+    let running = f.claim(asked[0]).await;
+    // One is tried later, which is nobody's load now; one waits for its workspace's turn.
+    let claim = f.claim(asked[1]).await.claim;
+    let mut later = f.advance(Step::ChatRetrieve, serde_json::json!({}));
+    later.due_at = f.now() + Duration::from_secs(60);
+    let why = PutOff::after_try("model_overloaded");
+    f.store.put_off(f.workspace, &claim, why, later, &[], f.now()).await.expect("put off");
+    let message = f.message_of(asked[2]).await.expect("a message");
+    let turn = Unclaimed {
+        job_id: asked[2],
+        step: Step::ChatRetrieve,
+        outbox_id: message.envelope.outbox_id,
+        next_outbox_id: f.id(),
+        reason: "workspace_busy",
+        due_at: f.now() + Duration::from_secs(60),
+        now: f.now(),
+    };
+    assert!(f.store.put_off_unclaimed(f.workspace, turn).await.expect("put off"));
+    f.pass(Duration::from_secs(1));
+    let retrieve =
+        QueueLoad { step: Step::ChatRetrieve, ready: 3, running: 1, oldest_at: Some(begun) };
+    assert_eq!(loads().await, [retrieve]);
+    let next = f.advance(Step::ChatGenerate, serde_json::json!({}));
+    f.store.hand_back(f.workspace, &running.claim, next, &[], f.now()).await.expect("handed back");
+    f.pass(Duration::from_secs(1));
+    let found = loads().await;
+    let counts: Vec<_> = found.iter().map(|load| (load.step, load.ready, load.running)).collect();
+    assert_eq!(counts, [(Step::ChatGenerate, 1, 0), (Step::ChatRetrieve, 3, 0)]);
+    assert!(found[0].oldest_at.is_some_and(|at| at > begun && at < f.now()));
 }
 
 pub async fn another_workspaces_letters_are_as_missing(f: Fixture) {

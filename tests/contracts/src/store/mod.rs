@@ -237,6 +237,7 @@ macro_rules! store_contract {
             no_more_messages_are_kept_than_may_be,
             the_front_of_a_queue_is_told_in_its_order,
             what_stands_still_is_counted,
+            what_the_queues_have_is_counted,
             another_workspaces_letters_are_as_missing,
         );
         $crate::store_contract!(@cases $make, portable:
