@@ -39,14 +39,15 @@ REPORT = "# Halden Bond Fund\n\n| Item | 2025 | 2024 |\n| --- | --- | --- |\n| M
 
 
 class Model:
-    """The tests' server of models, with answers of a fixed length and time."""
+    """The tests' server of models, with answers of a fixed length and time, and vectors that take
+    so many microseconds for each text."""
 
-    def __init__(self, binary):
+    def __init__(self, binary, text_us=0):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{free.getsockname()[1]}"
         self.process = subprocess.Popen(
-            [binary, address, str(WORDS), str(EVERY_MS)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [binary, address, str(WORDS), str(EVERY_MS), str(text_us)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         if "serves at" not in self.process.stderr.readline():
             sys.exit("the server of models did not start")
