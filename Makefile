@@ -55,5 +55,6 @@ bench: ## measure, as BENCHMARKS.md tells
 	$(PYTHON) benches/overload.py
 	$(PYTHON) benches/exports.py
 	$(PYTHON) benches/batches.py
+	$(PYTHON) benches/batches.py --embed
 	$(PYTHON) benches/reindex.py
 	scripts/services.sh with sh -c '$(PYTHON) benches/run.py sockets both && $(PYTHON) benches/overload.py --distributed && $(PYTHON) benches/batches.py --distributed && $(PYTHON) benches/reindex.py --distributed && $(PYTHON) benches/peers/run.py'

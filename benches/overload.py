@@ -122,17 +122,16 @@ def at(percent, values):
 def start(arguments, model, **environment):
     data = run.scratch()
     kind = run.Front if arguments.distributed else run.Server
-    server = kind(
-        arguments.bin,
-        data,
-        QUAESTOR_EMBED="none",
-        QUAESTOR_SERVER__QUOTAS__ASKS_BURST="1000000",
-        QUAESTOR_SERVER__QUOTAS__ASKS_PER_MINUTE="1000000",
-        QUAESTOR_SERVER__QUOTAS__REQUESTS_BURST="1000000",
-        QUAESTOR_SERVER__QUOTAS__REQUESTS_PER_MINUTE="1000000",
+    settings = {
+        "QUAESTOR_EMBED": "none",
+        "QUAESTOR_SERVER__QUOTAS__ASKS_BURST": "1000000",
+        "QUAESTOR_SERVER__QUOTAS__ASKS_PER_MINUTE": "1000000",
+        "QUAESTOR_SERVER__QUOTAS__REQUESTS_BURST": "1000000",
+        "QUAESTOR_SERVER__QUOTAS__REQUESTS_PER_MINUTE": "1000000",
         **model.environment,
         **environment,
-    )
+    }
+    server = kind(arguments.bin, data, **settings)
     path = os.path.join(data, "halden.md")
     with open(path, "w") as file:
         file.write(REPORT)

@@ -197,19 +197,9 @@ def cpu_s(server):
     return sum(run.cpu_of_process(pid) for pid in pids)
 
 
-def switch_ms(server):
-    """What the metric of the process that switches says of the last switch but those before."""
-    address = server.worker_address if isinstance(server, run.Front) else server.address
-    connection = http.client.HTTPConnection(address, timeout=30)
-    connection.request("GET", "/metrics")
-    values = {}
-    for line in connection.getresponse().read().decode().splitlines():
-        if line.startswith((f"{SWITCH}_sum", f"{SWITCH}_count")):
-            name, value = line.rsplit(" ", 1)
-            values[name.split("{")[0]] = float(value)
-    connection.close()
-    count = values.get(f"{SWITCH}_count", 0)
-    return (count, 1000 * values.get(f"{SWITCH}_sum", 0.0))
+def switches(server):
+    """How often the process that works has switched, and how many milliseconds that took."""
+    return run.metric(server, f"{SWITCH}_count"), 1000 * run.metric(server, f"{SWITCH}_sum")
 
 
 def upload(server, collection, data, passages):
@@ -273,7 +263,7 @@ def bench(kind, arguments):
         else:
             url = model.environment["OPENAI_BASE_URL"]
             references += [Reference(python, client, database, url, SECOND) for client in ("httpx", "openai")]
-    counted, switches = switch_ms(server), None
+    counted, switch_ms = switches(server), None
     cpu, began, start = cpu_s(server), time.monotonic(), 0
     reindexing = Reindexing(server, collection, name)
     cpu_ms, per_s = [], []
@@ -301,9 +291,9 @@ def bench(kind, arguments):
     reindexing.wait_for_switch()
     switched_s = time.monotonic() - filled
     beside.stop()
-    after = switch_ms(server)
+    after = switches(server)
     if after[0] > counted[0]:
-        switches = round((after[1] - counted[1]) / (after[0] - counted[0]), 1)
+        switch_ms = round((after[1] - counted[1]) / (after[0] - counted[0]), 1)
     theirs = {
         f"{one.kind}_{what}": value
         for one in references
@@ -332,7 +322,7 @@ def bench(kind, arguments):
         search_beside_p95_ms=at(95, beside.took[:during]),
         times_as_long_p95=round(at(95, beside.took[:during]) / at(95, idle.took), 2) if during else None,
         search_at_switch_max_ms=round(max(beside.took[during:], default=0), 1),
-        switch_ms=switches,
+        switch_ms=switch_ms,
         filled_to_switched_s=round(switched_s, 1),
     )
     server.stop()

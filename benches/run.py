@@ -190,6 +190,16 @@ def cpu_of_process(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def metric(server, name, labelled=""):
+    """The sum of a metric's series with this label, of the process that works."""
+    address = server.worker_address if isinstance(server, Front) else server.address
+    connection = http.client.HTTPConnection(address, timeout=30)
+    connection.request("GET", "/metrics")
+    lines = connection.getresponse().read().decode().splitlines()
+    connection.close()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")) and labelled in line)
+
+
 def scratch():
     return tempfile.mkdtemp(prefix="quaestor-bench-")
 
