@@ -56,4 +56,6 @@ bench: ## measure, as BENCHMARKS.md tells
 	$(PYTHON) benches/overload.py
 	$(PYTHON) benches/exports.py
 	$(PYTHON) benches/batches.py
-	scripts/services.sh with sh -c '$(PYTHON) benches/run.py sockets both && $(PYTHON) benches/overload.py --distributed && $(PYTHON) benches/batches.py --distributed && $(PYTHON) benches/scaling.py && $(PYTHON) benches/peers/run.py'
+	$(PYTHON) benches/batches.py --embed
+	$(PYTHON) benches/reindex.py
+	scripts/services.sh with sh -c '$(PYTHON) benches/run.py sockets both && $(PYTHON) benches/overload.py --distributed && $(PYTHON) benches/batches.py --distributed && $(PYTHON) benches/reindex.py --distributed && $(PYTHON) benches/scaling.py && $(PYTHON) benches/peers/run.py'

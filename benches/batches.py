@@ -2,13 +2,15 @@
 """Measures one batch of many small files. Standard library only.
 
 usage: benches/batches.py [--bin PATH] [--models PATH] [--files N] [--together N] [--seconds N]
+                          [--embed]
        scripts/services.sh with benches/batches.py --distributed
 
 Ten thousand small files are sent to one batch, a hundred in a request, over as many connections as
 the command line uses. Meanwhile questions are asked one after the other, as they were before, when
 nothing else was done. Counted: files that are accepted a second, the memory of the process that
 takes them, the time until the first token of an answer before and during, how long a look at the
-batch takes, and whether every file came to its end. The model is the tests' own server
+batch takes, and whether every file came to its end; with `--embed` also how many requests the
+provider of vectors got, which answers half a millisecond for each text after it was asked. The model is the tests' own server
 (`cargo build -p quaestor-model-server`), whose answers take a fixed time.
 
 Every figure is printed as one JSON line. Servers are started on free loopback ports and scratch
@@ -27,10 +29,13 @@ import threading
 import time
 
 import overload
+import run
 from overload import at
 from run import KEY, say
 
 BOUNDARY = "quaestor-bench"
+# What the provider of vectors takes for each text.
+TEXT_US = 500
 # Requests at once, as `quaestor ingest` sends them.
 CONNECTIONS = 4
 
@@ -122,9 +127,10 @@ class Memory:
 
 
 def bench(arguments):
-    model = overload.Model(arguments.models)
+    model = overload.Model(arguments.models, TEXT_US)
+    vectors = {"QUAESTOR_EMBED": "openai:text-embedding-3-small", "QUAESTOR_MODELS__EMBED_DIMENSIONS": "384"}
     quotas = {"QUAESTOR_SERVER__QUOTAS__UPLOADS_BURST": "1000000", "QUAESTOR_SERVER__QUOTAS__UPLOADS_PER_MINUTE": "1000000"}
-    server, data = overload.start(arguments, model, **quotas)
+    server, data = overload.start(arguments, model, **quotas, **(vectors if arguments.embed else {}))
     asker = overload.Asker(server)
     collection = server.collection("batch")
     # What is kept for the first uploads is no growth: a hundred files come before.
@@ -141,6 +147,7 @@ def bench(arguments):
         body(collection, batch, first, min(arguments.together, arguments.files - first))
         for first in range(0, arguments.files, arguments.together)
     ]
+    asked_before = run.metric(server, "quaestor_model_calls_total", 'operation="embed"') if arguments.embed else None
     before, memory, ended = server.rss_mb(), Memory(server), threading.Event()
     beside, looks, result = [], [], {}
 
@@ -179,6 +186,12 @@ def bench(arguments):
         terminal=seen["done"] + seen["failed"] + seen["cancelled"],
         failed=seen["failed"],
         state=seen["state"],
+        **(
+            # Each question asks too.
+            {"embed_requests": run.metric(server, "quaestor_model_calls_total", 'operation="embed"') - asked_before - len(beside)}
+            if arguments.embed
+            else {}
+        ),
         files_per_s=round(arguments.files / taken, 1),
         told_rate_p50=round(statistics.median(rates), 1) if rates else None,
         memory_before_mb=round(before, 1),
@@ -205,6 +218,7 @@ def main():
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--together", type=int, default=100, help="files in a request")
     parser.add_argument("--seconds", type=float, default=20, help="how long questions are asked alone")
+    parser.add_argument("--embed", action="store_true", help="files are searchable by meaning too")
     parser.add_argument("--patience", type=float, default=1800, help="seconds until files count as stuck")
     parser.add_argument("--distributed", action="store_true", help="a front and a worker on the servers that run")
     bench(parser.parse_args())

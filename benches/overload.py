@@ -39,14 +39,15 @@ REPORT = "# Halden Bond Fund\n\n| Item | 2025 | 2024 |\n| --- | --- | --- |\n| M
 
 
 class Model:
-    """The tests' server of models, with answers of a fixed length and time."""
+    """The tests' server of models, with answers of a fixed length and time, and vectors that take
+    so many microseconds for each text."""
 
-    def __init__(self, binary):
+    def __init__(self, binary, text_us=0):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{free.getsockname()[1]}"
         self.process = subprocess.Popen(
-            [binary, address, str(WORDS), str(EVERY_MS)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [binary, address, str(WORDS), str(EVERY_MS), str(text_us)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         if "serves at" not in self.process.stderr.readline():
             sys.exit("the server of models did not start")
@@ -121,17 +122,16 @@ def at(percent, values):
 def start(arguments, model, **environment):
     data = run.scratch()
     kind = run.Front if arguments.distributed else run.Server
-    server = kind(
-        arguments.bin,
-        data,
-        QUAESTOR_EMBED="none",
-        QUAESTOR_SERVER__QUOTAS__ASKS_BURST="1000000",
-        QUAESTOR_SERVER__QUOTAS__ASKS_PER_MINUTE="1000000",
-        QUAESTOR_SERVER__QUOTAS__REQUESTS_BURST="1000000",
-        QUAESTOR_SERVER__QUOTAS__REQUESTS_PER_MINUTE="1000000",
+    settings = {
+        "QUAESTOR_EMBED": "none",
+        "QUAESTOR_SERVER__QUOTAS__ASKS_BURST": "1000000",
+        "QUAESTOR_SERVER__QUOTAS__ASKS_PER_MINUTE": "1000000",
+        "QUAESTOR_SERVER__QUOTAS__REQUESTS_BURST": "1000000",
+        "QUAESTOR_SERVER__QUOTAS__REQUESTS_PER_MINUTE": "1000000",
         **model.environment,
         **environment,
-    )
+    }
+    server = kind(arguments.bin, data, **settings)
     path = os.path.join(data, "halden.md")
     with open(path, "w") as file:
         file.write(REPORT)

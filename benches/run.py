@@ -166,13 +166,38 @@ class Front(Server):
         env = {**os.environ, **settings, "QUAESTOR_DATA_DIR": data, "QUAESTOR_ADMIN_KEY": KEY}
         subprocess.run([binary, "migrate"], env=env, check=True, stderr=subprocess.DEVNULL)
         subprocess.run([binary, "topology", "apply"], env=env, check=True, stdout=subprocess.DEVNULL)
-        self.worker = subprocess.Popen([binary, "worker"], env=env, stderr=subprocess.DEVNULL)
+        self.environment = settings
+        self.worker = subprocess.Popen([binary, "worker"], env=env, stderr=subprocess.PIPE, text=True)
+        for line in self.worker.stderr:
+            if "health serves on " in line:
+                self.worker_address = line.split("serves on http://")[1].strip()
+                break
+        else:
+            sys.exit("the worker did not start")
+        threading.Thread(target=lambda: [None for _ in self.worker.stderr], daemon=True).start()
         super().__init__(binary, data, **settings)
 
     def stop(self):
         self.worker.send_signal(signal.SIGTERM)
         super().stop()
         self.worker.wait(timeout=60)
+
+
+def cpu_of_process(pid):
+    """Its own CPU so far, in seconds."""
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def metric(server, name, labelled=""):
+    """The sum of a metric's series with this label, of the process that works."""
+    address = server.worker_address if isinstance(server, Front) else server.address
+    connection = http.client.HTTPConnection(address, timeout=30)
+    connection.request("GET", "/metrics")
+    lines = connection.getresponse().read().decode().splitlines()
+    connection.close()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")) and labelled in line)
 
 
 def scratch():

@@ -93,7 +93,9 @@ fn usual(step: Step) -> u32 {
         Step::ChatRetrieve => 4,
         Step::ChatGenerate => 8,
         Step::DocumentsIngest | Step::ExportsWrite => 2,
-        Step::DocumentsEmbed | Step::CollectionsReindex => 1,
+        // What they have goes to a model together, up to what it takes in a request.
+        Step::DocumentsEmbed => 128,
+        Step::CollectionsReindex => 1,
     }
 }
 

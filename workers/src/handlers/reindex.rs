@@ -73,6 +73,8 @@ impl Handler for Reindex {
         }
         match store.switch_generation(job.workspace, claim, id, subject.skipped, now).await? {
             Switch::Done => {
+                let took = metrics::seconds(now, context.clock.now());
+                metrics::GENERATION_SWITCH_SECONDS.of([]).record(took);
                 info!(
                     collection.id = %payload.collection_id,
                     model = subject.generation.model,
