@@ -25,6 +25,7 @@ pub mod model;
 pub mod ports;
 pub mod problem;
 pub mod retrieval;
+pub mod schedule;
 pub mod tokens;
 pub mod trace;
 pub mod transfer;

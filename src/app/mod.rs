@@ -22,7 +22,7 @@ use quaestor_core::ports::noticeboard::Noticeboard;
 use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
 use quaestor_front::{Front, Offer, Stop};
-use quaestor_workers::{AnswerCache, BackupPlan, Context, Drain, ParseProcess, RenderProcess};
+use quaestor_workers::{AnswerCache, Context, Drain, ParseProcess, RenderProcess, SchedulePlan};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,7 @@ mod models;
 mod moving;
 mod numbers;
 mod providers;
+mod schedules;
 
 use backends::Backends;
 pub(crate) use backends::open_bucket;
@@ -140,10 +141,11 @@ pub async fn start(
 
     let guards =
         models::guards(config, &world, &backends.provider_limits, Some(backends.store.clone()));
-    let backup_plan = match role {
+    let schedules = match role {
         Role::Front => None,
         Role::Serve | Role::Worker(_) => {
-            backup::plan(config, &world, backends.objects.clone(), backends.tasks()).await?
+            let (objects, tasks) = (backends.objects.clone(), backends.tasks());
+            Some(schedules::plan(config, backup::plan(config, &world, objects, tasks).await?))
         }
     };
     let embedders = models::open_embedders(settings, &world.clock, &guards)?;
@@ -220,7 +222,7 @@ pub async fn start(
         metrics,
         guards,
         backends,
-        backup_plan,
+        schedules,
         leave_for,
         data_lock,
     };
@@ -251,7 +253,7 @@ struct Parts {
     metrics: PrometheusHandle,
     guards: Guards,
     backends: Backends,
-    backup_plan: Option<BackupPlan>,
+    schedules: Option<SchedulePlan>,
     leave_for: Duration,
     data_lock: Option<File>,
 }
@@ -280,7 +282,7 @@ async fn run_all(parts: Parts, stop: CancellationToken) {
 /// work.
 async fn run_and_stop(parts: Parts, stop: CancellationToken) {
     let Parts { role, context, front, listener, metrics, guards, .. } = parts;
-    let Parts { backends, backup_plan, leave_for, data_lock, .. } = parts;
+    let Parts { backends, schedules, leave_for, data_lock, .. } = parts;
     let clock = context.clock.clone();
     let drain = context.settings.drain;
     let loops_stop = CancellationToken::new();
@@ -300,8 +302,9 @@ async fn run_and_stop(parts: Parts, stop: CancellationToken) {
         loops.spawn(telling);
         loops.spawn(quaestor_workers::run_file_sweeps(context.clone(), loops_stop.clone()));
         loops.spawn(quaestor_workers::run_upkeep(context.clone(), loops_stop.clone()));
-        if let Some(plan) = backup_plan {
-            loops.spawn(quaestor_workers::run_backups(context.clone(), plan, loops_stop.clone()));
+        loops.spawn(quaestor_workers::tell_backups(context.clone(), loops_stop.clone()));
+        if let Some(plan) = schedules {
+            loops.spawn(quaestor_workers::run_schedules(context.clone(), plan, loops_stop.clone()));
         }
         let drain = Drain { begin: stop.clone() };
         workers.spawn(quaestor_workers::run_workers(context, role.steps(), drain));

@@ -36,6 +36,7 @@ fn own(config: &Config) -> Result<Vec<String>, Refusal> {
     let mut warnings = Vec::new();
     workers(config, &mut warnings)?;
     backup::check(config, &mut warnings)?;
+    super::schedules::check(config)?;
     risky(config, &mut warnings);
     Ok(warnings)
 }

@@ -6,6 +6,7 @@
 
 mod answer_cache;
 mod backups;
+mod check;
 mod consume;
 mod context;
 mod dead_messages;
@@ -24,6 +25,7 @@ mod registry;
 mod relay;
 mod render_process;
 mod run;
+mod schedules;
 mod seal;
 mod settle;
 mod sweep;
@@ -32,7 +34,10 @@ mod upkeep;
 mod vectors;
 
 pub use answer_cache::AnswerCache;
-pub use backups::{BackupPlan, MadeBackup, NoBackup, ScratchFile, make_backup, run_backups};
+pub use backups::{
+    BackupPlan, BackupTask, MadeBackup, NoBackup, ScratchFile, make_backup, tell_backups,
+};
+pub use check::CheckTask;
 pub use context::{Context, Settings, Slots};
 pub use handlers::export::ExportSettings;
 pub use parse_process::ParseProcess;
@@ -40,6 +45,7 @@ pub use presence::tell_presence;
 pub use relay::run_relay;
 pub use render_process::RenderProcess;
 pub use run::{Drain, run_workers};
+pub use schedules::{SchedulePlan, Task, TaskError, Work, run_schedules};
 pub use seal::run_sealing;
 pub use sweep::run_sweeps;
 pub use sweep_files::run_file_sweeps;
