@@ -70,7 +70,7 @@ async fn ended(client: &Client, repair: bool, terminal: &Terminal) -> anyhow::Re
 
 fn show(report: &CheckReport, terminal: &Terminal) -> anyhow::Result<()> {
     let checked = &report.checked;
-    let mut line = |name: &str, value: String| terminal.line(&format!("{name:<10}{value}"));
+    let line = |name: &str, value: String| terminal.line(&format!("{name:<10}{value}"));
     line("versions", format!("{} in {} workspaces", checked.versions, checked.workspaces))?;
     line("passages", checked.passages.to_string())?;
     line("vectors", checked.vectors.to_string())?;
