@@ -223,11 +223,14 @@ impl Schedules for DbStore {
                     None => Some((at, RunState::Queued)),
                 },
             };
-            if let Some((at, state)) = new {
-                add_run(&mut tx, &seen.name, run, None, (Some(at), state), now).await?;
+            let mut fired = Fired::Set;
+            if let Some((at, state)) = new
+                && add_run(&mut tx, &seen.name, run, None, (Some(at), state), now).await?
+            {
+                fired = Fired::Run(state);
             }
             tx.commit().await?;
-            Ok(new.map_or(Fired::Set, |(_, state)| Fired::Run(state)))
+            Ok(fired)
         };
         work.await.map_err(during("take a moment of a schedule"))
     }
@@ -499,7 +502,7 @@ async fn unfinished(tx: &mut DbConnection, name: &str) -> Result<Option<Uuid>, F
     Ok(found.map(|row| row.try_get("id")).transpose()?)
 }
 
-/// Writes a run of a schedule. A moment that has a run already makes no second one.
+/// Writes a run of a schedule. False where the moment has one already: it makes no second one.
 async fn add_run(
     tx: &mut DbConnection,
     name: &str,
@@ -507,8 +510,8 @@ async fn add_run(
     options: Option<&Value>,
     (due_at, state): (Option<Time>, RunState),
     now: Time,
-) -> Result<(), Fault> {
-    sqlx::query(
+) -> Result<bool, Fault> {
+    let added = sqlx::query(
         "INSERT INTO schedule_runs
              (id, schedule, task, options, due_at, state, queued_at, ended_at, lease_until)
          SELECT $2, s.name, s.task, coalesce($3, s.options), $4, $5, $6, $7, $6
@@ -523,6 +526,7 @@ async fn add_run(
     .bind(rows::micros(now))
     .bind(state.has_ended().then(|| rows::micros(now)))
     .execute(tx)
-    .await?;
-    Ok(())
+    .await?
+    .rows_affected();
+    Ok(added == 1)
 }

@@ -88,7 +88,7 @@ pub async fn of_many_that_take_a_moment_one_makes_its_run(f: Fixture) {
     let ended = f.take_run().await.unwrap();
     f.store.end_run(ended.held, RunEnd::Done { report: json!({}) }, f.now()).await.unwrap();
     let seen = f.schedule("nightly").await;
-    f.fire(&seen, Some(Moment::Run(due))).await;
+    assert_eq!(f.fire(&seen, Some(Moment::Run(due))).await, Fired::Set);
     assert_eq!(f.store.list_runs("nightly", page).await.unwrap().items.len(), 1);
 }
 
