@@ -45,17 +45,16 @@ pub(crate) async fn ended(program: &Program, schedule: &str, count: usize) -> Ve
     panic!("{schedule} has not ended: {:?}\n{}", runs(program, schedule).await, program.log());
 }
 
-/// Waits until a worker has worked out the next moment.
-async fn set(installation: &Installation, program: &Program) {
-    // Shown as soon as it can be worked out; tampered with once it is written down.
+/// Waits until a worker has written down which schedules there are.
+async fn offered(program: &Program) {
     for _ in 0..3_000 {
         let listed = program.get("/api/admin/schedules").await;
         if !listed["items"].as_array().unwrap().is_empty() {
-            break;
+            return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let _ = installation;
+    panic!("no worker offers a schedule\n{}", program.log());
 }
 
 async fn refused(program: &Program, method: Method, path: &str, body: Value) -> (u16, Value) {
@@ -68,7 +67,7 @@ async fn what_was_missed_is_made_up_for_once_or_not_at_all(backends: Backends) {
     let program = installation.start(&SOON);
     // One more worker that looks.
     let other = (backends == Backends::Distributed).then(|| installation.process("worker", &SOON));
-    set(&installation, &program).await;
+    offered(&program).await;
     let shown = program.get(CHECK).await;
     assert_eq!((&shown["cron"], &shown["zone"]), (&"30 4 * * *".into(), &"UTC".into()), "{shown}");
     // Until a worker has written down the next moment, there is none to be moved.
@@ -109,7 +108,7 @@ async fn what_was_missed_is_made_up_for_once_or_not_at_all(backends: Backends) {
 async fn a_schedule_is_seen_and_steered(backends: Backends) {
     let installation = Installation::new(backends).await;
     let program = installation.start(&SOON);
-    set(&installation, &program).await;
+    offered(&program).await;
     for (body, field, says) in [
         (json!({"cron": "61 * * * *"}), "cron", "five fields"),
         (json!({"cron": "0 0 30 2 *"}), "cron", "never comes"),
@@ -218,19 +217,7 @@ async fn a_killed_worker_loses_no_run_and_repeats_none(backends: Backends) {
     for point in ["schedule.after_fire", "schedule.after_claim"] {
         let installation = Installation::new(backends).await;
         let program = installation.start(&SOON);
-        set(&installation, &program).await;
-        tokio::time::timeout(Duration::from_secs(60), async {
-            // Until its next moment is written down.
-            loop {
-                let shown = program.get(CHECK).await;
-                if shown["next_at"].is_string() {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await
-        .unwrap();
+        offered(&program).await;
         drop(program);
         tamper(
             &installation,

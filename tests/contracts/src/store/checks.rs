@@ -6,7 +6,7 @@
 use quaestor_core::ids::DocumentId;
 use quaestor_core::jobs::{DocumentPayload, JobKind, Step};
 use quaestor_core::model::{DocumentStatus, PageRequest};
-use quaestor_core::ports::store::{CheckedVectors, CheckedVersion, StrayCursor, Strays};
+use quaestor_core::ports::store::{CheckedVectors, CheckedVersion, JobFilter, StrayCursor, Strays};
 
 use super::fixture::{DIMENSIONS, Fixture};
 
@@ -171,7 +171,7 @@ pub async fn a_vector_that_is_gone_shows_and_can_be_made(f: Fixture) {
     let (version, vectors) = f.checked_one().await;
     assert_eq!((version.status, vectors.vectors), (DocumentStatus::Ready, 3));
     let page = PageRequest { after: None, limit: 10 };
-    let jobs = f.store.list_jobs(f.workspace, Default::default(), page).await.unwrap();
+    let jobs = f.store.list_jobs(f.workspace, JobFilter::default(), page).await.unwrap();
     assert_eq!(jobs.items.len(), 2);
 }
 
