@@ -159,6 +159,8 @@ fn points_of(role: &str) -> Vec<&'static str> {
             "export.",
             "reindex.",
             "batch.",
+            "schedule.",
+            "check.",
             "worker.batch_paused",
             "ingest.before_next",
             "sweep.after_delete",
