@@ -76,8 +76,9 @@ fn every_store_method_takes_the_workspace() {
     for entry in fs::read_dir(folder).expect("the store's port") {
         let path = entry.expect("an entry").path();
         // What concerns the installation as a whole: it hands out ids and states only. And a
-        // snapshot of all, whose records are read by workspace none the less.
-        let of_all = ["installation.rs", "backups.rs", "snapshot.rs"];
+        // snapshot of all, whose records are read by workspace none the less; strays are looked
+        // for in all workspaces at once.
+        let of_all = ["installation.rs", "backups.rs", "schedules.rs", "snapshot.rs", "strays.rs"];
         if of_all.iter().any(|name| path.ends_with(name)) {
             continue;
         }

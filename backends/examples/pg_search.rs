@@ -177,7 +177,8 @@ async fn loaded(connection: &mut PgConnection) -> Option<Loaded> {
 }
 
 async fn load(store: &Arc<PgStore>, connection: &mut PgConnection, chunks: usize) -> Loaded {
-    let empty = EmptyStore { store: store.clone(), keep: Box::new(()), leftovers: None };
+    let empty =
+        EmptyStore { store: store.clone(), keep: Box::new(()), leftovers: None, harm: None };
     let f = Fixture::over(empty).await;
     let collection = f.collection("all").await;
     let dimensions = u32::try_from(DIMENSIONS).expect("small");

@@ -129,7 +129,8 @@ async fn main() {
     let fresh = !std::path::Path::new(&path).exists();
     let store = SqliteStore::open(&path, SqliteOptions::default()).await.expect("it opens");
     let store = Arc::new(store);
-    let empty = EmptyStore { store: store.clone(), keep: Box::new(()), leftovers: None };
+    let empty =
+        EmptyStore { store: store.clone(), keep: Box::new(()), leftovers: None, harm: None };
 
     let words = Words::new();
     let mut random = Random(42);

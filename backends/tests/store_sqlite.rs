@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
-use quaestor_contracts::store::EmptyStore;
-use sqlx::{Connection, Row};
+use quaestor_contracts::store::{Damage, EmptyStore};
+use sqlx::{AssertSqlSafe, Connection, Row};
 
 async fn empty_store() -> EmptyStore {
     let folder = tempfile::tempdir().unwrap();
@@ -17,8 +17,32 @@ async fn empty_store() -> EmptyStore {
     EmptyStore {
         store: Arc::new(store),
         keep: Box::new(folder),
-        leftovers: Some(Box::new(move || Box::pin(leftovers(path.clone())))),
+        leftovers: Some(Box::new({
+            let path = path.clone();
+            move || Box::pin(leftovers(path.clone()))
+        })),
+        harm: Some(Box::new(move |damage| Box::pin(harm(path.clone(), damage)))),
     }
+}
+
+/// Does damage to the file, behind the store's back.
+async fn harm(path: PathBuf, damage: Damage) -> bool {
+    let mut file =
+        sqlx::SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let last = "(SELECT max(key) FROM chunks)";
+    let sql = match damage {
+        Damage::PostingsGone => "DELETE FROM chunk_terms_1 WHERE rowid > 0".to_owned(),
+        Damage::VectorGone => format!("DELETE FROM vectors WHERE chunk_key = {last}"),
+        Damage::VectorIndexGone => "DELETE FROM vector_blocks".to_owned(),
+        Damage::OtherLength => "UPDATE generations SET dimensions = dimensions + 1".to_owned(),
+        Damage::PassageGone => format!("DELETE FROM chunks WHERE key = {last}"),
+        Damage::PassageOfNoVersion => {
+            format!("UPDATE chunks SET version_key = 999999 WHERE key = {last}")
+        }
+    };
+    let sql = format!("PRAGMA foreign_keys = OFF; {sql}");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut file).await.unwrap();
+    true
 }
 
 /// Which tables still hold something of a document.

@@ -15,7 +15,7 @@ use crate::ports::store::StoreError;
 
 /// Every point there is: one at each hand-over, in the order in which a request comes to them.
 /// A test holds the list to the code.
-pub const NAMES: [&str; 50] = [
+pub const NAMES: [&str; 53] = [
     "front.before_accept",
     "front.after_accept",
     "upload.before_accept",
@@ -50,6 +50,9 @@ pub const NAMES: [&str; 50] = [
     "worker.after_save",
     "worker.put_off",
     "worker.before_ack",
+    "schedule.after_fire",
+    "schedule.after_claim",
+    "check.mid_way",
     "sweep.before_requeue",
     "sweep.after_requeue",
     "sweep.after_delete",

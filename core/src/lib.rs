@@ -26,6 +26,7 @@ pub mod ports;
 pub mod problem;
 pub mod retrieval;
 pub mod scaling;
+pub mod schedule;
 pub mod tokens;
 pub mod trace;
 pub mod transfer;

@@ -24,7 +24,7 @@ use quaestor_core::retrieval::Searcher;
 use quaestor_core::wake::Wake;
 use quaestor_front::{Front, Offer, Stop};
 use quaestor_workers::{
-    AnswerCache, BackupPlan, Context, Drain, ParseProcess, Places, RenderProcess, Work,
+    AnswerCache, Context, Drain, ParseProcess, Places, RenderProcess, SchedulePlan, Work,
 };
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -44,6 +44,7 @@ mod moving;
 mod numbers;
 mod providers;
 mod scaler;
+mod schedules;
 
 use backends::Backends;
 pub(crate) use backends::open_bucket;
@@ -166,10 +167,11 @@ pub async fn start(
 
     let guards =
         models::guards(config, &world, &backends.provider_limits, Some(backends.store.clone()));
-    let backup_plan = match role {
+    let schedules = match role {
         Role::Front | Role::Scaler(_) => None,
         Role::Serve | Role::Worker(_) => {
-            backup::plan(config, &world, backends.objects.clone(), backends.tasks()).await?
+            let (objects, tasks) = (backends.objects.clone(), backends.tasks());
+            Some(schedules::plan(config, backup::plan(config, &world, objects, tasks).await?))
         }
     };
     let (embedders, reranking) = match role {
@@ -260,7 +262,7 @@ pub async fn start(
         metrics,
         guards,
         backends,
-        backup_plan,
+        schedules,
         leave_for,
         data_lock,
         scaler,
@@ -292,7 +294,7 @@ struct Parts {
     metrics: PrometheusHandle,
     guards: Guards,
     backends: Backends,
-    backup_plan: Option<BackupPlan>,
+    schedules: Option<SchedulePlan>,
     leave_for: Duration,
     data_lock: Option<File>,
     scaler: Option<scaler::Orders>,
@@ -327,7 +329,7 @@ async fn run_all(parts: Parts, stop: Stopping) {
 /// work.
 async fn run_and_stop(parts: Parts, stopping: Stopping) {
     let Parts { role, context, front, listener, metrics, guards, .. } = parts;
-    let Parts { backends, backup_plan, leave_for, data_lock, scaler, .. } = parts;
+    let Parts { backends, schedules, leave_for, data_lock, scaler, .. } = parts;
     let stop = stopping.begin.clone();
     let clock = context.clock.clone();
     let drain = context.settings.drain;
@@ -361,8 +363,9 @@ async fn run_and_stop(parts: Parts, stopping: Stopping) {
         loops.spawn(telling);
         loops.spawn(quaestor_workers::run_file_sweeps(context.clone(), loops_stop.clone()));
         loops.spawn(quaestor_workers::run_upkeep(context.clone(), loops_stop.clone()));
-        if let Some(plan) = backup_plan {
-            loops.spawn(quaestor_workers::run_backups(context.clone(), plan, loops_stop.clone()));
+        loops.spawn(quaestor_workers::tell_backups(context.clone(), loops_stop.clone()));
+        if let Some(plan) = schedules {
+            loops.spawn(quaestor_workers::run_schedules(context.clone(), plan, loops_stop.clone()));
         }
         let drain = Drain { begin: stop.clone(), hurry: stopping.hurry };
         workers.spawn(quaestor_workers::run_workers(context, role.steps(), drain));

@@ -89,6 +89,17 @@ pub enum Command {
         #[command(subcommand)]
         action: ReindexAction,
     },
+    /// Show and steer what is done by the clock: backups and the check of what is stored.
+    Schedules {
+        /// The server.
+        #[command(flatten)]
+        connection: Connection,
+        /// What to do; they are listed where nothing is said.
+        #[command(subcommand)]
+        action: Option<SchedulesAction>,
+    },
+    /// Check that rows, passages, vectors and files agree, and show what does not.
+    Check(CheckArguments),
     /// Make, list and revoke API keys.
     Key {
         /// The server.
@@ -530,6 +541,79 @@ pub struct DeadSelection {
     /// Only those that died at this time or later, such as 2026-01-31T09:00:00Z.
     #[arg(long, value_name = "TIME")]
     pub since: Option<Time>,
+}
+
+/// `quaestor schedules …`.
+#[derive(Debug, Subcommand)]
+pub enum SchedulesAction {
+    /// List them: when each is next due, and how it went the last time.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the last runs of one.
+    Runs {
+        /// The schedule.
+        name: String,
+        /// At most so many.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+        /// As JSON, with reports.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Leave out what is due, until it is resumed.
+    Pause {
+        /// The schedule.
+        name: String,
+    },
+    /// Go on from the next moment.
+    Resume {
+        /// The schedule.
+        name: String,
+    },
+    /// Run it now, paused or not.
+    Run {
+        /// The schedule.
+        name: String,
+    },
+    /// Put it at another time, whatever the configuration says.
+    Set {
+        /// The schedule.
+        name: String,
+        /// Five fields, such as '30 2 * * *'.
+        #[arg(long, required_unless_present_any = ["zone", "missed"])]
+        cron: Option<String>,
+        /// A time zone, such as Europe/Zurich.
+        #[arg(long)]
+        zone: Option<String>,
+        /// What is done about moments that passed while no worker was there: run_once or skip.
+        #[arg(long)]
+        missed: Option<String>,
+    },
+    /// Put it at the time that the configuration says.
+    Reset {
+        /// The schedule.
+        name: String,
+    },
+}
+
+/// `quaestor check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The server.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Have the vectors made that are missing. Nothing is ever removed.
+    #[arg(long, conflicts_with = "last")]
+    pub repair: bool,
+    /// Show what the last check found, and begin none.
+    #[arg(long)]
+    pub last: bool,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `quaestor dead …`.

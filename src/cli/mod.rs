@@ -5,6 +5,7 @@ mod ask;
 mod audit;
 mod backup;
 mod batches;
+mod check;
 mod children;
 mod client;
 mod config;
@@ -18,6 +19,7 @@ pub(crate) mod logging;
 mod migrate;
 mod moving;
 mod reindex;
+mod schedules;
 mod serve;
 mod supervised;
 mod terminal;
@@ -145,6 +147,10 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
             Command::Reindex { connection, action } => {
                 reindex::run(&connection, action, terminal).await
             }
+            Command::Schedules { connection, action } => {
+                schedules::run(&connection, action, terminal).await
+            }
+            Command::Check(arguments) => check::run(arguments, terminal).await,
             Command::Key { connection, action } => key::run(&connection, action, terminal).await,
             Command::Audit { connection, action } => {
                 audit::run(&connection, action, terminal).await

@@ -1,14 +1,11 @@
-//! Where are backups kept, who may read them, and when are they made?
+//! Where are backups kept, and who may read them?
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
 use quaestor_backends::bundles::age::AgeSeal;
 use quaestor_backends::objects::s3::S3Place;
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::data::path_of;
 use super::{Config, ServiceUrl};
@@ -27,10 +24,6 @@ pub struct Backup {
     pub passphrase: Option<SecretString>,
     /// Whether they are encrypted.
     pub encryption: BackupEncryption,
-    /// How often one is made.
-    pub every: Every,
-    /// At which time of the day (UTC); of an hourly one, its minute.
-    pub at: TimeOfDay,
     /// How many days they are kept.
     pub keep_days: u32,
     /// How long one may take.
@@ -44,8 +37,6 @@ impl Default for Backup {
             recipients: Vec::new(),
             passphrase: None,
             encryption: BackupEncryption::Age,
-            every: Every::Day,
-            at: TimeOfDay { hour: 3, minute: 0 },
             keep_days: 30,
             at_most_minutes: 240,
         }
@@ -60,76 +51,6 @@ pub enum BackupEncryption {
     Age,
     /// Not at all.
     None,
-}
-
-/// How often a backup is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Every {
-    /// Once a day.
-    Day,
-    /// Once an hour.
-    Hour,
-}
-
-impl Every {
-    /// The time from one to the next.
-    #[must_use]
-    pub fn period(self) -> Duration {
-        Duration::from_secs(match self {
-            Self::Day => 24 * 60 * 60,
-            Self::Hour => 60 * 60,
-        })
-    }
-}
-
-/// A time of the day, UTC: `03:00`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeOfDay {
-    /// 0 to 23.
-    pub hour: u8,
-    /// 0 to 59.
-    pub minute: u8,
-}
-
-impl TimeOfDay {
-    /// How long after midnight.
-    #[must_use]
-    pub fn after_midnight(self) -> Duration {
-        Duration::from_secs((u64::from(self.hour) * 60 + u64::from(self.minute)) * 60)
-    }
-}
-
-impl fmt::Display for TimeOfDay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02}:{:02}", self.hour, self.minute)
-    }
-}
-
-impl FromStr for TimeOfDay {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no time of the day, such as 03:00 or 14:30");
-        let (hour, minute) = text.split_once(':').ok_or_else(wrong)?;
-        let part = |part: &str, below: u8| {
-            let two = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
-            part.parse::<u8>().ok().filter(|number| two && *number < below).ok_or_else(wrong)
-        };
-        Ok(Self { hour: part(hour, 24)?, minute: part(minute, 60)? })
-    }
-}
-
-impl Serialize for TimeOfDay {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for TimeOfDay {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
 }
 
 /// The place that was chosen.
@@ -233,18 +154,6 @@ pub(super) fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_of_the_day_is_read_as_it_is_written() {
-        for text in ["00:00", "03:00", "23:59"] {
-            assert_eq!(text.parse::<TimeOfDay>().unwrap().to_string(), text);
-        }
-        for text in ["", "3:00", "24:00", "12:60", "+1:00", "03:00:00", "noon"] {
-            assert!(text.parse::<TimeOfDay>().unwrap_err().contains("03:00"), "{text}");
-        }
-        let at: TimeOfDay = "03:30".parse().unwrap();
-        assert_eq!(at.after_midnight(), Duration::from_secs(12_600));
-    }
 
     #[test]
     fn a_place_is_a_folder_or_a_bucket() {

@@ -38,6 +38,7 @@ fn own(config: &Config) -> Result<Vec<String>, Refusal> {
     workers(config, &mut warnings)?;
     scaling(config)?;
     backup::check(config, &mut warnings)?;
+    super::schedules::check(config)?;
     risky(config, &mut warnings);
     Ok(warnings)
 }

@@ -15,6 +15,16 @@ pub enum ConfigError {
         /// The key that may have been meant.
         nearest: Option<String>,
     },
+    /// A key of this name there was.
+    #[error("`{name}` (from {origin}) is no key any more: {instead}")]
+    GoneKey {
+        /// The name.
+        name: String,
+        /// Where it stands.
+        origin: String,
+        /// What is said in its place.
+        instead: &'static str,
+    },
     /// A key has a value that is not one.
     #[error("`{key}` (from {origin}) must be {expected}: {found}")]
     WrongValue {

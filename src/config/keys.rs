@@ -76,9 +76,27 @@ impl Key {
 }
 
 /// The name that a key of this full name has in the environment.
-fn variable(path: &str) -> String {
+pub(super) fn variable(path: &str) -> String {
     format!("QUAESTOR_{}", path.replace('.', "__").to_uppercase())
 }
+
+const CRON: &str = "a cron expression of five fields, such as `30 2 * * *`";
+const ZONE: &str = "a time zone of the IANA database, such as Europe/Zurich";
+const MISSED: &str = "`run_once` or `skip`";
+
+/// Keys that there were, and what is said in their place now.
+pub(super) const GONE: &[(&str, &str)] = &[
+    (
+        "backup.every",
+        "`schedules.backup.cron` says it, such as `0 3 * * *` for each day at 03:00, or \
+         `0 * * * *` for each hour",
+    ),
+    (
+        "backup.at",
+        "`schedules.backup.cron` says it, such as `30 2 * * *` for each day at 02:30, and \
+         `schedules.backup.zone` of which time zone that is",
+    ),
+];
 
 const fn text(path: &'static str, expected: &'static str) -> Key {
     Key {
@@ -304,10 +322,18 @@ pub const KEYS: &[Key] = &[
     },
     secret("backup.passphrase", "QUAESTOR_BACKUP_PASSPHRASE", "a text of at least 16 characters"),
     text("backup.encryption", "`age` or `none`"),
-    text("backup.every", "`day` or `hour`"),
-    text("backup.at", "a time of the day (UTC), such as 03:00"),
     number("backup.keep_days", "a whole number of days, at least 1"),
     number("backup.at_most_minutes", "a whole number of minutes, at least 1"),
+    Key { kind: ValueKind::Flag, ..text("schedules.backup.enabled", "`true` or `false`") },
+    text("schedules.backup.cron", CRON),
+    text("schedules.backup.zone", ZONE),
+    text("schedules.backup.missed", MISSED),
+    Key { kind: ValueKind::Flag, ..text("schedules.check.enabled", "`true` or `false`") },
+    text("schedules.check.cron", CRON),
+    text("schedules.check.zone", ZONE),
+    text("schedules.check.missed", MISSED),
+    number("check.read_percent", "a whole number from 1 to 100"),
+    number("check.read_at_most_mb", "a whole number of MB, at least 1"),
     text("log.format", "`text` or `json`"),
     text("log.filter", "levels by target, such as `info,quaestor_workers=debug`"),
     Key {

@@ -136,6 +136,9 @@ fn refuse_unknown(table: &toml::Table, above: &str, origin: &str) -> Result<(), 
 
 /// The refusal of a key that is none, with the one that may have been meant.
 pub(super) fn unknown(path: &str, origin: &str) -> ConfigError {
+    if let Some((_, instead)) = keys::GONE.iter().find(|(gone, _)| *gone == path) {
+        return ConfigError::GoneKey { name: path.to_owned(), origin: origin.to_owned(), instead };
+    }
     let last = path.rsplit('.').next().unwrap_or(path);
     let known = || KEYS.iter().map(|key| key.path);
     let near = nearest(path, known())
@@ -225,6 +228,11 @@ fn strangers(environment: &Environment) -> Result<Vec<String>, ConfigError> {
         });
         if known.contains(name) || by_orchestrator || chosen {
             continue;
+        }
+        let gone = keys::GONE.iter().find(|(gone, _)| keys::variable(gone) == *name);
+        if let Some((_, instead)) = gone {
+            let (name, origin) = (name.clone(), "the environment".to_owned());
+            return Err(ConfigError::GoneKey { name, origin, instead });
         }
         let near = nearest(name, known.iter().map(String::as_str));
         if near.is_some() || name.contains("__") {

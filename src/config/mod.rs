@@ -23,6 +23,7 @@ mod providers;
 mod rerank;
 mod s3;
 mod scaler;
+mod schedules;
 mod secret;
 mod server;
 #[cfg(test)]
@@ -39,7 +40,7 @@ use serde::{Deserialize, Serialize};
 
 pub use answers::Answers;
 pub use audit::Audit;
-pub use backup::{Backup, BackupChoice, BackupEncryption, Every};
+pub use backup::{Backup, BackupChoice, BackupEncryption};
 pub use calls::{ModelBreaker, ModelRetry, ModelTimeouts};
 pub use chain::{ChatChain, ChatProvider, EmbedAlso, EmbedSetting, ModelAt, ProviderName};
 pub use check::check_exposure;
@@ -58,6 +59,7 @@ pub use providers::{Anthropic, Azure, CompatibleServer, OpenAi};
 pub use rerank::RerankSetting;
 pub use s3::{Encryption, S3};
 pub use scaler::{LeastProcesses, MostProcesses, Scaler};
+pub use schedules::{Check, Scheduled, Schedules};
 pub use secret::HIDDEN;
 pub use server::{Quotas, Server};
 pub use traces::Traces;
@@ -92,8 +94,12 @@ pub struct Config {
     pub exports: Exports,
     /// How the audit log is kept.
     pub audit: Audit,
-    /// What is backed up, where to and when.
+    /// What is backed up, and where to.
     pub backup: Backup,
+    /// When is done what is done by the clock.
+    pub schedules: Schedules,
+    /// How what is stored is checked.
+    pub check: Check,
     /// What is logged.
     pub log: Log,
     /// Where traces are sent.

@@ -438,3 +438,22 @@ fn the_shipped_example_shows_every_key_with_its_default() {
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
 }
+
+#[test]
+fn a_schedule_that_never_comes_is_refused_by_its_key() {
+    for (text, says) in [
+        ("[schedules.check]\ncron = \"61 * * * *\"", ["`schedules.check.cron`", "five fields"]),
+        ("[schedules.backup]\ncron = \"0 0 30 2 *\"", ["`schedules.backup.cron`", "never comes"]),
+        ("[schedules.check]\nzone = \"Europe/Zuerich\"", ["`schedules.check.zone`", "IANA"]),
+        ("[schedules.check]\nmissed = \"always\"", ["`schedules.check.missed`", "run_once"]),
+        ("[check]\nread_percent = 101", ["`check.read_percent`", "from 1 to 100"]),
+        // What there was, with what there is in its place.
+        ("[backup]\nevery = \"hour\"", ["`backup.every`", "`schedules.backup.cron`"]),
+        ("[backup]\nat = \"02:30\"", ["`backup.at`", "`30 2 * * *`"]),
+    ] {
+        let told = refusal(text);
+        assert!(says.iter().all(|part| told.contains(part)), "{text}: {told}");
+    }
+    let told = load_env(&[("QUAESTOR_BACKUP__EVERY", "day")]).unwrap_err().to_string();
+    assert!(told.contains("QUAESTOR_BACKUP__EVERY") && told.contains("cron"), "{told}");
+}

@@ -1,36 +1,42 @@
-//! Backups by schedule. Every worker looks whether one is due; the store gives the turn to
-//! one of them.
+//! Backups, as a schedule has them made and by hand, and what is told of those that were made.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chrono::TimeDelta;
 use quaestor_core::backup::{About, BackupError, Saved, Source, back_up};
 use quaestor_core::clock::{Clock, Time};
 use quaestor_core::ids::{IdSource, PrincipalId, WorkspaceId};
+use quaestor_core::model::BACKUP;
 use quaestor_core::ports::bundles::{BundleName, Bundles, Seal};
 use quaestor_core::ports::objects::{ObjectError, Objects};
 use quaestor_core::ports::store::{
-    BackupClaim, BackupEnd, BackupRun, BackupState, NewAuditEntry, Store, StoreError,
+    BackupClaim, BackupEnd, BackupState, NewAuditEntry, Store, StoreError,
 };
 use quaestor_core::transfer::Tell;
+use serde::Serialize;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::context::Context;
+use crate::schedules::{Task, TaskError, Work, chain};
 
-/// How often is looked whether one is due.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How often is told which backup is the last.
+const TELL_EVERY: Duration = Duration::from_secs(30);
 /// How long a backup counts as being made without a word from whoever makes it.
 const LEASE: TimeDelta = TimeDelta::minutes(5);
 /// How often it says so.
 const RENEW_EVERY: Duration = Duration::from_secs(60);
-/// How often one slot is tried.
-const TRIES: u32 = 5;
+/// How often one moment of the schedule is tried at the most.
+const TRIES: u32 = 20;
 /// How long after a failure it is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
+/// When one is looked at again that somebody else makes.
+const TAKEN_AFTER: Duration = Duration::from_secs(60);
 /// An upload of a bundle that is older was left by a process that died.
 const UNFINISHED_AFTER: Duration = Duration::from_secs(48 * 60 * 60);
 /// How many backups are looked at for the last one that is kept.
@@ -52,10 +58,6 @@ pub struct BackupPlan {
     pub clock: Arc<dyn Clock>,
     /// Where the list of files is kept meanwhile.
     pub scratch: Arc<ScratchFile>,
-    /// The time from one to the next: a day, an hour.
-    pub every: Duration,
-    /// How long after midnight (UTC) the first of a day is.
-    pub at: Duration,
     /// How long bundles are kept.
     pub keep: Duration,
     /// How long one may take.
@@ -70,17 +72,6 @@ impl fmt::Debug for BackupPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackupPlan").field("bundles", &self.bundles).finish_non_exhaustive()
     }
-}
-
-/// The last moment of a schedule that has come.
-fn slot(now: Time, every: Duration, at: Duration) -> Time {
-    let (every, at) = (seconds(every).max(1), seconds(at));
-    let since = now.timestamp() - at;
-    Time::from_timestamp(since - since.rem_euclid(every) + at, 0).unwrap_or(now)
-}
-
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn delta(duration: Duration) -> TimeDelta {
@@ -116,18 +107,12 @@ pub enum NoBackup {
     Scratch(#[source] std::io::Error),
 }
 
-/// Makes backups when they are due, until `stop`. One that is under way then is broken off
-/// and taken up by another process, or at the next start.
-pub async fn run_backups(context: Context, plan: BackupPlan, stop: CancellationToken) {
+/// Tells of the last backup in the metrics, until `stop`: every worker, whoever has made it.
+pub async fn tell_backups(context: Context, stop: CancellationToken) {
     let work = async {
         loop {
-            let slot = slot(context.clock.now(), plan.every, plan.at);
-            let kept = last_kept(&*context.store).await;
-            // Without a write, mostly: nothing is due.
-            if kept.is_none_or(|kept| kept.slot != Some(slot)) {
-                look(&context, &plan, slot).await;
-            }
-            context.clock.sleep(LOOK_EVERY).await;
+            tell_last(&*context.store).await;
+            context.clock.sleep(TELL_EVERY).await;
         }
     };
     tokio::select! {
@@ -136,32 +121,66 @@ pub async fn run_backups(context: Context, plan: BackupPlan, stop: CancellationT
     }
 }
 
-async fn look(context: &Context, plan: &BackupPlan, slot: Time) {
-    let store = &*context.store;
-    match make_backup(store, &context.ids, plan, Some(slot), RETRY_AFTER, &|_| {}).await {
-        Ok(made) => {
-            let files = &made.saved.trailer.files;
-            let (name, size) = (&made.name, made.saved.size_bytes);
-            info!(backup.name = %name, size_bytes = size, "kept the backup {name}");
-            for damaged in &made.saved.damaged {
-                warn!("{damaged}; the backup is without it");
+/// Makes a backup when its schedule says so.
+#[derive(Clone, Debug)]
+pub struct BackupTask(pub BackupPlan);
+
+/// What is kept of a backup with the run of its schedule.
+#[derive(Debug, Serialize)]
+struct Made {
+    name: String,
+    place: String,
+    size_bytes: u64,
+    files: u64,
+    damaged: u64,
+}
+
+#[async_trait]
+impl Task for BackupTask {
+    fn name(&self) -> &'static str {
+        BACKUP
+    }
+
+    async fn run(&self, context: &Context, work: &Work<'_>) -> Result<Value, TaskError> {
+        let Self(plan) = self;
+        let slot = work.run().due_at;
+        let made =
+            make_backup(&*context.store, &context.ids, plan, slot, Duration::ZERO, &|_| {}).await;
+        match made {
+            Ok(made) => {
+                let files = &made.saved.trailer.files;
+                let (name, size) = (&made.name, made.saved.size_bytes);
+                info!(backup.name = %name, size_bytes = size, "kept the backup {name}");
+                for damaged in &made.saved.damaged {
+                    warn!("{damaged}; the backup is without it");
+                }
+                if files.damaged > 0 {
+                    error!("{} files are missing in the backup {name}", files.damaged);
+                }
+                tell_last(&*context.store).await;
+                tidy(plan, name).await;
+                let made = Made {
+                    name: name.to_string(),
+                    place: plan.bundles.place(),
+                    size_bytes: size,
+                    files: files.files,
+                    damaged: files.damaged,
+                };
+                serde_json::to_value(made).map_err(|error| TaskError::Failed(error.to_string()))
             }
-            if files.damaged > 0 {
-                error!("{} files are missing in the backup {name}", files.damaged);
+            Err(error @ NoBackup::Taken) => {
+                Err(TaskError::Again { error: error.to_string(), after: TAKEN_AFTER, tried: false })
             }
-            last_kept(store).await;
-            tidy(plan, name).await;
-        }
-        Err(NoBackup::Nothing | NoBackup::Taken) => {}
-        Err(error) => {
-            quaestor_core::metrics::BACKUP_FAILURES.of([]).increment(1);
-            let error: &dyn std::error::Error = &error;
-            error!(error, "no backup could be made; it is tried again");
+            Err(error @ NoBackup::Nothing) => Err(TaskError::Failed(error.to_string())),
+            Err(error) => {
+                quaestor_core::metrics::BACKUP_FAILURES.of([]).increment(1);
+                Err(TaskError::Again { error: chain(&error), after: RETRY_AFTER, tried: true })
+            }
         }
     }
 }
 
-/// Makes a backup for a slot of the schedule, or one that somebody asked for, and writes
+/// Makes a backup for a moment of the schedule, or one that somebody asked for, and writes
 /// down how it ended.
 ///
 /// # Errors
@@ -299,64 +318,20 @@ async fn tidy(plan: &BackupPlan, newest: &BundleName) {
     }
 }
 
-/// The last backup that is kept, by schedule where there is one. Every worker tells of the
-/// last of all in its metrics, whoever has made it.
-async fn last_kept(store: &dyn Store) -> Option<BackupRun> {
+/// Tells of the last backup that is kept.
+async fn tell_last(store: &dyn Store) {
     let runs = match store.last_backups(LOOK_BACK).await {
         Ok(runs) => runs,
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "could not read the backups");
-            return None;
+            return;
         }
     };
-    let mut kept = runs.into_iter().filter(|run| run.state == BackupState::Done);
-    let last = kept.next()?;
+    let Some(last) = runs.into_iter().find(|run| run.state == BackupState::Done) else { return };
     let ended = last.ended_at.unwrap_or(last.began_at);
     let took = (ended - last.began_at).as_seconds_f64();
     quaestor_core::metrics::BACKUP_LAST_SUCCESS.of([]).set(last.began_at.timestamp() as f64);
     quaestor_core::metrics::BACKUP_LAST_SIZE.of([]).set(last.size_bytes as f64);
     quaestor_core::metrics::BACKUP_LAST_DURATION.of([]).set(took);
     quaestor_core::metrics::BACKUP_LAST_DAMAGED.of([]).set(last.damaged as f64);
-    if last.slot.is_some() {
-        Some(last)
-    } else {
-        kept.find(|run| run.slot.is_some()).or(Some(last))
-    }
-}
-
-/// An error and its causes, in a line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let told = error.to_string();
-        if !text.contains(&told) {
-            text.push_str(": ");
-            text.push_str(&told);
-        }
-        cause = error.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slot_is_the_last_moment_of_the_schedule() {
-        let moment = |text: &str| text.parse::<Time>().unwrap();
-        let (day, hour) = (Duration::from_secs(86_400), Duration::from_secs(3_600));
-        for (now, every, at, wanted) in [
-            ("2026-11-21T02:59:59Z", day, 3 * hour, "2026-11-20T03:00:00Z"),
-            ("2026-11-21T03:00:00Z", day, 3 * hour, "2026-11-21T03:00:00Z"),
-            ("2026-11-21T23:59:59.9Z", day, 3 * hour, "2026-11-21T03:00:00Z"),
-            ("2026-01-01T00:00:00Z", day, Duration::ZERO, "2026-01-01T00:00:00Z"),
-            ("2026-11-21T12:29:59Z", hour, hour / 2, "2026-11-21T11:30:00Z"),
-            ("2026-11-21T12:30:00Z", hour, 3 * hour + hour / 2, "2026-11-21T12:30:00Z"),
-            ("2026-11-21T01:10:00Z", hour, 3 * hour, "2026-11-21T01:00:00Z"),
-        ] {
-            assert_eq!(slot(moment(now), every, at), moment(wanted), "{now}");
-        }
-    }
 }

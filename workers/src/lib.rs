@@ -6,6 +6,7 @@
 
 mod answer_cache;
 mod backups;
+mod check;
 mod consume;
 mod context;
 mod dead_messages;
@@ -25,6 +26,7 @@ mod relay;
 mod render_process;
 mod run;
 mod scaling;
+mod schedules;
 mod seal;
 mod settle;
 mod sweep;
@@ -33,7 +35,10 @@ mod upkeep;
 mod vectors;
 
 pub use answer_cache::AnswerCache;
-pub use backups::{BackupPlan, MadeBackup, NoBackup, ScratchFile, make_backup, run_backups};
+pub use backups::{
+    BackupPlan, BackupTask, MadeBackup, NoBackup, ScratchFile, make_backup, tell_backups,
+};
+pub use check::CheckTask;
 pub use context::{Context, Settings, Slots};
 pub use handlers::export::ExportSettings;
 pub use parse_process::ParseProcess;
@@ -44,6 +49,7 @@ pub use run::{Drain, run_workers};
 pub use scaling::{
     Places, ScalingSettings, Work, memory_limit, memory_of, read_wanted, run_scaling,
 };
+pub use schedules::{SchedulePlan, Task, TaskError, Work as TaskWork, run_schedules};
 pub use seal::run_sealing;
 pub use sweep::run_sweeps;
 pub use sweep_files::run_file_sweeps;

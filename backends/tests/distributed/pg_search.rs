@@ -15,7 +15,8 @@ use crate::postgres::databases::{Database, open};
 
 async fn fixture(database: &Database) -> (Fixture, Arc<PgStore>) {
     let store = Arc::new(open(database).await);
-    let empty = EmptyStore { store: store.clone(), keep: Box::new(()), leftovers: None };
+    let empty =
+        EmptyStore { store: store.clone(), keep: Box::new(()), leftovers: None, harm: None };
     (Fixture::over(empty).await, store)
 }
 
@@ -78,7 +79,8 @@ async fn it_scores_as_sqlite_does() {
     let path = folder.path().join("quaestor.db");
     let sqlite = SqliteStore::open(path.to_str().unwrap(), SqliteOptions::default()).await;
     let sqlite = Arc::new(sqlite.unwrap());
-    let empty = EmptyStore { store: sqlite.clone(), keep: Box::new(folder), leftovers: None };
+    let empty =
+        EmptyStore { store: sqlite.clone(), keep: Box::new(folder), leftovers: None, harm: None };
     let there = Fixture::over(empty).await;
     let collections = ingest_some(&here, &mut Random(7)).await;
     assert_eq!(ingest_some(&there, &mut Random(7)).await, collections);

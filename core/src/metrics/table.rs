@@ -44,10 +44,16 @@ labels! {
     SERVICE = "service": Bound::OneOf(&["database", "queue", "events", "objects"]);
     LOOK = "of": Bound::OneOf(&["store", "queue", "disk"]);
     SWEEP = "sweep": Bound::OneOf(&["expired_leases", "overdue_jobs", "lost_messages", "ended_messages", "idempotency_keys", "lost_calls", "unnamed_files", "missing_files", "unfinished_uploads", "expired_exports"]);
+    SCHEDULE = "schedule": SCHEDULE_NAMES;
+    RUN_OUTCOME = "outcome": Bound::OneOf(&["done", "failed", "missed", "skipped"]);
+    FINDING = "kind": Bound::OneOf(&["file_missing", "file_size", "file_hash", "export_file", "file_unnamed", "passages", "passage_stray", "postings", "vector_missing", "vector_length", "vector_index", "vector_stray"]);
     VERSION = "version": Bound::Version;
     PROCESSES = "state": Bound::OneOf(&["starting", "working", "leaving"]);
     WAY = "direction": Bound::OneOf(&["out", "in"]);
 }
+
+/// Names of schedules; one that is not of the program itself is `other`.
+pub const SCHEDULE_NAMES: Bound = Bound::OneOf(&["backup", "check", "other"]);
 
 /// Answers of a front, and commands to servers beside it.
 const QUICK: &[f64] =
@@ -187,6 +193,10 @@ table! {
     SWEEP_FAILURES: Counter<1>(&[SWEEP]) = "quaestor_sweep_failures_total", Always, "Sweeps that failed.";
     MISSING_FILES: Gauge<0>(&[]) = "quaestor_missing_files", Rarely, "Documents whose file is gone, at the last sweep.";
     AUDIT_SEALED: Counter<0>(&[]) = "quaestor_audit_sealed_total", Always, "Entries of the audit log that were sealed.";
+    SCHEDULE_RUNS: Counter<2>(&[SCHEDULE, RUN_OUTCOME]) = "quaestor_schedule_runs_total", Always, "Runs of schedules that ended in this process: done or failed, missed because no worker was there, skipped because the run before had not ended.";
+    SCHEDULE_LATENESS: Gauge<1>(&[SCHEDULE]) = "quaestor_schedule_lateness_seconds", Rarely, "For how long a schedule has been due, or a run of it waits for a worker. The same from each process.";
+    SCHEDULE_LAST_DONE: Gauge<1>(&[SCHEDULE]) = "quaestor_schedule_last_done_timestamp_seconds", Rarely, "When the last run of a schedule that was done ended. The same from each process.";
+    CHECK_FINDINGS: Gauge<1>(&[FINDING]) = "quaestor_check_findings", Rarely, "What the last check of what is stored found that does not agree, by kind. The same from each process.";
     BACKUP_FAILURES: Counter<0>(&[]) = "quaestor_backup_failures_total", Always, "Backups by schedule that failed.";
     BACKUP_LAST_SUCCESS: Gauge<0>(&[]) = "quaestor_backup_last_success_timestamp_seconds", Rarely, "When the last backup by schedule was made.";
     BACKUP_LAST_SIZE: Gauge<0>(&[]) = "quaestor_backup_last_size_bytes", Rarely, "Its size.";

@@ -3,6 +3,7 @@
 mod access;
 mod batch;
 mod budget;
+mod check;
 mod collection;
 mod conversation;
 mod document;
@@ -14,6 +15,7 @@ mod passage;
 mod presence;
 mod provider;
 mod reason;
+mod schedule;
 
 pub use access::{ApiKey, Caller, Role, StoredKey, Workspace};
 pub use batch::{
@@ -21,6 +23,7 @@ pub use batch::{
     RATE_WINDOW_S, rate, time_left,
 };
 pub use budget::{Allowance, Budget, Days, OverBudget, Period, SetBudget, Spent, Whose, allowance};
+pub use check::{CheckReport, Checked, EXAMPLES, Finding, FindingExample, FindingKind};
 pub use collection::{Collection, Generation, GenerationState};
 pub use conversation::{
     Citation, Conversation, Derivation, DerivationKind, Figure, FigureReason, FigureSource,
@@ -38,3 +41,4 @@ pub use passage::{Passage, StoredPage};
 pub use presence::{Taking, WORKERS_TOPIC};
 pub use provider::{PROVIDERS_TOPIC, ProviderStatus};
 pub use reason::Reason;
+pub use schedule::{BACKUP, CHECK, RunState, Schedule, ScheduleRun, Timing};

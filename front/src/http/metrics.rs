@@ -55,7 +55,12 @@ async fn look(app: &App) {
     if last.at.is_some_and(|at| at <= now && now < at + GOOD_FOR) {
         return;
     }
-    let (checked, stuck, ()) = tokio::join!(health::checked(app), waiting(app, now), queues(app));
+    let (checked, stuck, (), ()) = tokio::join!(
+        health::checked(app),
+        waiting(app, now),
+        queues(app),
+        super::schedule_metrics::look(app, now)
+    );
     for (check, result) in &checked.services {
         if *check == Check::Models {
             continue;

@@ -24,6 +24,8 @@ mod providers;
 mod reindex;
 pub(crate) mod route;
 pub(crate) mod routes;
+mod schedule_metrics;
+mod schedules;
 mod search;
 mod stuck;
 mod tickets;

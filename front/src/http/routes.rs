@@ -7,8 +7,8 @@ use super::route::{
 };
 use super::{
     audit, batches, budgets, collections, content, conversations, dead, documents, exports, health,
-    job_events, jobs, keys, messages, openapi, providers, reindex, search, stuck, tickets, upload,
-    usage,
+    job_events, jobs, keys, messages, openapi, providers, reindex, schedules, search, stuck,
+    tickets, upload, usage,
 };
 use crate::socket;
 
@@ -162,6 +162,16 @@ const SINCE: QueryParam = QueryParam {
     kind: QueryKind::Text,
     about: "Only what died at this time (RFC 3339) or later",
 };
+
+const SCHEDULE: Route = Route {
+    noun: "schedule",
+    access: Access::Administer,
+    rate: RateClass::Admin,
+    names: &["name"],
+    answer: Answer::Json(200, "Schedule"),
+    ..BASE
+};
+const SCHEDULE_STEERED: Route = Route { verb: Verb::Post, ..SCHEDULE };
 
 const OLDER_THAN: QueryParam = QueryParam {
     name: "older_than_s",
@@ -738,6 +748,79 @@ static ROUTES: &[Route] = &[
         answer: Answer::Json(200, "AuditCheck"),
         handler: || get(audit::verify),
         ..BASE
+    },
+    Route {
+        path: "/api/admin/schedules",
+        operation: "list_schedules",
+        summary: "List what is done by the clock: when it is next due, and how it went",
+        names: &[],
+        answer: Answer::List("Schedule"),
+        handler: || get(schedules::list),
+        ..SCHEDULE
+    },
+    Route {
+        path: "/api/admin/schedules/{name}",
+        operation: "get_schedule",
+        summary: "Get a schedule with the report of its last run",
+        handler: || get(schedules::one),
+        ..SCHEDULE
+    },
+    Route {
+        verb: Verb::Patch,
+        path: "/api/admin/schedules/{name}",
+        operation: "set_schedule",
+        summary: "Put a schedule at another time, whatever the configuration says",
+        body: BodyKind::Json("ScheduleTiming"),
+        handler: || patch(schedules::set),
+        ..SCHEDULE
+    },
+    Route {
+        path: "/api/admin/schedules/{name}/pause",
+        operation: "pause_schedule",
+        summary: "Pause a schedule: what is due meanwhile is left out",
+        handler: || post(schedules::pause),
+        ..SCHEDULE_STEERED
+    },
+    Route {
+        path: "/api/admin/schedules/{name}/resume",
+        operation: "resume_schedule",
+        summary: "Let a paused schedule go on from its next moment",
+        handler: || post(schedules::resume),
+        ..SCHEDULE_STEERED
+    },
+    Route {
+        path: "/api/admin/schedules/{name}/reset",
+        operation: "reset_schedule",
+        summary: "Put a schedule at the time that the configuration says",
+        handler: || post(schedules::reset),
+        ..SCHEDULE_STEERED
+    },
+    Route {
+        path: "/api/admin/schedules/{name}/run",
+        operation: "run_schedule",
+        summary: "Run a schedule now, paused or not",
+        body: BodyKind::Json("ScheduleRunNow"),
+        answer: Answer::Json(202, "ScheduleRun"),
+        handler: || post(schedules::run),
+        ..SCHEDULE_STEERED
+    },
+    Route {
+        path: "/api/admin/schedules/{name}/runs",
+        operation: "list_schedule_runs",
+        summary: "List the runs of a schedule with their reports, newest first",
+        query: &[LIMIT, CURSOR],
+        answer: Answer::List("ScheduleRun"),
+        handler: || get(schedules::runs),
+        ..SCHEDULE
+    },
+    Route {
+        path: "/api/admin/schedules/{name}/runs/{run}",
+        operation: "get_schedule_run",
+        summary: "Get a run with its report",
+        names: &["name", "run"],
+        answer: Answer::Json(200, "ScheduleRun"),
+        handler: || get(schedules::one_run),
+        ..SCHEDULE
     },
     Route {
         path: "/api/admin/dead",

@@ -101,6 +101,15 @@ impl Fields {
         }
     }
 
+    /// `true` or `false`, where it may be left out.
+    pub(crate) fn optional_flag(&mut self, field: &str) -> Result<Option<bool>, ApiError> {
+        match self.take(field) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(_) => self.invalid(field, "true or false"),
+        }
+    }
+
     /// A whole number within bounds, where it may be left out.
     pub(crate) fn optional_integer(
         &mut self,

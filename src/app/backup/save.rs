@@ -10,6 +10,7 @@ use quaestor_backends::objects::local::LocalObjects;
 use quaestor_backends::store::postgres::{PgOptions, PgStore};
 use quaestor_backends::store::sqlite::{SqliteOptions, SqliteStore};
 use quaestor_core::clock::Clock;
+use quaestor_core::model::{BACKUP, Schedule};
 use quaestor_core::ports::bundles::{Bundles, Seal};
 use quaestor_core::ports::objects::Objects;
 use quaestor_core::ports::store::{BackupRun, Store};
@@ -184,8 +185,6 @@ fn plan_of(
             let folder = config.data.dir.join("scratch");
             move |name: &str| scratch_file(&folder, name)
         }),
-        every: config.backup.every.period(),
-        at: config.backup.at.after_midnight(),
         keep: Duration::from_secs(days * 24 * 60 * 60),
         at_most: Duration::from_secs(config.backup.at_most_minutes.saturating_mul(60)),
         product: env!("CARGO_PKG_VERSION").to_owned(),
@@ -202,13 +201,13 @@ fn scratch_file(folder: &Path, name: &str) -> std::io::Result<tokio::fs::File> {
     Ok(tokio::fs::File::from_std(file))
 }
 
-/// The last backups that the configuration's installation remembers; none where there is no
-/// installation yet.
+/// The last backups that the configuration's installation remembers, and its schedule of them;
+/// none where there is no installation yet.
 pub(crate) async fn history(
     config: &Config,
     clock: Arc<dyn Clock>,
     limit: u32,
-) -> anyhow::Result<Option<Vec<BackupRun>>> {
+) -> anyhow::Result<Option<(Vec<BackupRun>, Option<Schedule>)>> {
     if let DatabaseChoice::Sqlite(file) = config.data.database().map_err(anyhow::Error::msg)?
         && !file.is_file()
     {
@@ -217,6 +216,8 @@ pub(crate) async fn history(
     let world = World { clock, ..World::of_process() };
     let (store, close) = open_store(config, &world).await?;
     let runs = store.last_backups(limit).await.context("reading the backups");
+    let schedules = store.list_schedules().await.context("reading the schedules");
     close.run().await;
-    runs.map(Some)
+    let schedule = schedules?.into_iter().find(|schedule| schedule.name == BACKUP);
+    Ok(Some((runs?, schedule)))
 }

@@ -274,6 +274,20 @@ impl Client {
         .await
     }
 
+    /// Changes a thing, and reads it as it is then.
+    pub async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+        what: &str,
+    ) -> Result<T, ClientError> {
+        self.repeat(async || {
+            let response = self.send(self.request(Method::PATCH, path)?.json(body), what).await?;
+            self.json(response, what).await
+        })
+        .await
+    }
+
     /// Removes a thing.
     pub async fn delete(&self, path: &str, what: &str) -> Result<(), ClientError> {
         let sent = self.send(self.request(Method::DELETE, path)?, what).await;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
-use quaestor_core::clock::Clock;
+use quaestor_core::clock::{Clock, Time};
+use quaestor_core::model::Timing;
 use quaestor_core::ports::store::{BackupRun, BackupState};
+use quaestor_core::schedule::Timetable;
 
 use super::{Finding, bounded, ok, warn};
 use crate::app;
@@ -28,7 +29,8 @@ pub(super) async fn look(config: &Config, clock: &Arc<dyn Clock>, findings: &mut
 
 async fn backups(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Vec<Finding>> {
     let subject = "backup";
-    let Some(runs) = app::backup_history(config, clock.clone(), LOOK_BACK).await? else {
+    let Some((runs, schedule)) = app::backup_history(config, clock.clone(), LOOK_BACK).await?
+    else {
         return Ok(vec![ok(subject, "there is nothing to back up yet")]);
     };
     let last = runs.iter().find(|run| run.state == BackupState::Done);
@@ -44,18 +46,25 @@ async fn backups(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Vec<
             "none was made yet: is a worker running? `quaestor backup` makes one at once",
         ),
         (Some(_), Some(last)) => {
-            let age = clock.now() - last.began_at;
-            let late = TimeDelta::from_std(2 * config.backup.every.period());
-            match late {
-                Ok(late) if age > late => warn(
-                    subject,
-                    format!(
-                        "the last one is {}, longer ago than twice its schedule: see why in the \
-                         workers' log, or run `quaestor backup`",
-                        of(last)
-                    ),
-                ),
-                _ => ok(subject, format!("the last one {}", of(last))),
+            let paused = schedule.as_ref().is_some_and(|schedule| schedule.paused_at.is_some());
+            let configured = config.schedules.backup.timing();
+            let timing = schedule.map_or(configured, |schedule| schedule.timing);
+            if paused {
+                let told = format!(
+                    "the last one is {}, and the schedule is paused: `quaestor schedules resume \
+                     backup` has them made again",
+                    of(last)
+                );
+                warn(subject, told)
+            } else if is_late(&timing, last.began_at, clock.now()) {
+                let told = format!(
+                    "the last one is {}, and two that were due since were not made: see why with \
+                     `quaestor schedules runs backup`, or run `quaestor backup`",
+                    of(last)
+                );
+                warn(subject, told)
+            } else {
+                ok(subject, format!("the last one {}", of(last)))
             }
         }
     }];
@@ -72,6 +81,14 @@ async fn backups(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Vec<
         findings.push(warn(subject, told));
     }
     Ok(findings)
+}
+
+/// Whether two moments of a schedule have passed since the last backup.
+fn is_late(timing: &Timing, last: Time, now: Time) -> bool {
+    Timetable::new(&timing.cron, &timing.zone, last)
+        .ok()
+        .and_then(|timetable| timetable.after(timetable.after(last)?))
+        .is_some_and(|second| second < now)
 }
 
 fn of(run: &BackupRun) -> String {

@@ -116,6 +116,19 @@ pub(super) async fn see(tx: &mut DbConnection, workspace: WorkspaceId) -> Result
     Ok(())
 }
 
+/// Shows an installation's transaction the rows of these workspaces.
+pub(super) async fn see_all(
+    tx: &mut DbConnection,
+    workspaces: &[WorkspaceId],
+) -> Result<(), Fault> {
+    let names: Vec<String> = workspaces.iter().map(|one| one.uuid().to_string()).collect();
+    sqlx::query("SELECT set_config('quaestor.workspaces', $1, TRUE)")
+        .bind(format!("{{{}}}", names.join(",")))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// Takes the turn to seal a workspace's audit log, until the transaction ends. False where
 /// somebody else has it.
 pub(super) async fn take_turn_to_seal(

@@ -94,6 +94,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/postgres/0013_exports.sql"),
         needs: 12,
     },
+    Migration {
+        version: 14,
+        name: "schedules",
+        sql: include_str!("../../../../migrations/postgres/0014_schedules.sql"),
+        needs: 12,
+    },
 ];
 
 /// How many months after this one have their partitions ahead of time.

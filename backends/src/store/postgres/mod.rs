@@ -6,6 +6,7 @@
 //! system hang on is written for PostgreSQL alone and in groups: see `groups`.
 
 mod alone;
+mod checking;
 mod connections;
 mod dialect;
 mod groups;
@@ -30,6 +31,8 @@ mod chain;
 mod chat;
 #[path = "../sql/checkpoints.rs"]
 mod checkpoints;
+#[path = "../sql/checks.rs"]
+mod checks;
 #[path = "../sql/claims.rs"]
 mod claims;
 #[path = "../sql/collections.rs"]
@@ -76,6 +79,8 @@ mod portable;
 mod replay;
 #[path = "../sql/rows.rs"]
 mod rows;
+#[path = "../sql/schedules.rs"]
+mod schedules;
 #[path = "../sql/settle.rs"]
 mod settle;
 #[path = "../sql/standing.rs"]

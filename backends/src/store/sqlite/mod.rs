@@ -4,6 +4,7 @@
 //! plain tables (see `search::vectors` for why). The statements that PostgreSQL takes
 //! just so stand in `store/sql`, and are compiled here once more, for SQLite.
 
+mod checking;
 mod connections;
 mod dialect;
 mod hot;
@@ -24,6 +25,8 @@ mod chain;
 mod chat;
 #[path = "../sql/checkpoints.rs"]
 mod checkpoints;
+#[path = "../sql/checks.rs"]
+mod checks;
 #[path = "../sql/claims.rs"]
 mod claims;
 #[path = "../sql/collections.rs"]
@@ -70,6 +73,8 @@ mod portable;
 mod replay;
 #[path = "../sql/rows.rs"]
 mod rows;
+#[path = "../sql/schedules.rs"]
+mod schedules;
 #[path = "../sql/settle.rs"]
 mod settle;
 #[path = "../sql/standing.rs"]

@@ -45,6 +45,8 @@ const LEFT: &[(&str, &str)] = &[
     ("schema_migrations", "*"),
     ("standing", "*"),
     ("backups", "*"),
+    ("schedules", "*"),
+    ("schedule_runs", "*"),
     // Of a parse that runs: it is begun anew.
     ("checkpoints", "*"),
     // Added up from the requests in `model_usage`.

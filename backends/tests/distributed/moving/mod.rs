@@ -48,7 +48,7 @@ async fn postgres() -> Postgres {
 }
 
 async fn furnished(store: Arc<dyn Store>) -> (Fixture, [Furnished; 2]) {
-    let empty = EmptyStore { store, keep: Box::new(()), leftovers: None };
+    let empty = EmptyStore { store, keep: Box::new(()), leftovers: None, harm: None };
     let mut fixture = Fixture::over(empty).await;
     let furnished = furnish(&mut fixture).await;
     (fixture, furnished)

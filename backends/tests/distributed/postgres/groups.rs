@@ -13,7 +13,7 @@ use super::databases::{Database, open};
 async fn fixture() -> Fixture {
     let database = Database::with_schema().await;
     let store = Arc::new(open(&database).await);
-    Fixture::over(EmptyStore { store, keep: Box::new(database), leftovers: None }).await
+    Fixture::over(EmptyStore { store, keep: Box::new(database), leftovers: None, harm: None }).await
 }
 
 #[tokio::test]

@@ -9,10 +9,10 @@ mod security;
 
 use std::sync::Arc;
 
-use quaestor_contracts::store::EmptyStore;
+use quaestor_contracts::store::{Damage, EmptyStore};
 use sqlx::{AssertSqlSafe, Row};
 
-use databases::{Database, connect_to, open, url_of};
+use databases::{Database, connect_to, open, run, url_of};
 
 async fn empty_store() -> EmptyStore {
     let database = Database::with_schema().await;
@@ -21,8 +21,31 @@ async fn empty_store() -> EmptyStore {
     EmptyStore {
         store: Arc::new(store),
         keep: Box::new(database),
-        leftovers: Some(Box::new(move || Box::pin(leftovers(url.clone())))),
+        leftovers: Some(Box::new({
+            let url = url.clone();
+            move || Box::pin(leftovers(url.clone()))
+        })),
+        harm: Some(Box::new(move |damage| Box::pin(harm(url.clone(), damage)))),
     }
+}
+
+/// Does damage to the database, behind the store's back: neither keys nor triggers hinder it.
+async fn harm(url: String, damage: Damage) -> bool {
+    let mut database = connect_to(&url).await;
+    let last = "(SELECT max(key) FROM chunks)";
+    let sql = match damage {
+        Damage::PostingsGone => "DELETE FROM chunk_terms".to_owned(),
+        Damage::VectorGone => format!("DELETE FROM vectors WHERE chunk_key = {last}"),
+        // A search looks through the vectors themselves.
+        Damage::VectorIndexGone => return false,
+        Damage::OtherLength => "UPDATE generations SET dimensions = dimensions + 1".to_owned(),
+        Damage::PassageGone => format!("DELETE FROM chunks WHERE key = {last}"),
+        Damage::PassageOfNoVersion => {
+            format!("UPDATE chunks SET version_key = 999999 WHERE key = {last}")
+        }
+    };
+    run(&mut database, format!("SET session_replication_role = replica; {sql}")).await;
+    true
 }
 
 /// Which tables still hold something of a document.

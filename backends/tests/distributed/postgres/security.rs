@@ -25,7 +25,7 @@ async fn tables(database: &mut PgConnection) -> Vec<Table> {
     let found = sqlx::query(
         "SELECT relname FROM pg_class
          WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
-           AND NOT relispartition AND relname NOT IN ('schema_migrations', 'standing', 'backups')
+           AND NOT relispartition AND relname NOT IN ('schema_migrations', 'standing', 'backups', 'schedules', 'schedule_runs')
          ORDER BY relname",
     )
     .fetch_all(database)
@@ -182,6 +182,7 @@ async fn two_workspaces(database: &Database) -> (WorkspaceId, WorkspaceId) {
         store: std::sync::Arc::new(open(database).await),
         keep: Box::new(()),
         leftovers: None,
+        harm: None,
     })
     .await;
     let first = f.workspace;

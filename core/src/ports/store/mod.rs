@@ -15,6 +15,7 @@ mod backups;
 mod batches;
 mod chat;
 mod checkpoints;
+mod checks;
 mod collections;
 mod conversations;
 mod dead;
@@ -30,8 +31,10 @@ mod keys;
 mod money;
 mod portable;
 mod portable_columns;
+mod schedules;
 mod search;
 mod snapshot;
+mod strays;
 
 pub use audit::{Audit, AuditEnd, AuditEntry, AuditLink, AuditLinks, NewAuditEntry};
 pub use backups::{BackupClaim, BackupEnd, BackupRun, BackupState, Backups};
@@ -41,6 +44,7 @@ pub use chat::{
     QuestionContext, RetrievedPassage, UnfinishedAnswer,
 };
 pub use checkpoints::{Checkpoint, Checkpoints};
+pub use checks::{CheckedExport, CheckedVectors, CheckedVersion, CheckedVersions, Checks};
 pub use collections::{Collections, NewCollection};
 pub use conversations::{Conversations, NewConversation};
 pub use dead::{
@@ -77,8 +81,12 @@ pub use jobs::{
 pub use keys::{Keys, NewKey};
 pub use money::{CallsOf, Money, Spending, UsageBy, UsagePart};
 pub use portable::{Column, Cursor, Kind, Most, Portable, Record, RecordPage, Table, Value};
+pub use schedules::{
+    Asked, ClaimedRun, Fired, HeldRun, Moment, RunEnd, ScheduleChange, ScheduleOffer, Schedules,
+};
 pub use search::{ScopeFilter, Search, SearchScope, TermStats, TextHit, VectorHit};
 pub use snapshot::{Snapshot, Snapshots};
+pub use strays::{StrayCursor, StrayRows, Strays};
 
 /// The whole store.
 pub trait Store:
@@ -101,6 +109,9 @@ pub trait Store:
     + Portable
     + Backups
     + Batches
+    + Schedules
+    + Checks
+    + StrayRows
     + Snapshots
     + std::fmt::Debug
 {
@@ -126,6 +137,9 @@ impl<T> Store for T where
         + Portable
         + Backups
         + Batches
+        + Schedules
+        + Checks
+        + StrayRows
         + Snapshots
         + std::fmt::Debug
 {

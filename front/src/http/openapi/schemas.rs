@@ -23,7 +23,9 @@ pub(super) fn all() -> Vec<(&'static str, RefOr<Schema>)> {
 }
 
 /// Requests refuse fields that they do not know; answers may grow.
-const REQUESTS: [&str; 13] = [
+const REQUESTS: [&str; 15] = [
+    "ScheduleTiming",
+    "ScheduleRunNow",
     "Reindex",
     "NewBatch",
     "DeadDiscard",
@@ -115,6 +117,10 @@ schemas!(
     ProviderSeen,
     Reindex,
     ReindexEstimate,
+    Schedule,
+    ScheduleRun,
+    ScheduleRunNow,
+    ScheduleTiming,
     SearchAnswer,
     SearchFilters,
     SearchRequest,
@@ -1154,6 +1160,84 @@ struct UsagePart {
     cached_tokens: u64,
     output_tokens: u64,
     cost_micros: u64,
+}
+
+/// What is done by the clock.
+#[derive(ToSchema)]
+struct Schedule {
+    name: String,
+    /// What is done: `backup`, `check`.
+    task: String,
+    /// Minute, hour, day of the month, month, day of the week.
+    cron: String,
+    /// A time zone of the IANA database.
+    zone: String,
+    /// What is done about moments that passed while no worker was there: `run_once` or `skip`.
+    missed: String,
+    /// The same, as the configuration has it.
+    configured: ScheduleTiming,
+    /// Whether the configuration wants it and a worker can do it.
+    enabled: bool,
+    #[schema(required = true)]
+    paused_at: Option<DateTime<Utc>>,
+    #[schema(required = true)]
+    next_at: Option<DateTime<Utc>>,
+    /// For how long it has been due, in seconds.
+    late_s: f64,
+    /// The run that waits or is under way.
+    #[schema(required = true)]
+    current: Option<ScheduleRun>,
+    /// The last run that has ended; without its report in a list.
+    #[schema(required = true)]
+    last: Option<ScheduleRun>,
+}
+
+/// One time that it was done, or was to be.
+#[derive(ToSchema)]
+struct ScheduleRun {
+    id: Uuid,
+    schedule: String,
+    task: String,
+    #[schema(value_type = Object)]
+    options: serde_json::Value,
+    /// The moment that it is for; null where somebody asked for it.
+    #[schema(required = true)]
+    due_at: Option<DateTime<Utc>>,
+    /// `queued`, `running`, `done`, `failed`, `missed` or `skipped`.
+    state: String,
+    /// How often it was begun since it last got further.
+    tries: u32,
+    queued_at: DateTime<Utc>,
+    #[schema(required = true)]
+    began_at: Option<DateTime<Utc>>,
+    #[schema(required = true)]
+    ended_at: Option<DateTime<Utc>>,
+    #[schema(required = true)]
+    took_s: Option<f64>,
+    #[schema(required = true)]
+    error: Option<String>,
+    /// What came of it; the check's has `checked` and `findings`.
+    #[schema(required = true, value_type = Option<Object>)]
+    report: Option<serde_json::Value>,
+}
+
+/// What is left out stays as it is.
+#[derive(ToSchema)]
+struct ScheduleTiming {
+    /// Five fields, such as `30 2 * * *`.
+    #[schema(max_length = 200)]
+    cron: Option<String>,
+    /// Such as `Europe/Zurich`.
+    #[schema(max_length = 200)]
+    zone: Option<String>,
+    /// `run_once` or `skip`.
+    missed: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct ScheduleRunNow {
+    /// Of the check: whether missing vectors are made.
+    repair: Option<bool>,
 }
 
 #[derive(ToSchema)]

@@ -23,8 +23,13 @@ use quaestor_core::ports::store::{
 };
 use sha2::{Digest, Sha256};
 
+use super::checks::Damage;
+
 /// Counts rows that belong to documents; for a look behind the port after a deletion.
 pub type Leftovers = Box<dyn Fn() -> BoxFuture<'static, Vec<String>> + Send + Sync>;
+
+/// Does damage to a store behind its port; false where such a thing cannot happen to it.
+pub type Harm = Box<dyn Fn(Damage) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// A store without any rows, as a backend's test makes it.
 pub struct EmptyStore {
@@ -34,6 +39,8 @@ pub struct EmptyStore {
     pub keep: Box<dyn Any + Send + Sync>,
     /// Names the tables that still hold something of a document, if the backend can tell.
     pub leftovers: Option<Leftovers>,
+    /// Does damage, if the backend can do it to itself.
+    pub harm: Option<Harm>,
 }
 
 impl fmt::Debug for EmptyStore {
@@ -108,6 +115,14 @@ impl Fixture {
         match &self.empty.leftovers {
             Some(look) => look().await,
             None => Vec::new(),
+        }
+    }
+
+    /// Does damage to the store. False where such a thing cannot happen to it.
+    pub async fn harm(&self, damage: Damage) -> bool {
+        match &self.empty.harm {
+            Some(harm) => harm(damage).await,
+            None => false,
         }
     }
 

@@ -13,6 +13,7 @@ pub mod batches;
 pub mod beginning;
 pub mod chain;
 pub mod checkpoints;
+pub mod checks;
 pub mod claims;
 pub mod conversations;
 pub mod dead;
@@ -26,12 +27,14 @@ pub mod isolation;
 pub mod money;
 pub mod portable;
 pub mod questions;
+pub mod schedules;
 pub mod search;
 pub mod sweeps;
 pub mod turns;
 pub mod uploads;
 
-pub use fixture::{EmptyStore, Fixture, Leftovers};
+pub use checks::Damage;
+pub use fixture::{EmptyStore, Fixture, Harm, Leftovers};
 
 /// Makes a test of every case. `$make` is an async function that returns an
 /// [`EmptyStore`](crate::store::EmptyStore).
@@ -254,6 +257,25 @@ macro_rules! store_contract {
             a_backup_whose_maker_died_is_taken_over,
             a_backup_that_failed_is_tried_again_a_few_times,
             backups_by_hand_do_not_stand_in_each_others_way,
+        );
+        $crate::store_contract!(@cases $make, schedules:
+            of_many_that_take_a_moment_one_makes_its_run,
+            a_moment_whose_run_before_has_not_ended_is_skipped,
+            what_an_operator_has_changed_stays,
+            what_is_paused_or_switched_off_is_not_taken,
+            a_run_whose_worker_died_goes_on_where_it_was,
+            a_run_that_is_put_off_waits_and_may_fail,
+            of_many_that_ask_for_a_run_one_is_given_it,
+        );
+        $crate::store_contract!(@cases $make, checks:
+            what_agrees_is_told_as_it_is,
+            a_version_that_is_replaced_is_not_searched,
+            postings_that_are_gone_show,
+            a_vector_that_is_gone_shows_and_can_be_made,
+            an_index_of_vectors_that_is_gone_shows,
+            vectors_of_another_length_show,
+            a_passage_that_is_gone_shows_and_so_does_its_vector,
+            a_passage_of_no_version_shows,
         );
         $crate::store_contract!(@cases $make, exports:
             an_export_is_its_askers_and_stands_as_its_job_does,

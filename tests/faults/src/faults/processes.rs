@@ -151,10 +151,18 @@ const PATIENT_WITH_A_PLAN: Duration = Duration::from_secs(8);
 /// The points that a process of this role comes to.
 fn points_of(role: &str) -> Vec<&'static str> {
     let fits = |name: &&&'static str| {
-        // Old files, whole installations, a cancelled batch and a parse of ten minutes are not
-        // what a day under load is about.
-        let beside =
-            ["move.", "backup.", "restore.", "batch.", "ingest.before_next", "sweep.after_delete"];
+        // Old files, whole installations, what is done by the clock, a cancelled batch and a parse
+        // of ten minutes are not what a day under load is about.
+        let beside = [
+            "move.",
+            "backup.",
+            "restore.",
+            "schedule.",
+            "check.",
+            "batch.",
+            "ingest.before_next",
+            "sweep.after_delete",
+        ];
         if beside.iter().any(|area| name.starts_with(area)) {
             return false;
         }

@@ -25,7 +25,9 @@ pub(super) use blocks::{
 pub(super) use dropped::remove_dropped;
 pub(super) use indexing::{forget_version, save_chunks, store_chunks, vectors_table, version_goes};
 pub(super) use known::known_vectors;
-pub(super) use terms::{TermCounts, create_terms_table as workspace_made, drop_terms_table};
+pub(super) use terms::{
+    TermCounts, create_terms_table as workspace_made, drop_terms_table, terms_table,
+};
 
 use super::documents::document_columns;
 use super::fault::{Fault, during};
