@@ -15,7 +15,7 @@ use crate::ports::store::StoreError;
 
 /// Every point there is: one at each hand-over, in the order in which a request comes to them.
 /// A test holds the list to the code.
-pub const NAMES: [&str; 50] = [
+pub const NAMES: [&str; 53] = [
     "front.before_accept",
     "front.after_accept",
     "upload.before_accept",
@@ -37,9 +37,12 @@ pub const NAMES: [&str; 50] = [
     "ingest.before_next",
     "ingest.before_switch",
     "ingest.after_switch",
+    "ingest.before_keep",
     "embed.before_save",
     "embed.mid_embedding",
     "embed.before_finish",
+    "reindex.before_reading",
+    "reindex.after_reading",
     "reindex.before_save",
     "reindex.mid_way",
     "reindex.before_switch",

@@ -300,6 +300,7 @@ async fn run_and_stop(parts: Parts, stop: CancellationToken) {
         loops.spawn(telling);
         loops.spawn(quaestor_workers::run_file_sweeps(context.clone(), loops_stop.clone()));
         loops.spawn(quaestor_workers::run_upkeep(context.clone(), loops_stop.clone()));
+        loops.spawn(quaestor_workers::run_reparse(context.clone(), loops_stop.clone()));
         if let Some(plan) = backup_plan {
             loops.spawn(quaestor_workers::run_backups(context.clone(), plan, loops_stop.clone()));
         }

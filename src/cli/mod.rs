@@ -18,6 +18,7 @@ pub(crate) mod logging;
 mod migrate;
 mod moving;
 mod reindex;
+mod reparse;
 mod serve;
 mod terminal;
 #[cfg(test)]
@@ -140,6 +141,7 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
                 batches::run(&connection, action, terminal).await
             }
             Command::Dead { connection, action } => dead::run(&connection, action, terminal).await,
+            Command::Reparse(arguments) => reparse::run(arguments, terminal).await,
             Command::Reindex { connection, action } => {
                 reindex::run(&connection, action, terminal).await
             }

@@ -75,7 +75,7 @@ fn verify(installation: &Installation, program: &Program, kept: Option<&str>) ->
 }
 
 /// Runs a statement behind the program's back.
-async fn tamper(installation: &Installation, statement: &str) {
+pub(crate) async fn tamper(installation: &Installation, statement: &str) {
     let sql = AssertSqlSafe(statement.to_owned());
     match installation.backends {
         Backends::Embedded => {

@@ -21,7 +21,7 @@ pub use batch::{
     RATE_WINDOW_S, rate, time_left,
 };
 pub use budget::{Allowance, Budget, Days, OverBudget, Period, SetBudget, Spent, Whose, allowance};
-pub use collection::{Collection, Generation, GenerationState};
+pub use collection::{Chunking, Collection, Generation, GenerationState};
 pub use conversation::{
     Citation, Conversation, Derivation, DerivationKind, Figure, FigureReason, FigureSource,
     FigureStatus, Message, MessageRole, MessageState, Usage,

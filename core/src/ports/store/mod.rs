@@ -30,6 +30,7 @@ mod keys;
 mod money;
 mod portable;
 mod portable_columns;
+mod readings;
 mod search;
 mod snapshot;
 
@@ -77,6 +78,7 @@ pub use jobs::{
 pub use keys::{Keys, NewKey};
 pub use money::{CallsOf, Money, Spending, UsageBy, UsagePart};
 pub use portable::{Column, Cursor, Kind, Most, Portable, Record, RecordPage, Table, Value};
+pub use readings::{NewReparse, READINGS_FROM, ReadAgain, ReadingDigest, Readings, ToReadAgain};
 pub use search::{ScopeFilter, Search, SearchScope, TermStats, TextHit, VectorHit};
 pub use snapshot::{Snapshot, Snapshots};
 
@@ -88,6 +90,7 @@ pub trait Store:
     + Documents
     + IngestStore
     + Generations
+    + Readings
     + Checkpoints
     + Search
     + Conversations
@@ -113,6 +116,7 @@ impl<T> Store for T where
         + Documents
         + IngestStore
         + Generations
+        + Readings
         + Checkpoints
         + Search
         + Conversations
