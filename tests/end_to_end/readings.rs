@@ -17,6 +17,7 @@ on_both!(
     a_cut_that_cannot_be_is_refused_naming_the_field,
     documents_of_an_older_parser_are_read_again,
     a_killed_reading_goes_on,
+    an_upgrade_reads_documents_again_where_that_is_configured,
     a_document_that_cannot_be_read_again_keeps_its_reading,
 );
 
@@ -259,6 +260,27 @@ async fn a_killed_reading_goes_on(backends: Backends) {
         assert_eq!(generations[0]["passages"], generations[0]["total"], "{point}");
         assert!(sent(&models, "first").values().all(|times| *times == 1), "{point}");
     }
+}
+
+async fn an_upgrade_reads_documents_again_where_that_is_configured(backends: Backends) {
+    let models = models().await;
+    let mut place = Place::new(backends, &models, 5).await;
+    place.program.stop().await;
+    change(&place, OLDER).await;
+    place.restart(&models, &[("QUAESTOR_PARSE__REPARSE_AFTER_UPGRADE", "true")]);
+    for _ in 0..1_200 {
+        let all = place.program.get("/api/batches?limit=10").await;
+        let mut own = all["items"].as_array().unwrap().iter();
+        if let Some(batch) = own.find(|batch| batch["name"] == "read again: reports") {
+            let batch = batch_done(&place, batch["id"].as_str().unwrap()).await;
+            assert_eq!((&batch["done"], &batch["failed"]), (&1.into(), &0.into()), "{batch}");
+            let path = place.path("reparse/estimate");
+            assert_eq!(place.program.post(&path, json!({})).await["stale"], 0);
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("nothing was read again\n{}", place.program.log());
 }
 
 async fn a_document_that_cannot_be_read_again_keeps_its_reading(backends: Backends) {

@@ -18,12 +18,13 @@ use uuid::Uuid;
 
 use crate::context::Context;
 
-/// How long after its start a process looks, and how often: what was queued has ended by then,
-/// or is still being read.
-const EVERY: Duration = Duration::from_mins(2);
+/// How soon a process looks after its start, and again while documents are being read.
+const SOON: Duration = Duration::from_secs(10);
+/// How soon it looks again where there was nothing to read.
+const LATER: Duration = Duration::from_mins(10);
 /// Documents of a collection that are queued at once. No more are, as long as one of them
 /// waits: whoever uploads files does not stand behind all that were ever uploaded.
-const AT_ONCE: usize = 100;
+const AT_ONCE: usize = 200;
 /// Workspaces and collections of one page.
 const PAGE: u32 = 100;
 
@@ -33,12 +34,18 @@ pub async fn run_reparse(context: Context, stop: CancellationToken) {
         return;
     }
     let looking = async {
+        let mut wait = SOON;
         loop {
-            context.clock.sleep(EVERY).await;
-            if let Err(error) = look(&context).await {
-                let error = &error as &dyn std::error::Error;
-                warn!(error, "documents to read again were not looked for");
-            }
+            context.clock.sleep(wait).await;
+            wait = match look(&context).await {
+                Ok(false) => LATER,
+                Ok(true) => SOON,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(error, "documents to read again were not looked for");
+                    SOON
+                }
+            };
         }
     };
     tokio::select! {
@@ -47,18 +54,19 @@ pub async fn run_reparse(context: Context, stop: CancellationToken) {
     }
 }
 
-async fn look(context: &Context) -> Result<(), StoreError> {
+/// Whether there is more to be read.
+async fn look(context: &Context) -> Result<bool, StoreError> {
     let parsers = parsers();
-    let mut after = None;
+    let (mut after, mut busy) = (None, false);
     loop {
         let workspaces = context.store.workspaces_after(after, PAGE).await?;
-        let Some(last) = workspaces.last().copied() else { return Ok(()) };
+        let Some(last) = workspaces.last().copied() else { return Ok(busy) };
         for workspace in workspaces {
             let mut page = PageRequest { after: None, limit: PAGE };
             loop {
                 let found = context.store.list_collections(workspace, page).await?;
                 for collection in &found.items {
-                    queue(context, workspace, collection, &parsers).await?;
+                    busy |= queue(context, workspace, collection, &parsers).await?;
                 }
                 match found.next {
                     Some(Cursor(next)) => page.after = Some(Cursor(next)),
@@ -70,18 +78,19 @@ async fn look(context: &Context) -> Result<(), StoreError> {
     }
 }
 
+/// Queues some of a collection, where none of it is being read. Whether there is more to be read.
 async fn queue(
     context: &Context,
     workspace: WorkspaceId,
     collection: &Collection,
     parsers: &[String],
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let (store, which) = (&context.store, ReadAgain::NotYetTried(parsers));
     let Some(found) = store.to_read_again(workspace, collection.id, which).await? else {
-        return Ok(());
+        return Ok(false);
     };
     if found.stale == 0 || found.being_read > 0 {
-        return Ok(());
+        return Ok(found.stale > 0);
     }
     let (batch_id, now): (BatchId, _) = (context.ids.next(), context.clock.now());
     let job = |_| NewJob {
@@ -115,5 +124,5 @@ async fn queue(
         );
         context.wake.notify();
     }
-    Ok(())
+    Ok(true)
 }

@@ -139,14 +139,15 @@ pub(super) async fn finish(
 ) -> Result<(), Fault> {
     let key = held_version(tx, workspace, claim, subject).await?;
     let beside = subject.reading_of.is_some();
-    if !beside {
-        cut_stands(tx, workspace, subject).await?;
-    }
     let status = if next.is_some() { "processing" } else { "ready" };
     let staged = beside && next.is_some();
     readings::summarise(tx, workspace, key, summary, status, staged).await?;
     if !staged {
         readings::place(tx, workspace, subject.document_id, key).await?;
+    }
+    // The generation behind the document, as those who store vectors take them.
+    if !beside {
+        cut_stands(tx, workspace, subject).await?;
     }
     if beside && next.is_none() {
         readings::name_version(tx, workspace, claim, subject).await?;

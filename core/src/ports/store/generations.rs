@@ -113,8 +113,6 @@ pub struct ReindexSubject {
     /// How often a document was made searchable without being given its vectors: what was
     /// looked through before has to be looked through again.
     pub skipped: u64,
-    /// The cut that it goes by: generations of one cut share their passages.
-    pub cut: u32,
 }
 
 /// Where to go on among a collection's passages: behind this one.

@@ -439,6 +439,20 @@ pub async fn a_document_that_comes_while_passages_are_cut_is_read_for_both(f: Fi
     assert_eq!(f.shown(late).await.error.expect("told").code, "not_read_again");
 }
 
+pub async fn what_stood_in_for_a_reading_leaves_its_generation(f: Fixture) {
+    let filings = f.collection("filings").await;
+    f.embed(filings, "a.txt", &[axis(0)]).await;
+    let (claim, ReindexAccepted { generation_id: next, .. }) = f.begin_recut(filings).await;
+    let lacking = f.store.documents_to_read(f.workspace, next, None, 9).await.expect("read");
+    let [document] = lacking[..] else { panic!("one document") };
+    // It has its vectors by the reading that it has, and then gets one of its own.
+    assert_eq!(f.fill_anew(&claim, next).await, 1);
+    assert_eq!(f.read_for(&claim, next, &["cut chunk 0", "cut chunk 1"]).await, 1);
+    assert_eq!(f.fill_anew(&claim, next).await, 2);
+    assert_eq!(f.change_over(&claim, next).await, Switch::Done);
+    f.assert_searched(filings, &chunks_of(document, READINGS_FROM, 2)).await;
+}
+
 pub async fn a_file_that_was_cut_for_what_is_no_longer_searched_is_read_anew(f: Fixture) {
     let filings = f.collection("filings").await;
     f.embed(filings, "a.txt", &[axis(0)]).await;

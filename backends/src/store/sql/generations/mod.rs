@@ -269,7 +269,7 @@ impl Generations for DbStore {
         let work = async {
             let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(concat!(
-                "SELECT g.paused_at, g.passages_per_minute, g.skipped, g.cut, ",
+                "SELECT g.paused_at, g.passages_per_minute, g.skipped, ",
                 generation_columns!(),
                 " FROM generations g
                   WHERE g.workspace_id = $1 AND g.id = $2 AND g.state <> 'dropped'"
@@ -284,7 +284,6 @@ impl Generations for DbStore {
                 paused: rows::optional_time(&row, "paused_at")?.is_some(),
                 passages_per_minute: rows::optional_number(&row, "passages_per_minute")?,
                 skipped: rows::unsigned(&row, "skipped")?,
-                cut: rows::number(&row, "cut")?,
             }))
         };
         work.await.map_err(during("read a generation"))

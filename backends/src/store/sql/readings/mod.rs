@@ -9,6 +9,7 @@
 
 mod again;
 mod clear;
+mod compare;
 mod place;
 
 use async_trait::async_trait;
@@ -108,7 +109,7 @@ impl Readings for DbStore {
     ) -> Result<Option<ReadingDigest>, StoreError> {
         let work = async {
             let mut reader = self.connections.reader(workspace).await?;
-            again::digest(&mut reader, workspace, subject).await
+            compare::digest(&mut reader, workspace, subject).await
         };
         work.await.map_err(during("compare two readings"))
     }
