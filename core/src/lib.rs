@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod model;
 pub mod ports;
 pub mod problem;
+pub mod reading_sum;
 pub mod retrieval;
 pub mod scaling;
 pub mod schedule;

@@ -23,6 +23,7 @@ fn main() {
         name: name.unwrap_or_default(),
         limits: Limits::default(),
         from: None,
+        chunking: quaestor_core::model::Chunking::default(),
     };
     let mut frames = Vec::new();
     let code = run_task(&task, &mut frames);

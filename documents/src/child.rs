@@ -7,6 +7,7 @@ use std::io::{BufRead, BufWriter, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use quaestor_core::model::Chunking;
 use quaestor_core::parsed::{PageState, ParsedPage};
 use quaestor_core::problem::Problem;
 use quaestor_limited::{STACK_BYTES, limit_this_process};
@@ -16,7 +17,7 @@ use crate::chunk::Chunker;
 use crate::limits::Limits;
 use crate::media::detect;
 use crate::parse::{Source, parse_from};
-use crate::progress::{Entry, Progress};
+use crate::progress::{Entry, Progress, parser_of};
 use crate::refusal;
 use crate::sink::Sink;
 use crate::wire::{Frame, write_frame};
@@ -38,6 +39,9 @@ pub struct ChildTask {
     /// pages and passages are sent from there on. All of them, where it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// How its passages are cut.
+    #[serde(default)]
+    pub chunking: Chunking,
 }
 
 /// Bytes as [`ChildTask::from`] has them.
@@ -90,8 +94,9 @@ pub fn run_child(input: impl BufRead, output: impl Write + Send) -> i32 {
 pub fn run_task(task: &ChildTask, output: impl Write + Send) -> i32 {
     let mut stream = Stream {
         out: BufWriter::with_capacity(1 << 16, output),
-        chunker: Chunker::new(),
+        chunker: Chunker::with(task.chunking),
         media_type: "",
+        parser: String::new(),
         title: None,
         begun: false,
         pages: 0,
@@ -141,6 +146,7 @@ fn read_and_parse<W: Write>(task: &ChildTask, stream: &mut Stream<W>) -> Result<
     file.take(task.limits.file_bytes).read_to_end(&mut bytes).map_err(unreadable)?;
     let kind = detect(&task.name, &bytes, &task.limits)?;
     stream.media_type = kind.media_type();
+    stream.parser = parser_of(kind);
     let known = task.from.as_deref().and_then(from_hexadecimal);
     let progress = known.and_then(|bytes| Progress::from_bytes(&bytes));
     let entry = match &progress {
@@ -159,6 +165,7 @@ struct Stream<W: Write> {
     out: BufWriter<W>,
     chunker: Chunker,
     media_type: &'static str,
+    parser: String,
     title: Option<String>,
     begun: bool,
     pages: u32,
@@ -183,8 +190,11 @@ impl<W: Write> Stream<W> {
         if std::mem::replace(&mut self.begun, true) {
             return Ok(());
         }
-        let frame =
-            Frame::Begin { media_type: self.media_type.to_owned(), title: self.title.take() };
+        let frame = Frame::Begin {
+            media_type: self.media_type.to_owned(),
+            title: self.title.take(),
+            parser: std::mem::take(&mut self.parser),
+        };
         self.send(&frame)
     }
 

@@ -30,5 +30,5 @@ pub mod wire;
 pub use limits::Limits;
 pub use media::{Kind, Workbook, detect};
 pub use parse::{Source, parse};
-pub use progress::{PARSER, Progress};
+pub use progress::{PARSER, Progress, parser_of, parsers};
 pub use sink::Sink;

@@ -24,6 +24,8 @@ pub enum Frame {
         media_type: String,
         /// The document's own title.
         title: Option<String>,
+        /// Which parser reads it.
+        parser: String,
     },
     /// A page; its passages follow.
     Page(PageRecord),
@@ -233,7 +235,11 @@ mod tests {
 
     fn frames() -> Vec<Frame> {
         vec![
-            Frame::Begin { media_type: "text/plain".to_owned(), title: None },
+            Frame::Begin {
+                media_type: "text/plain".to_owned(),
+                title: None,
+                parser: "text 1".to_owned(),
+            },
             Frame::Page(PageRecord {
                 ordinal: 0,
                 number: Some(1),

@@ -5,6 +5,7 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use quaestor_core::model::Chunking;
 use quaestor_documents::Limits;
 use quaestor_documents::child::{ChildTask, hexadecimal, run_task};
 use quaestor_documents::wire::{Frame, read_frame};
@@ -65,7 +66,13 @@ fn pdf(pages: usize) -> Vec<u8> {
 
 fn frames(path: &Path, from: Option<String>) -> Vec<Frame> {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
-    let task = ChildTask { path: path.to_owned(), name, limits: Limits::default(), from };
+    let task = ChildTask {
+        path: path.to_owned(),
+        name,
+        limits: Limits::default(),
+        from,
+        chunking: Chunking::default(),
+    };
     let mut out = Vec::new();
     assert_eq!(run_task(&task, &mut out), 0);
     let mut stream = Cursor::new(out);

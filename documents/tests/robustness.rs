@@ -8,6 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use quaestor_core::model::Chunking;
 use quaestor_documents::Limits;
 use quaestor_documents::child::{ChildTask, run_child};
 use quaestor_documents::wire::{Frame, explain_exit, read_frame};
@@ -42,7 +43,13 @@ fn the_child_parses_one_file() {
 fn parse(path: &Path) -> Ended {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
     let limits = Limits { cpu_seconds: 30, ..Limits::default() };
-    let task = ChildTask { path: path.to_owned(), name, limits, from: None };
+    let task = ChildTask {
+        path: path.to_owned(),
+        name,
+        limits,
+        from: None,
+        chunking: Chunking::default(),
+    };
     // The test harness prints on standard output: frames go through another pipe.
     let script =
         r#"exec 3>&1 1>/dev/null; exec "$0" --exact the_child_parses_one_file --nocapture"#;

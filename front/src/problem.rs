@@ -64,6 +64,13 @@ codes! {
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "The request took too long to arrive";
     /// Something of this name exists.
     Conflict = "conflict", CONFLICT, "Already there";
+    /// A collection whose next index generation is being built already.
+    ReindexUnderWay = "reindex_under_way", CONFLICT, "The collection is being reindexed";
+    /// A collection that has no index generation of the state that is asked for.
+    NoGeneration = "no_such_generation", CONFLICT, "There is no such index generation";
+    /// A former index generation that has to be dropped first.
+    FormerInTheWay = "former_generation_kept", CONFLICT,
+        "The former index generation is in the way";
     /// A batch that takes no more files.
     BatchClosed = "batch_closed", CONFLICT, "The batch takes no more files";
     /// A batch whose files have ended, or that was cancelled.

@@ -21,6 +21,9 @@ pub struct FrontSettings {
     pub question_max_chars: usize,
     /// How long a question may wait for its answer. Default 10 min.
     pub chat_deadline: Duration,
+    /// The parsers that read files now: documents that another has read may be read again.
+    /// Default none.
+    pub parsers: Vec<String>,
     /// How long an upload may wait until it is searchable. Default 24 h.
     pub ingest_deadline: Duration,
     /// Origins, such as `https://app.example.com`, whose pages may call the API and open
@@ -81,6 +84,7 @@ impl Default for FrontSettings {
             body_timeout: Duration::from_secs(10),
             question_max_chars: 8_000,
             chat_deadline: Duration::from_mins(10),
+            parsers: Vec::new(),
             ingest_deadline: Duration::from_hours(24),
             allowed_origins: Vec::new(),
             quotas: Quotas::default(),

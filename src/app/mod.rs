@@ -363,6 +363,7 @@ async fn run_and_stop(parts: Parts, stopping: Stopping) {
         loops.spawn(telling);
         loops.spawn(quaestor_workers::run_file_sweeps(context.clone(), loops_stop.clone()));
         loops.spawn(quaestor_workers::run_upkeep(context.clone(), loops_stop.clone()));
+        loops.spawn(quaestor_workers::run_reparse(context.clone(), loops_stop.clone()));
         loops.spawn(quaestor_workers::tell_backups(context.clone(), loops_stop.clone()));
         if let Some(plan) = schedules {
             loops.spawn(quaestor_workers::run_schedules(context.clone(), plan, loops_stop.clone()));

@@ -40,6 +40,7 @@ pub(super) fn worker_settings(config: &Config) -> Settings {
         drain: config.workers.drain(),
         max_step_attempts: config.jobs.max_attempts,
         parse_slice: Duration::from_secs(config.parse.slice_s),
+        reparse_after_upgrade: config.parse.reparse_after_upgrade,
         idempotency_keys_kept: config.jobs.idempotency(),
         unnamed_files_kept: config.jobs.unnamed_files(),
         exports: ExportSettings {
@@ -132,6 +133,7 @@ pub(super) fn front_settings(config: &Config) -> FrontSettings {
         max_json_bytes: usize::try_from(config.server.max_json_bytes).unwrap_or(usize::MAX),
         allowed_origins: config.server.allowed_origins.clone(),
         chat_deadline: config.jobs.chat_deadline(),
+        parsers: quaestor_documents::parsers(),
         ingest_deadline: config.jobs.ingest_deadline(),
         upload_idle: Duration::from_secs(30),
         max_connections: usize::try_from(config.server.max_connections).unwrap_or(usize::MAX),

@@ -80,7 +80,10 @@ pub enum Command {
         #[command(subcommand)]
         action: DeadAction,
     },
-    /// Give a collection the vectors of another model while it is searched, and go back.
+    /// Read documents again that an older parser has read, while they are searched.
+    Reparse(ReparseArguments),
+    /// Give a collection the vectors of another model, or passages that are cut otherwise,
+    /// while it is searched, and go back.
     Reindex {
         /// The server.
         #[command(flatten)]
@@ -664,6 +667,25 @@ pub enum DeadAction {
     },
 }
 
+/// `quaestor reparse`.
+#[derive(Debug, Args)]
+pub struct ReparseArguments {
+    /// The server.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// The collection's name; all collections where none is named.
+    pub collection: Option<String>,
+    /// Also documents that the parsers of now have read.
+    #[arg(long)]
+    pub all: bool,
+    /// At most so many documents begin in a minute.
+    #[arg(long, value_name = "DOCUMENTS")]
+    pub per_minute: Option<u32>,
+    /// Say how many documents there are, and start nothing.
+    #[arg(long)]
+    pub estimate: bool,
+}
+
 /// `quaestor reindex …`.
 #[derive(Debug, Subcommand)]
 pub enum ReindexAction {
@@ -674,6 +696,12 @@ pub enum ReindexAction {
         /// The model that makes the vectors; the server's first where none is named.
         #[arg(long)]
         model: Option<String>,
+        /// Cut all passages anew, aiming at so many characters.
+        #[arg(long, value_name = "CHARACTERS")]
+        chunk_chars: Option<u32>,
+        /// With `--chunk-chars`: the longest passage; half as long again where it is left out.
+        #[arg(long, value_name = "CHARACTERS", requires = "chunk_chars")]
+        chunk_max_chars: Option<u32>,
         /// At most so many passages a minute.
         #[arg(long, value_name = "PASSAGES")]
         per_minute: Option<u32>,

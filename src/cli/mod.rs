@@ -19,6 +19,7 @@ pub(crate) mod logging;
 mod migrate;
 mod moving;
 mod reindex;
+mod reparse;
 mod schedules;
 mod serve;
 mod supervised;
@@ -144,6 +145,7 @@ fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Ended> {
                 batches::run(&connection, action, terminal).await
             }
             Command::Dead { connection, action } => dead::run(&connection, action, terminal).await,
+            Command::Reparse(arguments) => reparse::run(arguments, terminal).await,
             Command::Reindex { connection, action } => {
                 reindex::run(&connection, action, terminal).await
             }

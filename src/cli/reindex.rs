@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use quaestor_core::events::Event;
 use quaestor_core::ids::CollectionId;
-use quaestor_core::model::{GenerationState, Job, Reason};
+use quaestor_core::model::{Chunking, GenerationState, Job, Reason};
 use quaestor_core::ports::store::{GenerationStatus, ReindexAccepted};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ struct Estimate {
     dimensions: u32,
     documents: u64,
     passages: u64,
+    chunking: Chunking,
     tokens: u64,
     cost_micros: u64,
     seconds: Option<u64>,
@@ -49,10 +50,24 @@ pub(super) async fn run(
     let path = path_of(collection.id, rest);
     let doing = format!("collection `{name}`");
     match action {
-        ReindexAction::Start { model, per_minute, estimate, no_wait, .. } => {
+        ReindexAction::Start {
+            model,
+            chunk_chars,
+            chunk_max_chars,
+            per_minute,
+            estimate,
+            no_wait,
+            ..
+        } => {
             let mut body = json!({});
             if let Some(model) = model {
                 body["embedding_model"] = Value::from(model);
+            }
+            if let Some(target) = chunk_chars {
+                body["chunking"] = json!({ "target_chars": target });
+                if let Some(max) = chunk_max_chars {
+                    body["chunking"]["max_chars"] = Value::from(max);
+                }
             }
             if let Some(rate) = per_minute {
                 body["passages_per_minute"] = Value::from(rate);
@@ -83,8 +98,7 @@ pub(super) async fn run(
         ReindexAction::Rollback { .. } => {
             let accepted: ReindexAccepted = client.post_once(&path, &json!({}), &doing).await?;
             terminal.line(&format!(
-                "the former vectors of `{name}` are searched again; job {} makes those that they \
-                 lack",
+                "the former generation of `{name}` is searched again; job {} makes what it lacks",
                 accepted.job_id
             ))?;
         }
@@ -116,8 +130,10 @@ fn sentence(of: &Estimate) -> String {
         ),
     };
     format!(
-        "{} passages of {} documents ({} tokens) with {} ({} numbers): {cost}, {time}",
+        "{} passages of about {} characters, of {} documents ({} tokens), with {} ({} numbers): \
+         {cost}, {time}",
         of.passages,
+        of.chunking.target_chars,
         of.documents,
         of.tokens,
         plain(&of.embedding_model),
@@ -126,8 +142,10 @@ fn sentence(of: &Estimate) -> String {
 }
 
 fn show(all: &[GenerationStatus], terminal: &Terminal) -> anyhow::Result<()> {
-    let head =
-        format!("{:<9}  {:<40}  {:>11}  {:>17}  job", "state", "model", "numbers", "passages");
+    let head = format!(
+        "{:<9}  {:<40}  {:>11}  {:>10}  {:>17}  job",
+        "state", "model", "numbers", "characters", "passages"
+    );
     terminal.line(&terminal.paint(Style::Bold, &head))?;
     for one in all {
         let style = match one.generation.state {
@@ -137,11 +155,16 @@ fn show(all: &[GenerationStatus], terminal: &Terminal) -> anyhow::Result<()> {
         let state = terminal.paint(style, &format!("{:<9}", one.generation.state.as_str()));
         let passages = format!("{} of {}", one.passages, one.total);
         let job = one.job_id.map_or_else(|| "-".to_owned(), |job| job.to_string());
+        let reading = match one.documents_to_read {
+            0 => String::new(),
+            left => format!("  {left} documents to read"),
+        };
         let paused = if one.paused_at.is_some() { "  paused" } else { "" };
         terminal.line(&format!(
-            "{state}  {:<40}  {:>11}  {passages:>17}  {job}{paused}",
+            "{state}  {:<40}  {:>11}  {:>10}  {passages:>17}  {job}{reading}{paused}",
             plain(&one.generation.model),
             one.generation.dimensions,
+            one.chunking.target_chars,
         ))?;
     }
     Ok(())
@@ -156,7 +179,7 @@ async fn wait(
 ) -> anyhow::Result<Ended> {
     terminal
         .note(&format!("job {}; it goes on where this command is broken off", accepted.job_id))?;
-    let template = "  [{bar:32}] {pos:>10} of {len} passages  {per_sec}, {eta} left  {msg}";
+    let template = "  [{bar:32}] {pos:>10} of {len} {prefix}  {per_sec}, {eta} left  {msg}";
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
@@ -168,7 +191,10 @@ async fn wait(
         .until_end::<anyhow::Error>(|heard| {
             let Heard::Event(_, event) = heard else { return Ok(()) };
             match *event {
-                Event::Progress { done, total, .. } => {
+                // Documents first, where they are read; pages are told of each on the way.
+                Event::Progress { unit, .. } if unit == "pages" => {}
+                Event::Progress { done, total, unit } => {
+                    bar.set_prefix(unit);
                     bar.set_length(total);
                     bar.set_position(done);
                     bar.set_message("");
@@ -187,7 +213,7 @@ async fn wait(
     bar.finish_and_clear();
     followed?;
     match ended {
-        Ended::Well => terminal.line("the collection is searched by its new vectors")?,
+        Ended::Well => terminal.line("the collection is searched by its new index generation")?,
         Ended::Badly => terminal.line("the collection is searched as before")?,
     }
     Ok(ended)

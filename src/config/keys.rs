@@ -256,6 +256,7 @@ pub const KEYS: &[Key] = &[
     number("parse.cpu_s", SECONDS),
     number("parse.wall_s", SECONDS),
     number("parse.slice_s", SECONDS),
+    Key { kind: ValueKind::Flag, ..text("parse.reparse_after_upgrade", "`true` or `false`") },
     number("parse.max_file_mb", MEGABYTES),
     number("parse.max_pages", COUNT),
     number("parse.max_archive_entries", COUNT),

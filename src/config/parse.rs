@@ -14,6 +14,8 @@ pub struct Parse {
     pub wall_s: u64,
     /// How long a message of a parse is held, in seconds: a longer one goes on with another.
     pub slice_s: u64,
+    /// Whether documents that an older parser has read are read again by themselves.
+    pub reparse_after_upgrade: bool,
     /// The largest file that is parsed, in MB.
     pub max_file_mb: u64,
     /// Pages, slides or sheets.
@@ -39,6 +41,7 @@ impl Default for Parse {
             cpu_s: 60,
             wall_s: 120,
             slice_s: 600,
+            reparse_after_upgrade: false,
             max_file_mb: 200,
             max_pages: 5_000,
             max_archive_entries: 10_000,

@@ -33,6 +33,7 @@ mod overload;
 mod poison;
 mod program;
 mod providers;
+mod readings;
 mod recovery;
 mod reindexing;
 mod restarts;

@@ -20,7 +20,7 @@ on_both!(
 );
 
 /// The two models, of eight and of twelve numbers.
-async fn models() -> ModelServer {
+pub(crate) async fn models() -> ModelServer {
     ModelServer::answering(|request| match request.operation {
         Operation::Embed if request.body["model"] == "second" => Reply::vectors(Vectors::Good(12)),
         Operation::Embed => Reply::vectors(Vectors::Good(8)),
@@ -40,7 +40,7 @@ fn environment(models: &ModelServer) -> Vec<(&'static str, String)> {
 }
 
 /// How often each text was sent to a model.
-fn sent(models: &ModelServer, model: &str) -> BTreeMap<String, usize> {
+pub(crate) fn sent(models: &ModelServer, model: &str) -> BTreeMap<String, usize> {
     let mut texts = BTreeMap::new();
     for call in models.calls_of(Operation::Embed) {
         if call.model == model {
@@ -52,37 +52,46 @@ fn sent(models: &ModelServer, model: &str) -> BTreeMap<String, usize> {
     texts
 }
 
-struct Place {
-    _installation: Installation,
-    program: Program,
+pub(crate) struct Place {
+    pub(crate) installation: Installation,
+    pub(crate) program: Program,
     collection: String,
 }
 
 impl Place {
     /// A running installation with a report in a collection.
-    async fn new(backends: Backends, models: &ModelServer, sections: usize) -> Self {
+    pub(crate) async fn new(backends: Backends, models: &ModelServer, sections: usize) -> Self {
         let installation = Installation::new(backends).await;
         let owned = environment(models);
         let environment: Vec<(&str, &str)> =
             owned.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let program = installation.start(&environment);
         let collection = program.make_collection("reports").await;
-        let place = Self { _installation: installation, program, collection };
+        let place = Self { installation, program, collection };
         place.upload("halden.md", long_report(sections)).await;
         place
     }
 
-    async fn upload(&self, name: &str, text: String) {
+    /// Starts the program again, with these settings beside the usual ones.
+    pub(crate) fn restart(&mut self, models: &ModelServer, more: &[(&str, &str)]) {
+        let owned = environment(models);
+        let mut all: Vec<(&str, &str)> =
+            owned.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        all.extend_from_slice(more);
+        self.program = self.installation.start(&all);
+    }
+
+    pub(crate) async fn upload(&self, name: &str, text: String) {
         let upload = self.program.upload(&self.collection, name, text).await.unwrap();
         let job = self.program.wait_for_job(upload["items"][0]["job_id"].as_str().unwrap()).await;
         assert_eq!(job["state"], "done", "{job}");
     }
 
-    fn path(&self, rest: &str) -> String {
+    pub(crate) fn path(&self, rest: &str) -> String {
         format!("/api/collections/{}/{rest}", self.collection)
     }
 
-    async fn generations(&self) -> Vec<Value> {
+    pub(crate) async fn generations(&self) -> Vec<Value> {
         let list = self.program.get(&self.path("generations")).await;
         list["items"].as_array().unwrap().clone()
     }
@@ -94,20 +103,20 @@ impl Place {
         all.iter().map(|one| (text(&one["model"]), text(&one["state"]))).collect()
     }
 
-    async fn begin(&self, body: Value) -> String {
+    pub(crate) async fn begin(&self, body: Value) -> String {
         let accepted = self.program.post(&self.path("reindex"), body).await;
         accepted["job_id"].as_str().unwrap().to_owned()
     }
 
     /// What is answered where something is refused: the status and the problem.
-    async fn refusal(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn refusal(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
         let response = self.program.send(method, path, Some(body)).await.unwrap();
         let status = response.status().as_u16();
         let text = response.text().await.unwrap();
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
-    async fn searched_by(&self) -> String {
+    pub(crate) async fn searched_by(&self) -> String {
         let query = json!({"query": "the market value of bond 17"});
         let found = self.program.post("/api/search", query).await;
         assert!(!found["passages"].as_array().unwrap().is_empty(), "{found}");
@@ -186,7 +195,7 @@ async fn a_collection_changes_over_to_another_model_and_back(backends: Backends)
     assert_eq!(place.states().await, [state("openai:first", "current")]);
     let (status, problem) =
         place.refusal(Method::DELETE, &place.path("reindex/former"), json!({})).await;
-    assert_eq!((status, &problem["code"]), (409, &"conflict".into()), "{problem}");
+    assert_eq!((status, &problem["code"]), (409, &"no_such_generation".into()), "{problem}");
 }
 
 async fn a_killed_reindexing_goes_on(backends: Backends) {
@@ -201,12 +210,12 @@ async fn a_killed_reindexing_goes_on(backends: Backends) {
         variables.push(("QUAESTOR_FAIL_AT", &plan));
         let program = installation.start(&variables);
         let collection = program.make_collection("reports").await;
-        let mut place = Place { _installation: installation, program, collection };
+        let mut place = Place { installation, program, collection };
         place.upload("halden.md", long_report(300)).await;
         let job = place.begin(json!({"embedding_model": "openai:second"})).await;
         let died = place.program.death().await;
         assert!(died, "the program did not come to {point}\n{}", place.program.log());
-        place.program = place._installation.start(&whole);
+        place.program = place.installation.start(&whole);
         let ended = place.program.wait_for_job(&job).await;
         assert_eq!(ended["state"], "done", "{point}: {ended}");
         let expected = [state("openai:first", "former"), state("openai:second", "current")];
@@ -226,7 +235,7 @@ async fn a_reindexing_is_paused_resumed_and_cancelled(backends: Backends) {
     let job = place.begin(body).await;
     place.wait_for(&job, "waiting", Some("reindex_paced")).await;
     let (status, problem) = place.refusal(Method::POST, &place.path("reindex"), json!({})).await;
-    assert_eq!((status, &problem["code"]), (409, &"conflict".into()), "{problem}");
+    assert_eq!((status, &problem["code"]), (409, &"reindex_under_way".into()), "{problem}");
     assert!(problem["detail"].as_str().unwrap().contains(&job), "{problem}");
     place.program.post(&place.path("reindex/pause"), json!({})).await;
     place.wait_for(&job, "waiting", Some("reindex_paused")).await;
@@ -285,7 +294,7 @@ async fn a_wish_that_cannot_be_met_is_refused_before_anything_starts(backends: B
     assert_eq!(refused(nowhere, json!({})).await.0, 404);
     for rest in ["reindex/pause", "reindex/resume", "reindex/cancel", "reindex/rollback"] {
         let (status, code, problem) = refused(&place.path(rest), json!({})).await;
-        assert_eq!((status, code.as_str()), (409, "conflict"), "{rest}: {problem}");
+        assert_eq!((status, code.as_str()), (409, "no_such_generation"), "{rest}: {problem}");
     }
     assert_eq!(place.states().await, [state("openai:first", "current")]);
     assert!(sent(&models, "second").is_empty());

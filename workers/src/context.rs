@@ -142,6 +142,8 @@ pub struct Settings {
     pub max_step_attempts: u32,
     /// How long a message of a parse is held: a longer parse goes on with another message.
     pub parse_slice: Duration,
+    /// Whether documents that an older parser has read are read again by themselves.
+    pub reparse_after_upgrade: bool,
     /// How many passages a question is given.
     pub passages_per_question: u32,
     /// At most this many tokens of passages in a prompt.
@@ -184,6 +186,7 @@ impl Default for Settings {
             drain: Duration::from_secs(30),
             max_step_attempts: 5,
             parse_slice: Duration::from_mins(10),
+            reparse_after_upgrade: false,
             passages_per_question: 12,
             passage_tokens: 6_000,
             history_tokens: 1_500,

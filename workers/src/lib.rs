@@ -24,6 +24,7 @@ mod prompt;
 mod registry;
 mod relay;
 mod render_process;
+mod reparse;
 mod run;
 mod scaling;
 mod schedules;
@@ -45,6 +46,7 @@ pub use parse_process::ParseProcess;
 pub use presence::tell_presence;
 pub use relay::run_relay;
 pub use render_process::RenderProcess;
+pub use reparse::run_reparse;
 pub use run::{Drain, run_workers};
 pub use scaling::{
     Places, ScalingSettings, Work, memory_limit, memory_of, read_wanted, run_scaling,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quaestor_core::clock::Clock;
+use quaestor_core::model::Chunking;
 use quaestor_core::problem::Problem;
 use quaestor_documents::Limits;
 use quaestor_documents::child::{ChildTask, hexadecimal};
@@ -72,6 +73,7 @@ impl ParseProcess {
         filename: &str,
         from: Option<&[u8]>,
         spent: Duration,
+        chunking: Chunking,
         clock: Arc<dyn Clock>,
     ) -> Result<ParsedFile, ParseFailure> {
         let task = ChildTask {
@@ -79,6 +81,7 @@ impl ParseProcess {
             name: filename.to_owned(),
             limits: self.limits.clone(),
             from: from.map(hexadecimal),
+            chunking,
         };
         let task = task.to_line().map_err(std::io::Error::other)?;
         let mut child = Command::new(&self.program)

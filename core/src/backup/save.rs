@@ -210,7 +210,9 @@ impl<'a> Saving<'a> {
         loop {
             self.in_time()?;
             if table == Table::Versions {
-                for record in &page.records {
+                // Readings of one version share its file.
+                let own = page.records.iter().filter(|one| one.integer("reading_of").is_none());
+                for record in own {
                     spool.put(&file_of(workspace, record)).await?;
                 }
             }

@@ -94,7 +94,9 @@ impl Columns {
 /// bundles of the tests show where one is missing.
 fn lacking(table: Table, column: &str) -> Option<Value> {
     match (table, column) {
-        (Table::Generations, "skipped" | "embedded" | "embed_us") => Some(Value::Integer(0)),
+        (Table::Generations, "skipped" | "embedded" | "embed_us" | "cut")
+        | (Table::Versions, "cut") => Some(Value::Integer(0)),
+        (Table::Versions, "staged" | "other") => Some(Value::Boolean(false)),
         _ => None,
     }
 }

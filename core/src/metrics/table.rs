@@ -144,6 +144,7 @@ table! {
     DEAD_LETTERS: Gauge<2>(&[LETTER, CODE]) = "quaestor_dead_letters", Rarely, "Dead letters that are kept, by class. The same from each process.";
 
     DOCUMENTS_INGESTED: Counter<0>(&[]) = "quaestor_documents_ingested_total", Always, "Documents that were read and are searchable.";
+    DOCUMENTS_READ_AGAIN: Counter<0>(&[]) = "quaestor_documents_read_again_total", Always, "Documents that were read again: for passages that are cut otherwise, or by a later parser that found the same.";
     DOCUMENTS_FAILED: Counter<1>(&[REFUSAL]) = "quaestor_documents_failed_total", Always, "Documents that could not be read, by reason.";
     PAGES_INGESTED: Counter<0>(&[]) = "quaestor_pages_ingested_total", Always, "Pages of the documents that were read.";
     PASSAGES_INGESTED: Counter<0>(&[]) = "quaestor_passages_ingested_total", Always, "Passages of the documents that were read.";

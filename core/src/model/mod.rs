@@ -24,7 +24,7 @@ pub use batch::{
 };
 pub use budget::{Allowance, Budget, Days, OverBudget, Period, SetBudget, Spent, Whose, allowance};
 pub use check::{CheckReport, Checked, EXAMPLES, Finding, FindingExample, FindingKind};
-pub use collection::{Collection, Generation, GenerationState};
+pub use collection::{Chunking, Collection, Generation, GenerationState};
 pub use conversation::{
     Citation, Conversation, Derivation, DerivationKind, Figure, FigureReason, FigureSource,
     FigureStatus, Message, MessageRole, MessageState, Usage,

@@ -160,7 +160,9 @@ where
         loop {
             let page = Portable::read_records(rows, workspace, Table::Versions, after, MOST).await;
             let page = page.map_err(At::Source.failed("versions"))?;
-            let wanted: Vec<Wanted> = page.records.iter().map(Wanted::of).collect();
+            // Readings of one version share its file.
+            let own = page.records.iter().filter(|one| one.integer("reading_of").is_none());
+            let wanted: Vec<Wanted> = own.map(Wanted::of).collect();
             let mut found = futures::stream::iter(wanted).map(&work).buffer_unordered(AT_ONCE);
             while let Some(one) = found.try_next().await? {
                 match one {

@@ -8,23 +8,11 @@
 mod split;
 mod units;
 
+use quaestor_core::model::Chunking;
 use quaestor_core::parsed::{CellRange, ParsedChunk, ParsedPage, Table};
 
 use serde::{Deserialize, Serialize};
 use units::{Unit, UnitKind, units};
-
-/// The size that passages aim at, in characters: what an embedding model of 256 tokens
-/// still reads, and enough for a paragraph or fifteen rows.
-pub const TARGET_CHARS: usize = 1_000;
-
-/// No passage is longer, in characters.
-pub const MAX_CHARS: usize = 1_500;
-
-/// A passage shorter than this goes on into the next section.
-const SMALL_CHARS: usize = 300;
-
-/// Lines before a table that are shorter than this stand in the table's first passage.
-const LEAD_CHARS: usize = 250;
 
 /// A heading in a section path is cut to this many characters.
 const MAX_HEADING_CHARS: usize = 120;
@@ -35,6 +23,7 @@ const MAX_HEADER_CHARS: usize = 1_000;
 /// Cuts the pages of one document, in order, into passages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunker {
+    chunking: Chunking,
     next_ordinal: u32,
     headings: Vec<(u8, String)>,
 }
@@ -60,10 +49,16 @@ impl Open {
 }
 
 impl Chunker {
-    /// A chunker at the start of a document.
+    /// A chunker at the start of a document, with the usual sizes.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A chunker at the start of a document.
+    #[must_use]
+    pub fn with(chunking: Chunking) -> Self {
+        Self { chunking, ..Self::default() }
     }
 
     /// The passages of the next page.
@@ -75,9 +70,9 @@ impl Chunker {
         let mut chunks = Vec::new();
         let mut open: Option<Open> = None;
         let mut label: Option<(usize, String)> = None;
-        for unit in units(page) {
+        for unit in units(page, self.chunking) {
             if let Some(current) = &open
-                && !fits(current, &unit)
+                && !fits(current, &unit, self.chunking)
             {
                 chunks.extend(open.take().map(|done| self.close(done, page)));
             }
@@ -161,25 +156,25 @@ impl Chunker {
 }
 
 /// Whether the unit goes into the open passage.
-fn fits(open: &Open, unit: &Unit) -> bool {
+fn fits(open: &Open, unit: &Unit, chunking: Chunking) -> bool {
+    let (target, small, lead) = (chunking.target(), chunking.small(), chunking.lead());
     let len = unit.char_end - open.char_start;
     let has_body = open.section.is_some();
-    if len > MAX_CHARS {
+    if len > chunking.max() {
         return false;
     }
     match unit.kind {
         UnitKind::Heading(_) => {
-            len <= TARGET_CHARS && (!has_body || (open.len() < SMALL_CHARS && open.table.is_none()))
+            len <= target && (!has_body || (open.len() < small && open.table.is_none()))
         }
         UnitKind::Row { table, .. } => {
-            len <= TARGET_CHARS
-                && (open.table == Some(table) || !has_body || open.len() < LEAD_CHARS)
+            len <= target && (open.table == Some(table) || !has_body || open.len() < lead)
         }
         UnitKind::Prose => {
-            if open.table.is_some() && open.len() >= LEAD_CHARS {
+            if open.table.is_some() && open.len() >= lead {
                 return false;
             }
-            len <= TARGET_CHARS || open.len() < SMALL_CHARS
+            len <= target || open.len() < small
         }
     }
 }

@@ -1,22 +1,20 @@
 //! Where is text cut that is too long for one passage?
 
-use super::{MAX_CHARS, TARGET_CHARS};
-
 /// Cuts a text into pieces of bytes `from..to` without white space at their ends. A text
 /// that fits into a passage is one piece; otherwise pieces end, in this order of choice,
 /// after a sentence, at a line's end, between cells, between words, and only then inside
 /// a word; never inside a number that is shorter than a passage.
-pub(super) fn pieces(text: &str) -> Vec<(usize, usize)> {
+pub(super) fn pieces(text: &str, target_chars: usize, max_chars: usize) -> Vec<(usize, usize)> {
     let mut out = Vec::new();
     let mut at = text.len() - text.trim_start().len();
     let end = text.trim_end().len();
     while at < end {
         let rest = &text[at..end];
-        let Some((limit, _)) = rest.char_indices().nth(MAX_CHARS) else {
+        let Some((limit, _)) = rest.char_indices().nth(max_chars) else {
             out.push((at, end));
             break;
         };
-        let target = rest.char_indices().nth(TARGET_CHARS).map_or(limit, |(target, _)| target);
+        let target = rest.char_indices().nth(target_chars).map_or(limit, |(target, _)| target);
         let cut = cut(rest, target, limit);
         let piece = &rest[..cut];
         let trimmed = piece.trim_end().len();

@@ -56,7 +56,7 @@ fn check(page: &ParsedPage, chunks: &[ParsedChunk]) {
         assert!(at <= start && start < end && end <= chars.len());
         assert!(chars[at..start].iter().all(|c| c.is_whitespace()), "text was left out");
         assert_eq!(chunk.text, chars[start..end].iter().collect::<String>());
-        assert!(end - start <= MAX_CHARS);
+        assert!(end - start <= Chunking::default().max());
         at = end;
     }
     assert!(chars[at..].iter().all(|c| c.is_whitespace()), "the end was left out");

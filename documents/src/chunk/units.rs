@@ -1,5 +1,6 @@
 //! What are the smallest pieces that a passage is built from?
 
+use quaestor_core::model::Chunking;
 use quaestor_core::parsed::{BlockKind, ParsedPage, Table};
 
 use super::split::pieces;
@@ -37,8 +38,8 @@ pub(super) fn table(page: &ParsedPage, block: usize) -> Option<&Table> {
 /// The pieces of a page, in order, covering all of its text that is not blank. Text
 /// outside of the blocks is running text; a block that overlaps one before it or is not
 /// on character boundaries is passed over, and its text is running text too.
-pub(super) fn units(page: &ParsedPage) -> Vec<Unit> {
-    let mut out = Units { text: &page.text, at: 0, units: Vec::new() };
+pub(super) fn units(page: &ParsedPage, chunking: Chunking) -> Vec<Unit> {
+    let mut out = Units { text: &page.text, at: 0, units: Vec::new(), chunking };
     for (index, block) in page.blocks.iter().enumerate() {
         match &block.kind {
             BlockKind::Heading { level } => {
@@ -62,6 +63,7 @@ struct Units<'a> {
     /// Bytes taken so far.
     at: usize,
     units: Vec<Unit>,
+    chunking: Chunking,
 }
 
 impl Units<'_> {
@@ -83,7 +85,7 @@ impl Units<'_> {
     /// Takes the text up to `end`, cut where it is too long for one passage.
     fn take(&mut self, end: usize, kind: UnitKind) {
         let text = &self.text[self.at..end];
-        for (from, to) in pieces(text) {
+        for (from, to) in pieces(text, self.chunking.target(), self.chunking.max()) {
             let start = self.at + from;
             let stop = self.at + to;
             let before = self.units.last().map_or(0, |unit| unit.end);

@@ -22,6 +22,7 @@ pub(crate) mod openapi;
 mod process;
 mod providers;
 mod reindex;
+mod reparse;
 pub(crate) mod route;
 pub(crate) mod routes;
 mod schedule_metrics;

@@ -8,10 +8,10 @@ use axum::response::Response;
 use quaestor_core::failpoint;
 use quaestor_core::ids::{CollectionId, JobId};
 use quaestor_core::jobs::{JobKind, NewJob, ReindexPayload, Step};
-use quaestor_core::model::{Caller, Page, Reason};
+use quaestor_core::model::{Caller, Chunking, Page, Reason};
 use quaestor_core::ports::embedder::Embedder;
 use quaestor_core::ports::store::{
-    GenerationStatus, NewReindex, ReindexAccepted, ReindexOutcome, StoreError,
+    GenerationStatus, NewReindex, ReindexAccepted, ReindexOutcome, ReindexSize, StoreError,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -32,6 +32,8 @@ const MOST_PER_MINUTE: i64 = 1_000_000;
 /// What is to be built.
 struct Wanted<'a> {
     embedder: &'a dyn Embedder,
+    /// None where the passages stay as they are.
+    chunking: Option<Chunking>,
     passages_per_minute: Option<u32>,
 }
 
@@ -39,6 +41,7 @@ struct Wanted<'a> {
 fn wanted<'a>(app: &'a App, mut fields: Fields) -> Result<Wanted<'a>, ApiError> {
     let model = fields.optional_text("embedding_model", MODEL_CHARS)?;
     let rate = fields.optional_integer("passages_per_minute", 1..=MOST_PER_MINUTE)?;
+    let chunking = fields.optional_object("chunking")?.map(sizes).transpose()?;
     fields.finish()?;
     let embedders = app.front.searcher.embedders();
     let embedder = match &model {
@@ -73,7 +76,21 @@ fn wanted<'a>(app: &'a App, mut fields: Fields) -> Result<Wanted<'a>, ApiError> 
         return Err(ApiError::invalid("embedding_model", &sentence));
     }
     let passages_per_minute = rate.and_then(|rate| u32::try_from(rate).ok());
-    Ok(Wanted { embedder: &**embedder, passages_per_minute })
+    Ok(Wanted { embedder: &**embedder, chunking, passages_per_minute })
+}
+
+/// The sizes that passages are to be cut by.
+fn sizes(mut fields: Fields) -> Result<Chunking, ApiError> {
+    let targets = Chunking::TARGETS;
+    let range = i64::from(*targets.start())..=i64::from(*targets.end());
+    let target = fields.integer("target_chars", range)?;
+    let target = u32::try_from(target).unwrap_or(*targets.end());
+    let usual = Chunking::aiming_at(target);
+    let range = i64::from(target)..=i64::from(Chunking::MOST_CHARS);
+    let max = fields.optional_integer("max_chars", range)?;
+    fields.finish()?;
+    let max_chars = max.and_then(|max| u32::try_from(max).ok()).unwrap_or(usual.max_chars);
+    Ok(Chunking { target_chars: target, max_chars })
 }
 
 /// What a reindexing would take.
@@ -82,7 +99,9 @@ pub(crate) struct Estimate {
     embedding_model: String,
     dimensions: u32,
     documents: u64,
+    /// Reckoned from the lengths of those of now, where they are cut anew.
     passages: u64,
+    chunking: Chunking,
     tokens: u64,
     cost_micros: u64,
     /// Null where this model has made no vectors here yet, and no rate is given.
@@ -97,11 +116,12 @@ pub(super) async fn estimate(
 ) -> Result<Json<Estimate>, ApiError> {
     let fields = json_body(&app, request).await?;
     existing(&app, caller.workspace_id, id).await?;
-    let Wanted { embedder, passages_per_minute } = wanted(&app, fields)?;
+    let Wanted { embedder, chunking, passages_per_minute } = wanted(&app, fields)?;
     let store = &app.front.store;
     let size = store.reindex_size(caller.workspace_id, id, embedder.model()).await?;
     let size = size.ok_or_else(|| ApiError::missing("collection", id))?;
-    let passages = size.passages as f64;
+    let count = chunking.map_or(size.passages, |sizes| reckoned(&size, sizes));
+    let passages = count as f64;
     let by_rate = passages_per_minute.map(|rate| passages * 60.0 / f64::from(rate));
     let by_model = size.us_per_passage.map(|us| passages * us / 1e6);
     let seconds = match (by_rate, by_model) {
@@ -114,11 +134,32 @@ pub(super) async fn estimate(
         embedding_model: embedder.model().to_owned(),
         dimensions: embedder.dimensions(),
         documents: size.documents,
-        passages: size.passages,
+        passages: count,
+        chunking: chunking.unwrap_or(size.chunking),
         tokens: size.tokens,
         cost_micros: embedder.cost_micros(size.tokens),
         seconds,
     }))
+}
+
+/// About how many passages there will be. What is shorter than the size that is aimed at was cut
+/// by its page, its section or its table, and is cut there again.
+fn reckoned(size: &ReindexSize, sizes: Chunking) -> u64 {
+    let (now, then) = (f64::from(size.chunking.target_chars), f64::from(sizes.target_chars));
+    let count = size.lengths.iter().map(|(hundreds, passages)| {
+        let length = f64::from(*hundreds) * 100.0 - 50.0;
+        let becomes = if then <= now {
+            (length / then).max(1.0)
+        } else if length >= now / 2.0 {
+            now / then
+        } else {
+            1.0
+        };
+        *passages as f64 * becomes
+    });
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    let count = count.sum::<f64>().ceil() as u64;
+    count
 }
 
 fn new_job(app: &App, caller: &Caller, payload: Value, traceparent: Option<String>) -> NewJob {
@@ -149,10 +190,15 @@ pub(super) async fn begin(
     let traceparent = traceparent(&headers);
     let fields = json_body(&app, request).await?;
     existing(&app, caller.workspace_id, id).await?;
-    let Wanted { embedder, passages_per_minute } = wanted(&app, fields)?;
+    let Wanted { embedder, chunking, passages_per_minute } = wanted(&app, fields)?;
     let (model, rate) = (embedder.model(), passages_per_minute.unwrap_or(0).to_be_bytes());
     let collection = id.uuid();
-    let parts: [&[u8]; 4] = [b"reindex", collection.as_bytes(), model.as_bytes(), &rate];
+    let cut = chunking.map_or([0, 0], |sizes| [sizes.target_chars, sizes.max_chars]);
+    let cut = cut.map(u32::to_be_bytes).concat();
+    let mut parts: Vec<&[u8]> = vec![b"reindex", collection.as_bytes(), model.as_bytes(), &rate];
+    if chunking.is_some() {
+        parts.push(&cut);
+    }
     let key = key.map(|key| remember(&app, &caller, key, &parts));
     let front = &app.front;
     let generation_id = front.ids.next();
@@ -163,6 +209,7 @@ pub(super) async fn begin(
         generation_id,
         model: model.to_owned(),
         dimensions: embedder.dimensions(),
+        chunking,
         passages_per_minute,
         job: new_job(&app, &caller, payload, traceparent),
         idempotency: key.clone(),
@@ -190,15 +237,21 @@ fn accepted<T>(app: &App, outcome: ReindexOutcome<T>, id: CollectionId) -> Resul
         }
         ReindexOutcome::NoCollection => Err(ApiError::missing("collection", id)),
         ReindexOutcome::UnderWay(job) => Err(ApiError::new(
-            Code::Conflict,
+            Code::ReindexUnderWay,
             format!(
                 "job {job} is building another index generation of this collection: wait until it \
                  has ended, or cancel it"
             ),
         )),
         ReindexOutcome::NoGeneration => {
-            Err(ApiError::new(Code::Conflict, "the collection has no such index generation"))
+            Err(ApiError::new(Code::NoGeneration, "the collection has no such index generation"))
         }
+        ReindexOutcome::FormerCut => Err(ApiError::new(
+            Code::FormerInTheWay,
+            "the former index generation is kept for a rollback, and its passages are cut otherwise \
+             than those that are searched: drop it first (`DELETE \
+             /api/collections/{id}/reindex/former`), since no third cut is kept beside the two",
+        )),
     }
 }
 
@@ -261,7 +314,7 @@ pub(super) async fn cancel(
 
 fn nothing_built(id: CollectionId) -> ApiError {
     ApiError::new(
-        Code::Conflict,
+        Code::NoGeneration,
         format!("no index generation of the collection {id} is being built"),
     )
 }
@@ -270,7 +323,7 @@ fn building(outcome: ReindexOutcome<JobId>, id: CollectionId) -> Result<JobId, A
     match outcome {
         ReindexOutcome::Accepted(job) | ReindexOutcome::UnderWay(job) => Ok(job),
         ReindexOutcome::NoCollection => Err(ApiError::missing("collection", id)),
-        ReindexOutcome::NoGeneration => Err(nothing_built(id)),
+        ReindexOutcome::NoGeneration | ReindexOutcome::FormerCut => Err(nothing_built(id)),
     }
 }
 
@@ -297,7 +350,7 @@ pub(super) async fn roll_back(
     let outcome = app.front.store.roll_back(caller.workspace_id, id, job, audit).await?;
     let answer = match outcome {
         ReindexOutcome::NoGeneration => Err(ApiError::new(
-            Code::Conflict,
+            Code::NoGeneration,
             "the collection has no former index generation to go back to",
         )),
         outcome => accepted(&app, outcome, id),

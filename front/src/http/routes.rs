@@ -7,8 +7,8 @@ use super::route::{
 };
 use super::{
     audit, batches, budgets, collections, content, conversations, dead, documents, exports, health,
-    job_events, jobs, keys, messages, openapi, providers, reindex, schedules, search, stuck,
-    tickets, upload, usage,
+    job_events, jobs, keys, messages, openapi, providers, reindex, reparse, schedules, search,
+    stuck, tickets, upload, usage,
 };
 use crate::socket;
 
@@ -254,6 +254,26 @@ static ROUTES: &[Route] = &[
         answer: Answer::List("Generation"),
         handler: || get(reindex::generations),
         ..COLLECTION
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/collections/{id}/reparse",
+        operation: "reparse",
+        summary: "Read documents again that an older parser has read, as files of a batch",
+        body: BodyKind::Json("Reparse"),
+        answer: Answer::Json(202, "AcceptedReparse"),
+        handler: || post(reparse::begin),
+        ..REINDEX
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/collections/{id}/reparse/estimate",
+        operation: "estimate_reparse",
+        summary: "Say how many documents an older parser has read",
+        body: BodyKind::Json("Reparse"),
+        answer: Answer::Json(200, "ToReadAgain"),
+        handler: || post(reparse::estimate),
+        ..REINDEX
     },
     Route {
         verb: Verb::Post,

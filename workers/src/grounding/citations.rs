@@ -42,7 +42,7 @@ impl CitedPages {
         for Located { passage, .. } in located {
             let place = place_of(passage);
             if let Entry::Vacant(free) = pages.entry(place) {
-                let page = store.document_page(workspace, place.0, place.1, place.2).await?;
+                let page = store.passage_page(workspace, passage.chunk_id).await?;
                 let page =
                     page.map(|page| Page { words: boxes::decode(&page.boxes), text: page.text });
                 free.insert(page.unwrap_or_default());

@@ -13,32 +13,21 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::NaiveDate;
-use quaestor_core::clock::Time;
 use quaestor_core::events::Event;
 use quaestor_core::failpoint;
-use quaestor_core::ids::{ChunkId, GenerationId, OutboxId};
+use quaestor_core::ids::{GenerationId, OutboxId};
 use quaestor_core::jobs::{DocumentPayload, Step};
 use quaestor_core::metrics;
-use quaestor_core::parsed::ParsedChunk;
-use quaestor_core::ports::store::{
-    Advance, Checkpoint, IngestSubject, NewChunk, NewPage, ParsedSummary,
-};
+use quaestor_core::model::Reason;
+use quaestor_core::ports::store::{Advance, IngestSubject, ParsedSummary, StoreError};
 use quaestor_core::problem::Problem;
-use quaestor_core::retrieval::{OPENING_CHARS, describe, document_field, index_terms};
-use quaestor_documents::wire::{Frame, PageRecord, RecordState};
-use quaestor_documents::{PARSER, tokens};
 use serde_json::Value;
 use tracing::warn;
 
-use super::taken_up::TakenUp;
+use super::reading::{Ingestion, Parsed};
 use crate::context::Context;
 use crate::decision::{Decision, Outcome};
-use crate::parse_process::ParseFailure;
 use crate::registry::{Handler, Running};
-
-/// How much text is stored in one transaction.
-const BATCH_BYTES: usize = 256 * 1024;
 
 /// The handler of `documents.ingest`.
 pub(crate) struct Ingest;
@@ -60,11 +49,15 @@ impl Handler for Ingest {
         else {
             return Ok(Outcome::SubjectGone);
         };
-        let found =
-            context.store.resume_ingest(job.workspace, &job.claim, &subject, PARSER).await?;
-        let mut ingestion = Ingestion::new(context, job, &subject, found);
+        let mut ingestion = Ingestion::of(context, job, &subject).await?;
         match ingestion.parse().await {
-            Ok(Parsed::Whole(summary)) => finish(context, job, &payload, &subject, summary).await,
+            Ok(Parsed::Whole(summary)) => {
+                if subject.reading_of.is_some() && ingestion.is_the_same(&summary).await? {
+                    return keep(context, job, &subject, &summary.parser).await;
+                }
+                ingestion.flush().await?;
+                finish(context, job, &payload, &subject, summary).await
+            }
             Ok(Parsed::Longer) => go_on_later(context, job, &payload).await,
             Err(Decision::Fail(problem)) => {
                 metrics::DOCUMENTS_FAILED.of_any(&problem.code).increment(1);
@@ -77,280 +70,6 @@ impl Handler for Ingest {
             }
             Err(decision) => Err(decision),
         }
-    }
-}
-
-/// What came of one run of the parser.
-enum Parsed {
-    Whole(ParsedSummary),
-    /// It takes longer than a message may be held; what was found is stored.
-    Longer,
-}
-
-/// One run of the parser, and what was stored of it.
-struct Ingestion<'a> {
-    context: &'a Context,
-    job: &'a Running,
-    subject: &'a IngestSubject,
-    pages: Vec<NewPage>,
-    chunks: Vec<NewChunk>,
-    batched_bytes: usize,
-    summary: ParsedSummary,
-    /// The beginning of the text, until the document is described by it.
-    opening: Opening,
-    /// Chunks that wait for the description, which they are indexed with.
-    undescribed: Vec<ParsedChunk>,
-    /// What chunks are indexed with beside their own text: the document's name and title.
-    document: String,
-    /// How many pages and chunks are stored: what comes again of them is passed over.
-    stored: (u32, u32),
-    /// What an attempt after this one is told.
-    taken_up: TakenUp,
-    began_at: Time,
-}
-
-/// The first characters of a document, which tell what it is called and of which day it
-/// speaks.
-#[derive(Debug)]
-enum Opening {
-    Gathering { text: String, chars: usize },
-    Described,
-}
-
-impl<'a> Ingestion<'a> {
-    fn new(
-        context: &'a Context,
-        job: &'a Running,
-        subject: &'a IngestSubject,
-        found: Option<Checkpoint>,
-    ) -> Self {
-        let stored = found.as_ref().map_or((0, 0), |found| (found.pages, found.chunks));
-        let taken_up = found.and_then(|found| TakenUp::of(&found.state)).unwrap_or_default();
-        let mut ingestion = Self {
-            context,
-            job,
-            subject,
-            pages: Vec::new(),
-            chunks: Vec::new(),
-            batched_bytes: 0,
-            summary: ParsedSummary::default(),
-            opening: Opening::Gathering { text: String::new(), chars: 0 },
-            undescribed: Vec::new(),
-            document: String::new(),
-            stored,
-            began_at: context.clock.now(),
-            taken_up,
-        };
-        if let Some(described) = ingestion.taken_up.described.clone() {
-            ingestion.take_description(described);
-        }
-        ingestion
-    }
-
-    /// How long the parse takes already, over all attempts whose work was kept.
-    fn spent(&self) -> Duration {
-        let now = self.context.clock.now();
-        let of_this = (now - self.began_at).to_std().unwrap_or_default();
-        Duration::from_millis(self.taken_up.spent_ms).saturating_add(of_this)
-    }
-
-    async fn parse(&mut self) -> Result<Parsed, Decision> {
-        let object = &self.subject.object;
-        let key = quaestor_core::ports::objects::ObjectKey::parse(&object.key)?;
-        let file = self.context.objects.local_copy(&key).await?;
-        let clock = self.context.clock.clone();
-        let mut parsed = self
-            .context
-            .parser
-            .start(
-                file.path(),
-                &object.filename,
-                self.taken_up.from.as_deref(),
-                Duration::from_millis(self.taken_up.spent_ms),
-                clock,
-            )
-            .await
-            .map_err(process_failed)?;
-        loop {
-            let frame = tokio::select! {
-                frame = parsed.next() => frame.map_err(process_failed)?,
-                () = self.job.cancel.cancelled() => return Err(Decision::Cancelled),
-            };
-            match frame {
-                Frame::Begin { media_type, title } => {
-                    self.summary.media_type = media_type;
-                    if let Opening::Gathering { .. } = self.opening {
-                        self.summary.title = title;
-                    }
-                }
-                Frame::Page(page) => self.take_page(page).await?,
-                Frame::Chunk(chunk) => self.take_chunk(chunk).await?,
-                Frame::Checkpoint(from) => {
-                    if self.take_checkpoint(from).await? {
-                        return Ok(Parsed::Longer);
-                    }
-                }
-                Frame::End { pages_unreadable, warnings, .. } => {
-                    return self.end(pages_unreadable, warnings).await.map(Parsed::Whole);
-                }
-                Frame::Failed(problem) => return Err(Decision::Fail(problem)),
-            }
-        }
-    }
-
-    async fn take_page(&mut self, page: PageRecord) -> Result<(), Decision> {
-        if let Opening::Gathering { text, chars } = &mut self.opening {
-            let left = OPENING_CHARS - *chars;
-            text.extend(page.text.chars().take(left).chain(['\n']));
-            *chars += page.text.chars().take(left).count();
-            if *chars >= OPENING_CHARS {
-                self.describe().await?;
-            }
-        }
-        self.summary.pages = page.ordinal + 1;
-        if page.ordinal < self.stored.0 {
-            return Ok(());
-        }
-        self.batched_bytes += page.text.len() + page.boxes.len();
-        self.pages.push(NewPage {
-            ordinal: page.ordinal,
-            number: page.number,
-            label: page.label,
-            text: page.text,
-            boxes: page.boxes,
-            missing: match page.state {
-                RecordState::Text => None,
-                RecordState::Empty => Some("empty".to_owned()),
-                RecordState::ImageOnly => Some("image_only".to_owned()),
-                RecordState::Unreadable(reason) => Some(reason),
-            },
-        });
-        self.flush_if_full().await
-    }
-
-    async fn take_chunk(&mut self, chunk: ParsedChunk) -> Result<(), Decision> {
-        match self.opening {
-            Opening::Gathering { .. } => {
-                self.undescribed.push(chunk);
-                Ok(())
-            }
-            Opening::Described => self.index_chunk(chunk).await,
-        }
-    }
-
-    /// Names the document and its day by its beginning, and indexes what waited for it.
-    async fn describe(&mut self) -> Result<(), Decision> {
-        let opening = std::mem::replace(&mut self.opening, Opening::Described);
-        if let Opening::Gathering { text, .. } = opening {
-            let description = describe(self.summary.title.as_deref(), &text);
-            self.take_description((description.title, description.date));
-        }
-        for chunk in std::mem::take(&mut self.undescribed) {
-            self.index_chunk(chunk).await?;
-        }
-        Ok(())
-    }
-
-    fn take_description(&mut self, described: (Option<String>, Option<NaiveDate>)) {
-        self.opening = Opening::Described;
-        self.taken_up.described = Some(described.clone());
-        (self.summary.title, self.summary.document_date) = described;
-        let name = &self.subject.object.filename;
-        self.document = document_field(name, self.summary.title.as_deref());
-    }
-
-    /// Behind what was found so far the document can be entered. Before it is described it
-    /// would not help: what describes it would be missing. Returns whether the parse goes on
-    /// with another message.
-    async fn take_checkpoint(&mut self, from: Vec<u8>) -> Result<bool, Decision> {
-        if let Opening::Gathering { .. } = self.opening {
-            return Ok(false);
-        }
-        self.taken_up.from = Some(from);
-        self.flush().await?;
-        let held = (self.context.clock.now() - self.began_at).to_std().unwrap_or_default();
-        Ok(held >= self.context.settings.parse_slice)
-    }
-
-    async fn index_chunk(&mut self, chunk: ParsedChunk) -> Result<(), Decision> {
-        self.summary.chunks = chunk.ordinal + 1;
-        if chunk.ordinal < self.stored.1 {
-            return Ok(());
-        }
-        let index_terms = index_terms(&self.document, &chunk.section, &chunk.header, &chunk.text);
-        let tokens = tokens::count(&chunk.header) + tokens::count(&chunk.text);
-        self.batched_bytes += chunk.text.len() + chunk.header.len() + index_terms.len();
-        let (document, version) = (self.subject.document_id, self.subject.version);
-        self.chunks.push(NewChunk {
-            id: ChunkId::derive(document, version, chunk.ordinal),
-            chunk,
-            index_terms,
-            tokens,
-        });
-        self.flush_if_full().await
-    }
-
-    async fn flush_if_full(&mut self) -> Result<(), Decision> {
-        if self.batched_bytes < BATCH_BYTES { Ok(()) } else { self.flush().await }
-    }
-
-    async fn flush(&mut self) -> Result<(), Decision> {
-        let pages = std::mem::take(&mut self.pages);
-        let chunks = std::mem::take(&mut self.chunks);
-        self.batched_bytes = 0;
-        if pages.is_empty() && chunks.is_empty() {
-            return Ok(());
-        }
-        let count = |some: usize| u32::try_from(some).unwrap_or(u32::MAX);
-        let stored = (self.stored.0 + count(pages.len()), self.stored.1 + count(chunks.len()));
-        let spent_ms = u64::try_from(self.spent().as_millis()).unwrap_or(u64::MAX);
-        let checkpoint = Checkpoint {
-            parser: PARSER.to_owned(),
-            pages: stored.0,
-            chunks: stored.1,
-            state: TakenUp { spent_ms, ..self.taken_up.clone() }.to_bytes(),
-        };
-        let (workspace, claim) = (self.job.workspace, &self.job.claim);
-        self.context
-            .store
-            .save_checkpoint(workspace, claim, self.subject, pages, chunks, checkpoint)
-            .await?;
-        self.stored = stored;
-        failpoint::store("ingest.mid_parse")?;
-        let progress = Event::Progress {
-            done: u64::from(self.summary.pages),
-            total: 0,
-            unit: "pages".to_owned(),
-        };
-        if self.job.emitter.emit(progress).await { Ok(()) } else { Err(Decision::Fenced) }
-    }
-
-    async fn end(
-        &mut self,
-        pages_unreadable: u32,
-        warnings: Vec<String>,
-    ) -> Result<ParsedSummary, Decision> {
-        self.describe().await?;
-        self.flush().await?;
-        let mut summary = std::mem::take(&mut self.summary);
-        let mut notes = warnings;
-        if pages_unreadable > 0 {
-            notes.insert(
-                0,
-                format!(
-                    "{pages_unreadable} of {} pages gave no text and cannot be searched",
-                    summary.pages
-                ),
-            );
-        }
-        if !notes.is_empty() {
-            summary.warning = Some(Problem::new(
-                "partly_read",
-                "A part of the file could not be read",
-                notes.join("; "),
-            ));
-        }
-        Ok(summary)
     }
 }
 
@@ -379,11 +98,18 @@ fn to_value(payload: &DocumentPayload) -> Result<Value, Decision> {
     })
 }
 
-fn process_failed(failure: ParseFailure) -> Decision {
-    match failure {
-        ParseFailure::Document(problem) => Decision::Fail(problem),
-        ParseFailure::Process(error) => Decision::retry("parser_unavailable", error),
-    }
+/// A later parser finds what is stored already.
+async fn keep(
+    context: &Context,
+    job: &Running,
+    subject: &IngestSubject,
+    parser: &str,
+) -> Result<Outcome, Decision> {
+    let now = context.clock.now();
+    failpoint::store("ingest.before_keep")?;
+    context.store.keep_reading(job.workspace, &job.claim, subject, parser, now).await?;
+    metrics::DOCUMENTS_READ_AGAIN.of([]).increment(1);
+    Ok(Outcome::Ended(vec![Event::Done { usage: None }]))
 }
 
 async fn finish(
@@ -394,11 +120,18 @@ async fn finish(
     summary: ParsedSummary,
 ) -> Result<Outcome, Decision> {
     let now = context.clock.now();
-    let next = next_step(context, job, payload, &summary).await?;
+    let next = next_step(context, job, payload, subject, &summary).await?;
     let advanced = next.is_some();
     failpoint::store("ingest.before_switch")?;
     let (pages, passages) = (u64::from(summary.pages), u64::from(summary.chunks));
-    context.store.finish_ingest(job.workspace, &job.claim, subject, summary, next, now).await?;
+    let (store, claim) = (&context.store, &job.claim);
+    match store.finish_ingest(job.workspace, claim, subject, summary, next, now).await {
+        // The search of the collection has changed over to passages that are cut otherwise.
+        Err(StoreError::Conflict { .. }) => {
+            return Err(Decision::PutOff { reason: Reason::GoesOn, after: Duration::ZERO });
+        }
+        finished => finished?,
+    }
     metrics::DOCUMENTS_INGESTED.of([]).increment(1);
     metrics::PAGES_INGESTED.of([]).increment(pages);
     metrics::PASSAGES_INGESTED.of([]).increment(passages);
@@ -411,6 +144,7 @@ async fn next_step(
     context: &Context,
     job: &Running,
     payload: &DocumentPayload,
+    subject: &IngestSubject,
     summary: &ParsedSummary,
 ) -> Result<Option<Advance>, Decision> {
     let Some(first) = context.embedders.first().filter(|_| summary.chunks > 0) else {
@@ -427,6 +161,15 @@ async fn next_step(
         live.extend(made);
     }
     let Some(generation) = live.iter().find(|one| context.embedders.of(one).is_some()) else {
+        if subject.reading_of.is_some() {
+            // The passages that are searched have their vectors, and would lose them.
+            return Err(Decision::Fail(Problem::new(
+                "model_not_configured",
+                "The collection's embedding model is not configured",
+                "name the model of the collection's vectors in `models.embed_also`, or reindex \
+                 the collection with one that is configured, and then read it again",
+            )));
+        }
         warn!(
             collection.id = %collection,
             "the collection's vectors are of a model that is not configured: the document is \

@@ -192,6 +192,7 @@ pub(super) fn is_passing(code: &str) -> bool {
 
 /// Indexes over vectors that have grown many, and room that is no longer needed.
 pub(super) async fn upkeep(store: &DbStore) -> Result<(), StoreError> {
+    super::readings::clear_dropped(store).await?;
     match store.tend_vectors().await? {
         0 => {}
         built => tracing::info!(built, "built the index of {built} generations of vectors"),

@@ -100,6 +100,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/postgres/0014_schedules.sql"),
         needs: 12,
     },
+    Migration {
+        version: 15,
+        name: "readings",
+        sql: include_str!("../../../../migrations/postgres/0015_readings.sql"),
+        needs: 12,
+    },
 ];
 
 /// How many months after this one have their partitions ahead of time.

@@ -89,10 +89,12 @@ async fn resume(
         "SELECT c.parser, c.pages, c.chunks, c.state,
              (SELECT count(*) FROM pages p WHERE p.version_key = c.version_key) AS stored_pages,
              (SELECT count(*) FROM chunks k WHERE k.version_key = c.version_key) AS stored_chunks
-         FROM checkpoints c WHERE c.workspace_id = $1 AND c.version_key = $2",
+         FROM checkpoints c JOIN versions v ON v.key = c.version_key
+         WHERE c.workspace_id = $1 AND c.version_key = $2 AND v.cut = $3",
     )
     .bind(workspace.uuid())
     .bind(key)
+    .bind(i64::from(subject.cut))
     .fetch_optional(&mut *tx)
     .await?;
     let Some(row) = found else {

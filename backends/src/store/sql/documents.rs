@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use quaestor_core::clock::Time;
-use quaestor_core::ids::{CollectionId, DocumentId, WorkspaceId};
+use quaestor_core::ids::{ChunkId, CollectionId, DocumentId, WorkspaceId};
 use quaestor_core::model::{
     Document, DocumentStatus, Page, PageRequest, Passage, StoredObject, StoredPage,
 };
@@ -12,8 +12,9 @@ use quaestor_core::ports::store::{
 use sqlx::{AssertSqlSafe, Row};
 
 use super::connections::Commit;
-use super::dialect::{DbConnection, DbStore};
+use super::dialect::{DbConnection, DbRow, DbStore};
 use super::fault::{Fault, during};
+use super::readings::searched;
 use super::rows::passage_columns;
 use super::{audit, erase, rows, uploads};
 
@@ -24,10 +25,26 @@ const KEYS_AT_ONCE: usize = 100;
 macro_rules! document_columns {
     () => {
         "d.id, d.collection_id, d.filename, v.media_type, v.size_bytes, v.sha256, v.version, \
-         v.status, v.error, v.pages, v.chunks, d.created_at"
+         v.status, coalesce(v.reread_error, v.error) AS error, v.pages, \
+         coalesce((SELECT w.chunks FROM versions w \
+             WHERE w.reading_of = v.version AND w.document_id = d.id AND w.key = \
+                 CASE WHEN d.collection_id IN (SELECT o.collection_id FROM generations o \
+                         WHERE o.state = 'current' AND o.cut % 2 = 1) \
+                     THEN d.other_key ELSE d.current_key END), v.chunks) AS chunks, d.created_at"
     };
 }
 pub(super) use document_columns;
+
+fn stored_page(row: &DbRow) -> Result<StoredPage, Fault> {
+    Ok(StoredPage {
+        ordinal: rows::number(row, "ordinal")?,
+        number: rows::optional_number(row, "number")?,
+        label: row.try_get("label")?,
+        text: row.try_get("text")?,
+        boxes: row.try_get("boxes")?,
+        missing: row.try_get("missing")?,
+    })
+}
 
 async fn exists(
     connection: &mut DbConnection,
@@ -124,7 +141,8 @@ impl Documents for DbStore {
             let mut reader = self.connections.reader(workspace).await?;
             let found = sqlx::query(
                 "SELECT object_key, size_bytes, sha256, media_type, filename FROM versions
-                 WHERE workspace_id = $1 AND document_id = $2 AND ($3 IS NULL OR version = $3)
+                 WHERE workspace_id = $1 AND document_id = $2
+                   AND (version = $3 OR ($3 IS NULL AND reading_of IS NULL))
                  ORDER BY version DESC LIMIT 1",
             )
             .bind(workspace.uuid())
@@ -182,8 +200,9 @@ impl Documents for DbStore {
             let found = sqlx::query(concat!(
                 "SELECT ",
                 passage_columns!(),
-                " FROM documents d
-                  JOIN versions v ON v.key = d.current_key
+                " FROM ",
+                searched!(),
+                " d JOIN versions v ON v.key = d.version_key
                   JOIN chunks c ON c.version_key = v.key
                   LEFT JOIN pages p ON p.version_key = v.key AND p.ordinal = c.page_ordinal
                   WHERE d.workspace_id = $1 AND d.id = $2 AND c.ordinal >= $3
@@ -221,17 +240,31 @@ impl Documents for DbStore {
             .bind(i64::from(page_ordinal))
             .fetch_optional(&mut *reader)
             .await?;
-            let Some(row) = found else { return Ok(None) };
-            Ok(Some(StoredPage {
-                ordinal: rows::number(&row, "ordinal")?,
-                number: rows::optional_number(&row, "number")?,
-                label: row.try_get("label")?,
-                text: row.try_get("text")?,
-                boxes: row.try_get("boxes")?,
-                missing: row.try_get("missing")?,
-            }))
+            found.as_ref().map(stored_page).transpose()
         };
         work.await.map_err(during("read a page"))
+    }
+
+    async fn passage_page(
+        &self,
+        workspace: WorkspaceId,
+        passage: ChunkId,
+    ) -> Result<Option<StoredPage>, StoreError> {
+        let work = async {
+            let mut reader = self.connections.reader(workspace).await?;
+            let found = sqlx::query(
+                "SELECT p.ordinal, p.number, p.label, p.text, p.boxes, p.missing
+                 FROM chunks c JOIN pages p
+                     ON p.version_key = c.version_key AND p.ordinal = c.page_ordinal
+                 WHERE c.workspace_id = $1 AND c.id = $2",
+            )
+            .bind(workspace.uuid())
+            .bind(passage.uuid())
+            .fetch_optional(&mut *reader)
+            .await?;
+            found.as_ref().map(stored_page).transpose()
+        };
+        work.await.map_err(during("read a passage's page"))
     }
 
     async fn delete_document(

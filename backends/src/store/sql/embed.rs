@@ -15,7 +15,8 @@ use super::connections::Commit;
 use super::dialect::{DbConnection, DbRow, DbStore};
 use super::ending::{self, Ending};
 use super::fault::{Fault, during};
-use super::{claims, ingest, rows, search};
+use super::readings::searched_under;
+use super::{claims, ingest, readings, rows, search};
 
 #[async_trait]
 impl IngestStore for DbStore {
@@ -176,18 +177,7 @@ impl IngestStore for DbStore {
             let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             claims::hold(&mut tx, workspace, claim).await?;
-            sqlx::query(
-                "UPDATE versions SET status = 'ready'
-                 WHERE workspace_id = $1 AND document_id = $2 AND version = $3
-                   AND EXISTS (SELECT 1 FROM jobs j WHERE j.id = $4 AND j.subject_id = $2
-                               AND j.subject_version = $3)",
-            )
-            .bind(workspace.uuid())
-            .bind(document.uuid())
-            .bind(i64::from(version))
-            .bind(claim.job_id.uuid())
-            .execute(&mut *tx)
-            .await?;
+            ready(&mut tx, workspace, claim, document, version).await?;
             // What it held before has served.
             sqlx::query("DELETE FROM kept_vectors WHERE workspace_id = $1 AND document_id = $2")
                 .bind(workspace.uuid())
@@ -196,10 +186,49 @@ impl IngestStore for DbStore {
                 .await?;
             ending::end(&mut tx, workspace, claim.job_id, &Ending::Done, now).await?;
             tx.commit().await?;
+            self.term_counts.forget(workspace);
             Ok(())
         };
         work.await.map_err(during("finish an embedding"))
     }
+}
+
+/// The version has its vectors. A reading beside takes the place of the one that is searched.
+async fn ready(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    claim: &Claim,
+    document: DocumentId,
+    version: u32,
+) -> Result<(), Fault> {
+    let found = sqlx::query(
+        "UPDATE versions SET status = 'ready'
+         WHERE workspace_id = $1 AND document_id = $2 AND version = $3
+           AND EXISTS (SELECT 1 FROM jobs j WHERE j.id = $4 AND j.subject_id = $2
+                       AND j.subject_version = $3)
+         RETURNING key, staged",
+    )
+    .bind(workspace.uuid())
+    .bind(document.uuid())
+    .bind(i64::from(version))
+    .bind(claim.job_id.uuid())
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = found else { return Ok(()) };
+    if !row.try_get::<bool, _>("staged")? {
+        return Ok(());
+    }
+    let key: i64 = row.try_get("key")?;
+    sqlx::query("UPDATE versions SET staged = FALSE WHERE workspace_id = $1 AND key = $2")
+        .bind(workspace.uuid())
+        .bind(key)
+        .execute(&mut *tx)
+        .await?;
+    if let Some(subject) = ingest::subject(tx, workspace, document, version).await? {
+        readings::place(tx, workspace, document, key).await?;
+        readings::name_version(tx, workspace, claim, &subject).await?;
+    }
+    Ok(())
 }
 
 /// What is embedded of a passage: the document's title, its section, header and text.
@@ -219,13 +248,20 @@ async fn to_embed(
     generation: GenerationId,
     limit: u32,
 ) -> Result<EmbedBatch, Fault> {
-    let counted = sqlx::query(
+    // What is cut otherwise for a generation that is built is given its vectors there.
+    let counted = sqlx::query(concat!(
         "SELECT v.key, g.key AS generation_key, v.title,
              (SELECT count(*) FROM chunks c WHERE c.version_key = v.key) AS total
-         FROM documents d JOIN versions v ON v.key = d.current_key, generations g
+         FROM documents d JOIN versions v ON v.document_id = d.id, generations g
          WHERE d.workspace_id = $1 AND d.id = $2 AND v.version = $3
-           AND g.workspace_id = $1 AND g.id = $4",
-    )
+           AND g.workspace_id = $1 AND g.id = $4
+           AND CASE WHEN v.cut % 2 = g.cut % 2 THEN TRUE WHEN g.state = 'building' THEN FALSE
+                   WHEN NOT v.staged THEN TRUE WHEN g.cut % 2 = 1 THEN d.other_key IS NULL
+                   ELSE d.current_key IS NULL END
+           AND (v.staged OR v.key = ",
+        searched_under!(),
+        ")"
+    ))
     .bind(workspace.uuid())
     .bind(document.uuid())
     .bind(i64::from(version))

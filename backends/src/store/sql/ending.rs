@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::dialect::{DbConnection, for_update};
 use super::fault::Fault;
-use super::{erase, generations, outbox, rows};
+use super::{erase, generations, outbox, readings, rows};
 
 /// How a job ends.
 #[derive(Clone, Debug)]
@@ -138,7 +138,9 @@ async fn end_version(
         ),
     };
     let found = sqlx::query(
-        "SELECT v.key, coalesce(d.current_key = v.key, FALSE) AS is_current
+        "SELECT v.key, coalesce(d.current_key = v.key, FALSE)
+             OR coalesce(d.other_key = v.key, FALSE) AS is_current,
+             v.reading_of IS NOT NULL AS is_beside
          FROM versions v JOIN documents d ON d.id = v.document_id
          WHERE v.workspace_id = $1 AND v.document_id = $2 AND v.version = $3",
     )
@@ -149,6 +151,10 @@ async fn end_version(
     .await?;
     let Some(row) = found else { return Ok(()) };
     let key: i64 = row.try_get("key")?;
+    if row.try_get("is_beside")? {
+        let told = matches!(ending, Ending::Unsuccessful { .. }).then_some(&problem);
+        return readings::fail(tx, workspace, key, told).await;
+    }
     if !row.try_get::<bool, _>("is_current")? {
         erase::contents(tx, workspace, key).await?;
     }

@@ -65,6 +65,9 @@ pub(super) async fn document(
         search::version_goes(tx, workspace, row.try_get("key")?).await?;
         objects.push(row.try_get("object_key")?);
     }
+    // Readings of one version share its file.
+    objects.sort_unstable();
+    objects.dedup();
     sqlx::query("DELETE FROM documents WHERE workspace_id = $1 AND id = $2")
         .bind(workspace.uuid())
         .bind(document.uuid())

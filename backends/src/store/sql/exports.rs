@@ -20,6 +20,7 @@ use super::connections::Commit;
 use super::dialect::{self, DbConnection, DbRow, DbStore};
 use super::ending::{self, Ending};
 use super::fault::{Fault, corrupt, during};
+use super::readings::searched;
 use super::rows::{message_columns, passage_columns};
 use super::{audit, claims, idempotency, rows, templates, uploads};
 
@@ -103,10 +104,11 @@ async fn select(
          WHERE m.workspace_id = $1 AND m.id = $2 AND c.principal_id = $3 AND m.role = 'assistant'";
     const COLLECTION: &str = "SELECT 1 FROM collections WHERE workspace_id = $1 AND id = $2";
     const DOCUMENTS: &str = "SELECT 1 FROM documents
-         WHERE workspace_id = $1 AND collection_id = $2 AND current_key IS NOT NULL LIMIT 1";
+         WHERE workspace_id = $1 AND collection_id = $2
+           AND coalesce(current_key, other_key) IS NOT NULL LIMIT 1";
     const DOCUMENT: &str = "SELECT 1 FROM documents WHERE workspace_id = $1 AND id = $2";
     const READABLE: &str = "SELECT 1 FROM documents
-         WHERE workspace_id = $1 AND id = $2 AND current_key IS NOT NULL";
+         WHERE workspace_id = $1 AND id = $2 AND coalesce(current_key, other_key) IS NOT NULL";
     let (whole, any) = match &export.selection {
         ExportSelection::ConversationId(id) => ((CONVERSATION, id.uuid()), (MESSAGES, id.uuid())),
         ExportSelection::CollectionId(id) => ((COLLECTION, id.uuid()), (DOCUMENTS, id.uuid())),
@@ -351,12 +353,13 @@ impl Exports for DbStore {
     ) -> Result<Vec<ExportDocument>, StoreError> {
         let work = async {
             let mut reader = self.connections.reader(workspace).await?;
-            let found = sqlx::query(
-                "SELECT d.id, v.version, v.filename
-                 FROM documents d JOIN versions v ON v.key = d.current_key
+            let found = sqlx::query(concat!(
+                "SELECT d.id, v.version, v.filename FROM ",
+                searched!(),
+                " d JOIN versions v ON v.key = d.version_key
                  WHERE d.workspace_id = $1 AND d.collection_id = $2 AND d.id > $3
-                 ORDER BY d.id LIMIT $4",
-            )
+                 ORDER BY d.id LIMIT $4"
+            ))
             .bind(workspace.uuid())
             .bind(collection.uuid())
             .bind(after.map_or(Uuid::nil(), DocumentId::uuid))
@@ -375,11 +378,12 @@ impl Exports for DbStore {
     ) -> Result<Option<ExportDocument>, StoreError> {
         let work = async {
             let mut reader = self.connections.reader(workspace).await?;
-            let found = sqlx::query(
-                "SELECT d.id, v.version, v.filename
-                 FROM documents d JOIN versions v ON v.key = d.current_key
-                 WHERE d.workspace_id = $1 AND d.id = $2",
-            )
+            let found = sqlx::query(concat!(
+                "SELECT d.id, v.version, v.filename FROM ",
+                searched!(),
+                " d JOIN versions v ON v.key = d.version_key
+                 WHERE d.workspace_id = $1 AND d.id = $2"
+            ))
             .bind(workspace.uuid())
             .bind(id.uuid())
             .fetch_optional(&mut *reader)

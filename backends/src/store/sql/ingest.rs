@@ -14,10 +14,10 @@ use quaestor_core::ports::store::{
 use quaestor_core::problem::Problem;
 use sqlx::Row;
 
-use super::dialect::{self, DbConnection, for_update};
+use super::dialect::{self, DbConnection, for_share};
 use super::ending::{self, Ending};
 use super::fault::Fault;
-use super::{checkpoints, claims, erase, rows, search, settle};
+use super::{claims, erase, readings, rows, search, settle};
 
 pub(super) async fn subject(
     connection: &mut DbConnection,
@@ -26,9 +26,14 @@ pub(super) async fn subject(
     version: u32,
 ) -> Result<Option<IngestSubject>, Fault> {
     let found = sqlx::query(
-        "SELECT document_id, collection_id, version, status, object_key, size_bytes, sha256,
-             media_type, filename
-         FROM versions WHERE workspace_id = $1 AND document_id = $2 AND version = $3",
+        "SELECT v.document_id, v.collection_id, v.version, v.status, v.object_key, v.size_bytes,
+             v.sha256, v.media_type, v.filename, v.reading_of,
+             CASE WHEN v.reading_of IS NULL THEN coalesce(g.cut, 0) ELSE v.cut END AS cut,
+             g.target_chars, g.max_chars
+         FROM versions v LEFT JOIN generations g ON g.collection_id = v.collection_id
+             AND ((v.reading_of IS NULL AND g.state = 'current')
+                  OR (v.reading_of IS NOT NULL AND g.cut = v.cut AND g.state <> 'dropped'))
+         WHERE v.workspace_id = $1 AND v.document_id = $2 AND v.version = $3 LIMIT 1",
     )
     .bind(workspace.uuid())
     .bind(document.uuid())
@@ -42,6 +47,9 @@ pub(super) async fn subject(
         version: rows::number(&row, "version")?,
         status: rows::named(&row, "status")?,
         object: rows::stored_object(&row)?,
+        reading_of: rows::optional_number(&row, "reading_of")?,
+        cut: rows::number(&row, "cut")?,
+        chunking: readings::chunking(&row)?,
     }))
 }
 
@@ -54,9 +62,10 @@ pub(super) async fn held_version(
 ) -> Result<i64, Fault> {
     claims::hold(tx, workspace, claim).await?;
     let found = sqlx::query(
-        "SELECT v.key FROM versions v
-         JOIN jobs j ON j.subject_id = v.document_id AND j.subject_version = v.version
-         WHERE v.workspace_id = $1 AND v.document_id = $2 AND v.version = $3 AND j.id = $4",
+        "SELECT v.key FROM versions v, jobs j
+         WHERE v.workspace_id = $1 AND v.document_id = $2 AND v.version = $3 AND j.id = $4
+           AND ((j.subject_id = v.document_id AND j.subject_version = v.version)
+                OR (v.reading_of IS NOT NULL AND v.job_id = j.id))",
     )
     .bind(workspace.uuid())
     .bind(subject.document_id.uuid())
@@ -79,11 +88,12 @@ pub(super) async fn begin(
     let key = held_version(tx, workspace, claim, subject).await?;
     erase::contents(tx, workspace, key).await?;
     sqlx::query(
-        "UPDATE versions SET status = 'processing', error = NULL, pages = 0, chunks = 0
+        "UPDATE versions SET status = 'processing', error = NULL, pages = 0, chunks = 0, cut = $3
          WHERE workspace_id = $1 AND key = $2",
     )
     .bind(workspace.uuid())
     .bind(key)
+    .bind(i64::from(subject.cut))
     .execute(tx)
     .await?;
     Ok(())
@@ -128,62 +138,57 @@ pub(super) async fn finish(
     now: Time,
 ) -> Result<(), Fault> {
     let key = held_version(tx, workspace, claim, subject).await?;
-    sqlx::query(
-        "UPDATE versions SET status = $3, error = $4, media_type = $5, title = $6,
-             document_date = $7, day = coalesce($7, day), pages = $8, chunks = $9
-         WHERE workspace_id = $1 AND key = $2",
-    )
-    .bind(workspace.uuid())
-    .bind(key)
-    .bind(if next.is_some() { "processing" } else { "ready" })
-    .bind(summary.warning.as_ref().map(rows::to_json).transpose()?)
-    .bind(summary.media_type)
-    .bind(summary.title.map(dialect::text))
-    .bind(summary.document_date)
-    .bind(i64::from(summary.pages))
-    .bind(i64::from(summary.chunks))
-    .execute(&mut *tx)
-    .await?;
-    checkpoints::forget(tx, workspace, key).await?;
-    make_current(tx, workspace, subject.document_id, key).await?;
+    let beside = subject.reading_of.is_some();
+    let status = if next.is_some() { "processing" } else { "ready" };
+    let staged = beside && next.is_some();
+    readings::summarise(tx, workspace, key, summary, status, staged).await?;
+    if !staged {
+        readings::place(tx, workspace, subject.document_id, key).await?;
+    }
+    // The generation behind the document, as those who store vectors take them.
+    if !beside {
+        cut_stands(tx, workspace, subject).await?;
+    }
+    if beside && next.is_none() {
+        readings::name_version(tx, workspace, claim, subject).await?;
+    }
     match next {
         Some(next) => settle::advance(tx, workspace, claim, next, now).await,
         None => ending::end(tx, workspace, claim.job_id, &Ending::Done, now).await,
     }
 }
 
-/// Makes the version the one that is searched and takes the one before out of search.
-/// An upload that was overtaken by a later one is not searched at all.
-async fn make_current(
+/// Whether the collection's passages are still cut as this version was: else it has to be read
+/// anew. A generation of another cut that is being built learns that there is a document more.
+async fn cut_stands(
     tx: &mut DbConnection,
     workspace: WorkspaceId,
-    document: DocumentId,
-    key: i64,
+    subject: &IngestSubject,
 ) -> Result<(), Fault> {
-    // Locked, so that of two versions that finish at once the later one sees the other,
-    // and no vectors are stored meanwhile for the one that goes.
-    let current: Option<i64> = sqlx::query(concat!(
-        "SELECT current_key FROM documents WHERE workspace_id = $1 AND id = $2",
-        for_update!()
+    // Held: no reindexing begins, and none switches, before this document is there.
+    let found = sqlx::query(concat!(
+        "SELECT cut FROM generations
+         WHERE workspace_id = $1 AND collection_id = $2 AND state = 'current'",
+        for_share!()
     ))
     .bind(workspace.uuid())
-    .bind(document.uuid())
-    .fetch_one(&mut *tx)
-    .await?
-    .try_get("current_key")?;
-    match current {
-        // Keys grow with the versions of a document.
-        Some(current) if current > key => return search::forget_version(tx, workspace, key).await,
-        Some(current) if current < key => search::forget_version(tx, workspace, current).await?,
-        _ => {}
+    .bind(subject.collection_id.uuid())
+    .fetch_optional(&mut *tx)
+    .await?;
+    sqlx::query(
+        "UPDATE generations SET skipped = skipped + 1 WHERE workspace_id = $1
+             AND collection_id = $2 AND state = 'building' AND cut % 2 <> $3",
+    )
+    .bind(workspace.uuid())
+    .bind(subject.collection_id.uuid())
+    .bind(i64::from(subject.cut % 2))
+    .execute(&mut *tx)
+    .await?;
+    let cut: i64 = found.map(|row| row.try_get("cut")).transpose()?.unwrap_or(0);
+    if cut == i64::from(subject.cut) {
+        return Ok(());
     }
-    sqlx::query("UPDATE documents SET current_key = $3 WHERE workspace_id = $1 AND id = $2")
-        .bind(workspace.uuid())
-        .bind(document.uuid())
-        .bind(key)
-        .execute(tx)
-        .await?;
-    Ok(())
+    Err(StoreError::Conflict { what: "another cut of the collection's passages" }.into())
 }
 
 pub(super) async fn fail(

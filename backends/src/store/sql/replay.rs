@@ -336,7 +336,8 @@ async fn document(
     job: &DbRow,
 ) -> Result<Option<Begin>, Fault> {
     let found = sqlx::query(
-        "SELECT v.key, coalesce(d.current_key = v.key, FALSE) AS is_current
+        "SELECT v.key, coalesce(d.current_key = v.key, FALSE)
+             OR coalesce(d.other_key = v.key, FALSE) AS is_current
          FROM versions v JOIN documents d ON d.id = v.document_id
          WHERE v.workspace_id = $1 AND v.document_id = $2 AND v.version = $3",
     )

@@ -185,7 +185,7 @@ pub(super) fn stored_object(row: &DbRow) -> Result<StoredObject, Fault> {
 /// The columns that [`passage`] reads, from `chunks c`, `versions v` and `pages p`.
 macro_rules! passage_columns {
     () => {
-        "c.id, v.document_id, v.version, v.collection_id, v.filename, v.title, v.media_type, \
+        "c.id, v.document_id, coalesce(v.reading_of, v.version) AS version, v.collection_id, v.filename, v.title, v.media_type, \
          v.document_date, c.ordinal, c.page_ordinal, p.number AS page, c.char_start, c.char_end, \
          c.section, c.header, c.text, c.is_table, c.cells, c.tokens"
     };

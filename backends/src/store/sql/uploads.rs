@@ -136,7 +136,7 @@ async fn known_bytes(
         let sql = format!(
             "SELECT sha256, document_id, job_id FROM versions
              WHERE workspace_id = $1 AND collection_id = $2 AND sha256 IN ({})
-               AND status <> 'failed' ORDER BY key",
+               AND status <> 'failed' AND reading_of IS NULL ORDER BY key",
             places.collect::<Vec<_>>().join(", ")
         );
         let query = sqlx::query(AssertSqlSafe(sql))

@@ -166,6 +166,7 @@ pub(super) fn is_passing(code: &str) -> bool {
 
 /// What nobody wants any more goes in small pieces.
 pub(super) async fn upkeep(store: &DbStore) -> Result<(), StoreError> {
+    super::readings::clear_dropped(store).await?;
     super::search::remove_dropped(store).await
 }
 

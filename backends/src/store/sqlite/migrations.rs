@@ -82,6 +82,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/sqlite/0012_schedules.sql"),
         needs: 10,
     },
+    Migration {
+        version: 13,
+        name: "readings",
+        sql: include_str!("../../../../migrations/sqlite/0013_readings.sql"),
+        needs: 10,
+    },
 ];
 
 /// Runs what the file lacks, all in one transaction.

@@ -69,6 +69,8 @@ mod money;
 mod outbox;
 #[path = "../sql/portable/mod.rs"]
 mod portable;
+#[path = "../sql/readings/mod.rs"]
+mod readings;
 #[path = "../sql/replay.rs"]
 mod replay;
 #[path = "../sql/rows.rs"]

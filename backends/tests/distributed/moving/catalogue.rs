@@ -17,6 +17,8 @@ const LEFT: &[(&str, &str)] = &[
     ("*", "workspace_id"),
     // `versions.current` says it.
     ("documents", "current_key"),
+    // `versions.other` says it.
+    ("documents", "other_key"),
     // Made anew from chunks and vectors.
     ("versions", "indexed_chunks"),
     ("versions", "indexed_terms"),
@@ -58,6 +60,7 @@ const LEFT: &[(&str, &str)] = &[
 /// Columns of records that stand elsewhere or under another name in a database.
 const NAMED_OTHERWISE: &[(&str, &str)] = &[
     ("versions", "current"),
+    ("versions", "other"),
     ("pages", "document_id"),
     ("pages", "version"),
     ("chunks", "document_id"),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{IdempotencyKey, NewAuditEntry, StoreError};
 use crate::clock::Time;
-use crate::ids::{BatchId, CollectionId, DocumentId, JobId, WorkspaceId};
+use crate::ids::{BatchId, ChunkId, CollectionId, DocumentId, JobId, WorkspaceId};
 use crate::jobs::NewJob;
 use crate::model::{
     Document, DocumentStatus, Page, PageRequest, Passage, StoredObject, StoredPage,
@@ -158,6 +158,14 @@ pub trait Documents: Send + Sync {
         document: DocumentId,
         version: u32,
         page_ordinal: u32,
+    ) -> Result<Option<StoredPage>, StoreError>;
+
+    /// The page that a passage stands on, as its own reading has it: another reading of the
+    /// version may have other pages.
+    async fn passage_page(
+        &self,
+        workspace: WorkspaceId,
+        passage: ChunkId,
     ) -> Result<Option<StoredPage>, StoreError>;
 
     /// Removes a document with all that was made of it, and cancels its jobs. Returns

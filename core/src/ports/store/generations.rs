@@ -8,7 +8,7 @@ use super::{Claim, EmbeddedChunk, IdempotencyKey, NewAuditEntry, StoreError};
 use crate::clock::Time;
 use crate::ids::{ChunkId, CollectionId, DocumentId, GenerationId, JobId, WorkspaceId};
 use crate::jobs::NewJob;
-use crate::model::{Generation, GenerationState};
+use crate::model::{Chunking, Generation, GenerationState};
 use crate::ports::model_call::ModelCall;
 
 /// A reindexing to be begun.
@@ -22,6 +22,8 @@ pub struct NewReindex {
     pub model: String,
     /// Their length.
     pub dimensions: u32,
+    /// How passages are cut anew; none where it has those that are searched.
+    pub chunking: Option<Chunking>,
     /// At most so many passages a minute; none where nothing holds it back.
     pub passages_per_minute: Option<u32>,
     /// The job that builds it. Its payload is written by the caller.
@@ -52,10 +54,13 @@ pub enum ReindexOutcome<T> {
     UnderWay(JobId),
     /// There is no generation that it could be done to.
     NoGeneration,
+    /// The former generation is cut otherwise than the current one: two cuts are kept at the
+    /// most, and this would be a third.
+    FormerCut,
 }
 
 /// How much would have to be embedded.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReindexSize {
     /// Documents that are searched.
     pub documents: u64,
@@ -66,6 +71,10 @@ pub struct ReindexSize {
     /// How long a passage took with this model in this workspace, in microseconds; none where
     /// it has made no vectors yet.
     pub us_per_passage: Option<f64>,
+    /// How the passages are cut.
+    pub chunking: Chunking,
+    /// How long they are: for each length in hundreds of characters, rounded up, how many.
+    pub lengths: Vec<(u32, u64)>,
 }
 
 /// A generation as an administrator sees it.
@@ -86,6 +95,10 @@ pub struct GenerationStatus {
     pub job_id: Option<JobId>,
     /// When the search changed over to it; null where it never did, or from the beginning on.
     pub switched_at: Option<Time>,
+    /// How its passages are cut.
+    pub chunking: Chunking,
+    /// How many documents are still to be read for it.
+    pub documents_to_read: u64,
 }
 
 /// How the generation of a running reindexing stands.

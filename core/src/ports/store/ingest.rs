@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{Advance, Claim, StoreError};
 use crate::clock::Time;
 use crate::ids::{ChunkId, CollectionId, DocumentId, GenerationId, WorkspaceId};
-use crate::model::{DocumentStatus, Generation, StoredObject};
+use crate::model::{Chunking, DocumentStatus, Generation, StoredObject};
 use crate::problem::Problem;
 
 /// The version of a document that is to be made searchable.
@@ -24,6 +24,13 @@ pub struct IngestSubject {
     pub status: DocumentStatus,
     /// Its file.
     pub object: StoredObject,
+    /// Of a reading beside: the version that it is a reading of. `version` is then its own
+    /// number, from [`READINGS_FROM`](super::READINGS_FROM) on.
+    pub reading_of: Option<u32>,
+    /// The cut of the collection that it is read for.
+    pub cut: u32,
+    /// How that one's passages are cut.
+    pub chunking: Chunking,
 }
 
 /// A page to be stored.
@@ -71,6 +78,8 @@ pub struct ParsedSummary {
     pub chunks: u32,
     /// A note for people where part of the file could not be read.
     pub warning: Option<Problem>,
+    /// Which parser has read it.
+    pub parser: String,
 }
 
 /// What tells two texts apart that are to be embedded: the first 16 bytes of the SHA-256 of what
@@ -149,7 +158,10 @@ pub trait IngestStore: Send + Sync {
 
     /// The parse is whole. In one transaction: this version becomes the current one,
     /// searchable by words, and the one before is no longer searched; the job advances
-    /// to `documents.embed`, or, with no next step, ends with the document `ready`.
+    /// to `documents.embed`, or, with no next step, ends with the document `ready`. A reading
+    /// beside takes the place of the one that is searched only once it has its vectors, or
+    /// with no next step. `Conflict` where the collection's passages are cut otherwise by now:
+    /// the version has to be read anew.
     async fn finish_ingest(
         &self,
         workspace: WorkspaceId,
@@ -194,7 +206,8 @@ pub trait IngestStore: Send + Sync {
         limit: u32,
     ) -> Result<EmbedBatch, StoreError>;
 
-    /// Every chunk has its vector: document `ready`, job `done`, in one transaction.
+    /// Every chunk has its vector: document `ready`, job `done`, in one transaction. A reading
+    /// beside takes the place of the one that is searched.
     async fn finish_embed(
         &self,
         workspace: WorkspaceId,

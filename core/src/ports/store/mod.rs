@@ -31,6 +31,7 @@ mod keys;
 mod money;
 mod portable;
 mod portable_columns;
+mod readings;
 mod schedules;
 mod search;
 mod snapshot;
@@ -81,6 +82,7 @@ pub use jobs::{
 pub use keys::{Keys, NewKey};
 pub use money::{CallsOf, Money, Spending, UsageBy, UsagePart};
 pub use portable::{Column, Cursor, Kind, Most, Portable, Record, RecordPage, Table, Value};
+pub use readings::{NewReparse, READINGS_FROM, ReadAgain, ReadingDigest, Readings, ToReadAgain};
 pub use schedules::{
     Asked, ClaimedRun, Fired, HeldRun, Moment, RunEnd, ScheduleChange, ScheduleOffer, Schedules,
 };
@@ -96,6 +98,7 @@ pub trait Store:
     + Documents
     + IngestStore
     + Generations
+    + Readings
     + Checkpoints
     + Search
     + Conversations
@@ -124,6 +127,7 @@ impl<T> Store for T where
         + Documents
         + IngestStore
         + Generations
+        + Readings
         + Checkpoints
         + Search
         + Conversations

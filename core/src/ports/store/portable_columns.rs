@@ -69,6 +69,9 @@ pub(super) fn columns(table: Table) -> &'static [Column] {
                     number("skipped"),
                     number("embedded"),
                     number("embed_us"),
+                    number("cut"),
+                    maybe(number("target_chars")),
+                    maybe(number("max_chars")),
                 ]
             }
         }
@@ -83,8 +86,8 @@ pub(super) fn columns(table: Table) -> &'static [Column] {
                 ]
             }
         }
-        // Whether a version is its document's current one stands here, where a database
-        // has it in the document: a version can only be named once it is there.
+        // Whether a version is its document's current one, or the one of the odd cut, stands
+        // here, where a database has it in the document: it can only be named once it is there.
         Table::Versions => {
             const {
                 &[
@@ -105,7 +108,13 @@ pub(super) fn columns(table: Table) -> &'static [Column] {
                     number("chunks"),
                     id("job_id"),
                     number("created_at"),
+                    maybe(number("reading_of")),
+                    maybe(text("parser")),
+                    number("cut"),
+                    truth("staged"),
+                    maybe(text("reread_error")),
                     truth("current"),
+                    truth("other"),
                 ]
             }
         }

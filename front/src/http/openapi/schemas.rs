@@ -23,9 +23,11 @@ pub(super) fn all() -> Vec<(&'static str, RefOr<Schema>)> {
 }
 
 /// Requests refuse fields that they do not know; answers may grow.
-const REQUESTS: [&str; 15] = [
+const REQUESTS: [&str; 17] = [
     "ScheduleTiming",
     "ScheduleRunNow",
+    "Reparse",
+    "NewChunking",
     "Reindex",
     "NewBatch",
     "DeadDiscard",
@@ -59,7 +61,12 @@ schemas!(
     AuditCheck,
     AuditEntry,
     AuditSeal,
+    AcceptedReparse,
     Batch,
+    Chunking,
+    NewChunking,
+    Reparse,
+    ToReadAgain,
     BatchExample,
     BatchItem,
     BatchProblem,
@@ -164,6 +171,62 @@ struct Reindex {
     /// At most so many; as many as the model makes where left out.
     #[schema(minimum = 1, maximum = 1_000_000)]
     passages_per_minute: Option<u32>,
+    /// Cuts all passages anew; they stay as they are where it is left out.
+    chunking: Option<NewChunking>,
+}
+
+#[derive(ToSchema)]
+struct Reparse {
+    /// `stale` (those that an older parser has read) or `all`; the former where left out.
+    documents: Option<String>,
+    /// At most so many begin in a minute; as many as workers take where left out.
+    #[schema(minimum = 1, maximum = 100_000)]
+    documents_per_minute: Option<u32>,
+}
+
+#[derive(ToSchema)]
+struct AcceptedReparse {
+    /// Null where there is nothing to read again.
+    #[schema(required = true)]
+    batch_id: Option<Uuid>,
+    documents: u64,
+    /// More than one request queues: ask again.
+    remaining: u64,
+}
+
+#[derive(ToSchema)]
+struct ToReadAgain {
+    /// Documents that are searched.
+    documents: u64,
+    /// Those among them that are to be read again, and are not being read.
+    stale: u64,
+    /// The size of their files.
+    size_bytes: u64,
+    /// Their passages as they are now.
+    passages: u64,
+    /// Documents that are being read again now, or wait for it.
+    being_read: u64,
+}
+
+/// How passages are to be cut, in characters.
+#[derive(ToSchema)]
+struct NewChunking {
+    /// The size that passages aim at.
+    #[schema(minimum = 200, maximum = 8_000)]
+    target_chars: u32,
+    /// No passage is longer: at least `target_chars`, and one and a half times that where it is
+    /// left out.
+    #[schema(minimum = 200, maximum = 12_000)]
+    max_chars: Option<u32>,
+}
+
+/// How passages are cut, in characters.
+#[derive(ToSchema)]
+struct Chunking {
+    /// The size that passages aim at.
+    target_chars: u32,
+    /// No passage is longer.
+    max_chars: u32,
 }
 
 #[derive(ToSchema)]
@@ -177,7 +240,9 @@ struct ReindexEstimate {
     embedding_model: String,
     dimensions: u32,
     documents: u64,
+    /// Reckoned from the lengths of those of now, where they are to be cut anew.
     passages: u64,
+    chunking: Chunking,
     tokens: u64,
     /// By `models.prices`; 0 where the model has no price.
     cost_micros: u64,
@@ -209,6 +274,9 @@ struct Generation {
     job_id: Option<Uuid>,
     #[schema(required = true)]
     switched_at: Option<DateTime<Utc>>,
+    chunking: Chunking,
+    /// How many documents are still to be read for it.
+    documents_to_read: u64,
 }
 
 #[derive(ToSchema)]

@@ -299,6 +299,7 @@ impl Fixture {
             pages: 1,
             chunks: u32::try_from(chunks).expect("few chunks"),
             warning: None,
+            parser: "text 1".to_owned(),
         }
     }
 

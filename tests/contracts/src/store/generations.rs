@@ -22,6 +22,7 @@ impl Fixture {
             generation_id: self.id(),
             model: "other".to_owned(),
             dimensions: OTHER,
+            chunking: None,
             passages_per_minute: Some(60),
             job: self.job(JobKind::Collections, Step::CollectionsReindex),
             idempotency: None,

@@ -27,6 +27,7 @@ pub mod isolation;
 pub mod money;
 pub mod portable;
 pub mod questions;
+pub mod readings;
 pub mod schedules;
 pub mod search;
 pub mod sweeps;
@@ -126,6 +127,18 @@ macro_rules! store_contract {
             a_deleted_collection_ends_its_reindexing,
             what_was_embedded_once_is_found_again_by_its_text,
             a_replaced_version_gets_no_vectors,
+        );
+        $crate::store_contract!(@cases $make, readings:
+            a_version_is_read_again_beside_and_changes_over_in_one_step,
+            a_reading_that_is_the_same_changes_nothing,
+            a_version_that_cannot_be_read_again_keeps_its_reading,
+            a_reading_that_a_later_version_overtakes_is_not_searched,
+            passages_are_cut_anew_beside_and_switched_to_in_one_step,
+            a_document_that_comes_while_passages_are_cut_is_read_for_both,
+            what_stood_in_for_a_reading_leaves_its_generation,
+            a_file_that_was_cut_for_what_is_no_longer_searched_is_read_anew,
+            what_was_cut_in_vain_is_removed_and_what_was_searched_stays,
+            another_workspace_reads_nothing_again,
         );
         $crate::store_contract!(@cases $make, search:
             words_find_the_chunks_that_hold_them_best_first,

@@ -10,6 +10,7 @@ use sqlx::postgres::PgConnection;
 
 use super::postings::asked;
 use crate::store::postgres::fault::Fault;
+use crate::store::postgres::readings::searched;
 use crate::store::postgres::rows;
 
 /// Counts of this many terms are kept in memory; then the cache starts anew.
@@ -156,12 +157,12 @@ pub(super) fn those_of(
 }
 
 async fn count_all(connection: &mut PgConnection, workspace: WorkspaceId) -> Result<Totals, Fault> {
-    let row = sqlx::query(
+    let row = sqlx::query(concat!(
         "SELECT coalesce(sum(v.indexed_chunks), 0)::bigint AS chunks,
-             coalesce(sum(v.indexed_terms), 0)::bigint AS terms
-         FROM documents d JOIN versions v ON v.key = d.current_key
-         WHERE d.workspace_id = $1",
-    )
+             coalesce(sum(v.indexed_terms), 0)::bigint AS terms FROM ",
+        searched!(),
+        " d JOIN versions v ON v.key = d.version_key WHERE d.workspace_id = $1"
+    ))
     .bind(workspace.uuid())
     .fetch_one(connection)
     .await?;
@@ -173,12 +174,14 @@ async fn count_terms(
     workspace: WorkspaceId,
     terms: Vec<String>,
 ) -> Result<HashMap<String, u64>, Fault> {
-    let found = sqlx::query(
+    let found = sqlx::query(concat!(
         "SELECT p.term, sum(p.chunks)::bigint AS chunks FROM chunk_terms p
          WHERE p.workspace_id = $1 AND p.term = ANY($2) AND p.version_key IN
-             (SELECT d.current_key FROM documents d WHERE d.workspace_id = $1)
-         GROUP BY p.term",
-    )
+             (SELECT d.version_key FROM ",
+        searched!(),
+        " d WHERE d.workspace_id = $1)
+         GROUP BY p.term"
+    ))
     .bind(workspace.uuid())
     .bind(terms)
     .fetch_all(connection)

@@ -85,7 +85,7 @@ async fn tend(connection: &mut PgConnection) -> Result<u32, Fault> {
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query("DELETE FROM generations WHERE state = 'dropped'")
+    sqlx::query("DELETE FROM generations WHERE state = 'dropped' AND cut < 0")
         .execute(&mut *connection)
         .await?;
     drop_partitions(connection).await?;

@@ -27,12 +27,13 @@ pub(super) use counts::TermCounts;
 pub(super) use indexes::index_missing;
 pub(super) use known::known_vectors;
 pub(super) use writing::{
-    forget_version, save_chunks, save_vectors, store_chunks, vectors_table, version_goes,
-    workspace_made,
+    forget_vectors, forget_version, save_chunks, save_vectors, store_chunks, take_out,
+    vectors_table, version_goes, workspace_made,
 };
 
 use super::documents::document_columns;
 use super::fault::{Fault, during};
+use super::readings::searched;
 use super::rows::passage_columns;
 use super::{PgStore, rows};
 use scope::Scope;
@@ -143,15 +144,17 @@ impl Search for PgStore {
     ) -> Result<String, StoreError> {
         let work = async {
             let mut reader = self.connections.searcher(workspace).await?;
-            let found = sqlx::query(
-                "SELECT count(current_key) AS documents,
-                     CAST(coalesce(sum(current_key), 0) AS BIGINT) AS keys,
-                     coalesce(max(current_key), 0) AS newest,
+            let found = sqlx::query(concat!(
+                "SELECT count(version_key) AS documents,
+                     CAST(coalesce(sum(version_key), 0) AS BIGINT) AS keys,
+                     coalesce(max(version_key), 0) AS newest,
                      (SELECT coalesce(max(key), 0) FROM generations
                          WHERE workspace_id = $1 AND state = 'current'
                            AND collection_id = ANY($2)) AS generation
-                 FROM documents WHERE workspace_id = $1 AND collection_id = ANY($2)",
-            )
+                 FROM ",
+                searched!(),
+                " d WHERE workspace_id = $1 AND collection_id = ANY($2)"
+            ))
             .bind(workspace.uuid())
             .bind(collections.iter().map(|collection| collection.uuid()).collect::<Vec<Uuid>>())
             .fetch_one(&mut *reader)
@@ -223,9 +226,11 @@ impl Search for PgStore {
             let sql = format!(
                 "SELECT {columns} FROM documents d
                  JOIN versions v ON v.document_id = d.id AND v.version = d.newest_version
-                 WHERE d.workspace_id = $1 AND d.current_key IN ({versions})
+                 WHERE d.workspace_id = $1 AND d.id IN (SELECT y.id FROM {searched} y
+                     WHERE y.workspace_id = $1 AND y.version_key IN ({versions}))
                  ORDER BY d.id DESC LIMIT {limit}",
                 columns = document_columns!(),
+                searched = searched!(),
                 versions = scope.versions_sql(),
             );
             let found = scope.bind(sqlx::query(AssertSqlSafe(sql))).fetch_all(&mut *reader).await?;

@@ -8,6 +8,8 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use uuid::Uuid;
 
+use crate::store::postgres::readings::searched;
+
 /// A scope that lets something through.
 pub(super) struct Scope {
     pub(super) workspace: WorkspaceId,
@@ -52,7 +54,7 @@ impl Scope {
             || self.date_to.is_some()
     }
 
-    /// What the current versions `sv` of the documents `sd` must meet to be in the scope.
+    /// What the searched versions `sv` of the documents `sd` must meet to be in the scope.
     /// It uses the placeholders that [`Scope::bind`] fills, and only the filters there are.
     pub(super) fn condition(&self) -> String {
         let mut sql = String::from("sd.workspace_id = $1 AND sd.collection_id = ANY($2)");
@@ -73,10 +75,17 @@ impl Scope {
     pub(super) fn versions_sql(&self) -> String {
         if self.media_types.is_none() && self.date_from.is_none() && self.date_to.is_none() {
             // The documents say it all.
-            return format!("SELECT sd.current_key FROM documents sd WHERE {}", self.condition());
+            return format!(
+                concat!("SELECT sd.version_key FROM ", searched!(), " sd WHERE {}"),
+                self.condition()
+            );
         }
         format!(
-            "SELECT sv.key FROM documents sd JOIN versions sv ON sv.key = sd.current_key WHERE {}",
+            concat!(
+                "SELECT sv.key FROM ",
+                searched!(),
+                " sd JOIN versions sv ON sv.key = sd.version_key WHERE {}"
+            ),
             self.condition()
         )
     }

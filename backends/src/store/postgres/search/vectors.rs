@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::scope::{FIRST_FREE, Scope};
 use super::writing::vectors_table;
 use crate::store::postgres::fault::Fault;
+use crate::store::postgres::readings::searched;
 use crate::store::postgres::rows;
 
 /// A filtered scope of no more chunks in a generation is compared whole: about 6 ms.
@@ -36,12 +37,41 @@ const MOST_MET: u32 = 40_000;
 /// Above so many partitions at once, the planner's time for one statement shows.
 const PARTITIONS_AT_ONCE: usize = 16;
 
+/// The versions whose vectors are in scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Versions {
+    /// All but these, which are being read again and not searched yet: mostly none.
+    But(Vec<i64>),
+    Only(Vec<i64>),
+}
+
+impl Versions {
+    fn are_filtered(&self) -> bool {
+        matches!(self, Self::Only(_))
+    }
+
+    /// The condition on a vector, with its keys as `$3`.
+    fn condition(&self) -> &'static str {
+        match self {
+            Self::But(hidden) if hidden.is_empty() => "",
+            Self::But(_) => " AND version_key <> ALL($3)",
+            Self::Only(_) => " AND version_key = ANY($3)",
+        }
+    }
+
+    fn keys(self) -> Option<Vec<i64>> {
+        match self {
+            Self::But(hidden) if hidden.is_empty() => None,
+            Self::But(keys) | Self::Only(keys) => Some(keys),
+        }
+    }
+}
+
 /// The vectors of one generation that are in scope.
 struct Part {
     generation_key: i64,
     indexed: bool,
-    /// None where the whole generation is in scope.
-    versions: Option<Vec<i64>>,
+    versions: Versions,
 }
 
 /// The nearest chunks of the scope.
@@ -102,16 +132,19 @@ async fn parts(
              SELECT g.key, g.vector_index = 'ready' AND s.kept <> '' AS indexed,
                  array_agg(sv.key) AS versions, sum(sv.indexed_chunks)::bigint AS chunks
              FROM settings s, generations g
-             JOIN documents sd ON sd.collection_id = g.collection_id
-             JOIN versions sv ON sv.key = sd.current_key
+             JOIN {searched} sd ON sd.collection_id = g.collection_id
+             JOIN versions sv ON sv.key = sd.version_key
              WHERE {which} AND {in_scope}
              GROUP BY g.key, indexed",
+            searched = searched!(),
             in_scope = scope.condition(),
         )
     } else {
         format!(
             "WITH settings AS MATERIALIZED ({settings})
-             SELECT g.key, g.vector_index = 'ready' AND s.kept <> '' AS indexed
+             SELECT g.key, g.vector_index = 'ready' AND s.kept <> '' AS indexed,
+                 ARRAY(SELECT v.key FROM versions v
+                       WHERE v.collection_id = g.collection_id AND v.staged) AS hidden
              FROM settings s, generations g
              WHERE {which} AND g.collection_id = ANY($2)"
         )
@@ -129,10 +162,12 @@ async fn parts(
 fn part(row: &PgRow, filtered: bool) -> Result<Part, Fault> {
     let (generation_key, indexed) = (row.try_get("key")?, row.try_get("indexed")?);
     if !filtered {
-        return Ok(Part { generation_key, indexed, versions: None });
+        let versions = Versions::But(row.try_get("hidden")?);
+        return Ok(Part { generation_key, indexed, versions });
     }
     let indexed = indexed && rows::unsigned(row, "chunks")? > COMPARED_WHOLE;
-    Ok(Part { generation_key, indexed, versions: Some(row.try_get("versions")?) })
+    let versions = Versions::Only(row.try_get("versions")?);
+    Ok(Part { generation_key, indexed, versions })
 }
 
 struct Asked<'a> {
@@ -149,15 +184,15 @@ impl Asked<'_> {
     async fn walk(&mut self, part: &Part) -> Result<(), Fault> {
         let sql = near_sql(
             &vectors_table(part.generation_key),
-            &in_versions(part.versions.is_some()),
+            part.versions.condition(),
             &format!("embedding::halfvec({0}) <=> $1::halfvec({0})", self.dimensions),
             self.taken(),
         );
-        let found = self.run(sql, true, part.versions.clone()).await?;
+        let found = self.run(sql, true, part.versions.clone().keys()).await?;
         let enough = found.len() >= self.limit as usize;
         self.hits.extend(found);
         // The walk met its end before it had enough in scope.
-        if !enough && part.versions.is_some() {
+        if !enough && part.versions.are_filtered() {
             self.compare(std::slice::from_ref(part)).await?;
         }
         Ok(())
@@ -166,22 +201,34 @@ impl Asked<'_> {
     /// Compares all vectors in scope of some generations.
     async fn compare(&mut self, parts: &[Part]) -> Result<(), Fault> {
         let keys: Vec<i64> = parts.iter().map(|part| part.generation_key).collect();
-        let mut versions: Option<Vec<i64>> = None;
-        for some in parts.iter().filter_map(|part| part.versions.as_ref()) {
-            versions.get_or_insert_default().extend(some);
+        // All are of one search: either a filter narrows each of them, or none.
+        let mut versions = Versions::But(Vec::new());
+        for part in parts {
+            versions = match (versions, &part.versions) {
+                (Versions::Only(mut all), Versions::Only(more)) => {
+                    all.extend(more);
+                    Versions::Only(all)
+                }
+                (_, Versions::Only(some)) => Versions::Only(some.clone()),
+                (Versions::But(mut all), Versions::But(more)) => {
+                    all.extend(more);
+                    Versions::But(all)
+                }
+                (only @ Versions::Only(_), Versions::But(_)) => only,
+            };
         }
         // The sum keeps the planner from an index that gives neighbours only nearly.
         let by = format!("(embedding::halfvec({0}) <=> $1::halfvec({0})) + 0", self.dimensions);
-        let in_versions = in_versions(versions.is_some());
+        let in_versions = versions.condition();
         let sql = match keys.as_slice() {
-            [one] => near_sql(&vectors_table(*one), &in_versions, &by, self.taken()),
+            [one] => near_sql(&vectors_table(*one), in_versions, &by, self.taken()),
             _ => {
                 let keys = keys.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
                 let which = format!("{in_versions} AND generation_key IN ({keys})");
                 near_sql("vectors", &which, &by, self.taken())
             }
         };
-        let found = self.run(sql, parts.len() == 1, versions).await?;
+        let found = self.run(sql, parts.len() == 1, versions.keys()).await?;
         self.hits.extend(found);
         Ok(())
     }
@@ -226,10 +273,6 @@ impl Asked<'_> {
         self.hits.truncate(self.limit as usize);
         self.hits
     }
-}
-
-fn in_versions(filtered: bool) -> String {
-    if filtered { " AND version_key = ANY($3)".to_owned() } else { String::new() }
 }
 
 /// The statement that a search by meaning comes down to.

@@ -11,6 +11,7 @@ use super::known;
 use super::postings::Postings;
 use crate::store::postgres::dialect::text;
 use crate::store::postgres::fault::Fault;
+use crate::store::postgres::readings::searched_under;
 
 /// A workspace needs nothing of its own: all are in the same tables.
 pub(in crate::store::postgres) async fn workspace_made(
@@ -166,6 +167,15 @@ pub(in crate::store::postgres) async fn forget_version(
     version_key: i64,
 ) -> Result<(), Fault> {
     known::keep(tx, workspace, version_key).await?;
+    take_out(tx, workspace, version_key).await
+}
+
+/// The same, where nobody needs its vectors any more.
+pub(in crate::store::postgres) async fn take_out(
+    tx: &mut PgConnection,
+    workspace: WorkspaceId,
+    version_key: i64,
+) -> Result<(), Fault> {
     sqlx::query(
         "SELECT forget_searched(key, collection_id) FROM versions
          WHERE workspace_id = $1 AND key = $2",
@@ -178,6 +188,24 @@ pub(in crate::store::postgres) async fn forget_version(
         "UPDATE versions SET indexed_chunks = 0, indexed_terms = 0
          WHERE workspace_id = $1 AND key = $2",
     )
+    .bind(workspace.uuid())
+    .bind(version_key)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes a version's vectors from one generation.
+pub(in crate::store::postgres) async fn forget_vectors(
+    tx: &mut PgConnection,
+    workspace: WorkspaceId,
+    version_key: i64,
+    generation_key: i64,
+) -> Result<(), Fault> {
+    let vectors = vectors_table(generation_key);
+    sqlx::query(AssertSqlSafe(format!(
+        "DELETE FROM {vectors} WHERE workspace_id = $1 AND version_key = $2"
+    )))
     .bind(workspace.uuid())
     .bind(version_key)
     .execute(tx)
@@ -262,9 +290,11 @@ pub(in crate::store::postgres) async fn save_vectors(
          FROM unnest($3::uuid[], $4::bytea[], $5::vector[]) n (id, text_hash, exact)
          JOIN chunks c ON c.id = n.id
          JOIN versions v ON v.key = c.version_key
-         JOIN documents d ON d.id = v.document_id AND d.current_key = v.key
-         WHERE c.workspace_id = $1 AND d.collection_id = $6
-         ON CONFLICT (chunk_key, generation_key) DO NOTHING"
+         JOIN documents d ON d.id = v.document_id
+         JOIN generations g ON g.key = $2
+         WHERE c.workspace_id = $1 AND d.collection_id = $6 AND (v.staged OR v.key = {searched})
+         ON CONFLICT (chunk_key, generation_key) DO NOTHING",
+        searched = searched_under!()
     )))
     .bind(workspace.uuid())
     .bind(generation_key)

@@ -21,7 +21,7 @@ use super::fault::{Fault, corrupt, during};
 use super::{audit, idempotency, rows};
 
 pub(super) use look::to_cancel;
-pub(super) use steer::{Added, Room, add_files, take_in};
+pub(super) use steer::{Added, Room, add_files, is_there, name, take_in};
 
 // How a batch stands in its row; whether its files have ended stands in theirs.
 pub(super) const ACTIVE: &str = "active";

@@ -59,6 +59,31 @@ pub(in super::super) async fn take_in(
     Ok(if row.is_some_and(|row| row.is_open()) { Room::Open } else { Room::None })
 }
 
+/// Whether there is such a batch; it is locked.
+pub(in super::super) async fn is_there(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    batch: BatchId,
+) -> Result<bool, Fault> {
+    Ok(look::row(tx, workspace, None, batch, true).await?.is_some())
+}
+
+/// Gives a batch its name.
+pub(in super::super) async fn name(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    batch: BatchId,
+    name: &str,
+) -> Result<(), Fault> {
+    sqlx::query("UPDATE batches SET name = $3 WHERE workspace_id = $1 AND id = $2")
+        .bind(workspace.uuid())
+        .bind(batch.uuid())
+        .bind(dialect::text(name.to_owned()))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// Files that were accepted for a batch.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Added {

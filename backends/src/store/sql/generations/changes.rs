@@ -3,7 +3,7 @@
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{CollectionId, GenerationId, JobId, WorkspaceId};
 use quaestor_core::jobs::{NewJob, ReindexPayload};
-use quaestor_core::model::{GenerationState, JobState};
+use quaestor_core::model::{Chunking, GenerationState, JobState};
 use quaestor_core::ports::store::{
     Claim, NewAuditEntry, NewReindex, ReindexAccepted, ReindexOutcome, StoreError, Switch,
 };
@@ -12,11 +12,11 @@ use sqlx::Row;
 use super::super::dialect::{DbConnection, DbRow, for_update};
 use super::super::ending::{self, Ending};
 use super::super::fault::{Fault, corrupt};
-use super::super::{audit, claims, idempotency, rows, search, uploads};
+use super::super::{audit, claims, idempotency, readings, rows, search, uploads};
 
 /// Whether a collection is there; it is locked until the transaction ends, so that of two
 /// wishes that concern its generations one is granted first.
-pub(super) async fn lock_collection(
+pub(in super::super) async fn lock_collection(
     tx: &mut DbConnection,
     workspace: WorkspaceId,
     collection: CollectionId,
@@ -137,6 +137,56 @@ pub(in super::super) async fn end(
     Ok(())
 }
 
+/// A cut, with its sizes; none where they are the usual ones.
+struct Cut {
+    number: i64,
+    chunking: Option<Chunking>,
+}
+
+/// The cut that a generation to be built goes by: that of the current one, or a new one of the
+/// other parity. None where the former generation's readings stand there.
+async fn next_cut(
+    tx: &mut DbConnection,
+    workspace: WorkspaceId,
+    collection: CollectionId,
+    chunking: Option<Chunking>,
+) -> Result<Option<Cut>, Fault> {
+    // Documents that come in just now are there before anybody looks for them.
+    let current = sqlx::query(concat!(
+        "SELECT cut, target_chars, max_chars FROM generations
+         WHERE workspace_id = $1 AND collection_id = $2 AND state = 'current'",
+        for_update!()
+    ))
+    .bind(workspace.uuid())
+    .bind(collection.uuid())
+    .fetch_optional(&mut *tx)
+    .await?;
+    let stands = match &current {
+        Some(row) => Cut {
+            number: row.try_get("cut")?,
+            chunking: Some(readings::chunking(row)?).filter(|sizes| *sizes != Chunking::default()),
+        },
+        None => Cut { number: 0, chunking: None },
+    };
+    let Some(sizes) = chunking else { return Ok(Some(stands)) };
+    let others = sqlx::query(
+        "SELECT CAST(coalesce(max(cut), 0) AS BIGINT) AS newest,
+             count(CASE WHEN state = 'former' AND cut <> $3 THEN 1 END) AS former
+         FROM generations WHERE workspace_id = $1 AND collection_id = $2",
+    )
+    .bind(workspace.uuid())
+    .bind(collection.uuid())
+    .bind(stands.number)
+    .fetch_one(tx)
+    .await?;
+    if others.try_get::<i64, _>("former")? > 0 {
+        return Ok(None);
+    }
+    let newest = others.try_get::<i64, _>("newest")?.max(stands.number);
+    let number = if (newest + 1 - stands.number) % 2 == 0 { newest + 2 } else { newest + 1 };
+    Ok(Some(Cut { number, chunking: Some(sizes) }))
+}
+
 pub(super) async fn begin(
     tx: &mut DbConnection,
     workspace: WorkspaceId,
@@ -158,10 +208,13 @@ pub(super) async fn begin(
         }
         set_state(tx, workspace, before, GenerationState::Dropped).await?;
     }
+    let Some(cut) = next_cut(tx, workspace, collection, reindex.chunking).await? else {
+        return Ok(ReindexOutcome::FormerCut);
+    };
     sqlx::query(
         "INSERT INTO generations (id, workspace_id, collection_id, model, dimensions, state,
-             job_id, passages_per_minute, created_at)
-         VALUES ($1, $2, $3, $4, $5, 'building', $6, $7, $8)",
+             job_id, passages_per_minute, created_at, cut, target_chars, max_chars)
+         VALUES ($1, $2, $3, $4, $5, 'building', $6, $7, $8, $9, $10, $11)",
     )
     .bind(reindex.generation_id.uuid())
     .bind(workspace.uuid())
@@ -171,6 +224,9 @@ pub(super) async fn begin(
     .bind(reindex.job.id.uuid())
     .bind(reindex.passages_per_minute.map(i64::from))
     .bind(rows::micros(reindex.job.created_at))
+    .bind(cut.number)
+    .bind(cut.chunking.map(|sizes| i64::from(sizes.target_chars)))
+    .bind(cut.chunking.map(|sizes| i64::from(sizes.max_chars)))
     .execute(&mut *tx)
     .await?;
     let (job, subject) = (&reindex.job, reindex.generation_id.uuid());

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use quaestor_core::clock::Time;
 use quaestor_core::ids::{CollectionId, GenerationId, JobId, WorkspaceId};
 use quaestor_core::jobs::NewJob;
-use quaestor_core::model::{Generation, GenerationState};
+use quaestor_core::model::{Chunking, Generation, GenerationState};
 use quaestor_core::ports::model_call::ModelCall;
 use quaestor_core::ports::store::{
     Claim, EmbeddedChunk, GenerationStatus, Generations, NewAuditEntry, NewReindex, PassageCursor,
@@ -20,10 +20,11 @@ use super::connections::Commit;
 use super::dialect::DbStore;
 use super::ending::{self, Ending};
 use super::fault::{Fault, during};
-use super::{audit, claims, money, rows, search};
-pub(super) use changes::end;
-use changes::{begin, go_back, in_state, is_unfinished, lock_collection, set_state, switch};
-use passages::{count_vectors, key_of, lacking, searched, status};
+use super::readings::searched;
+use super::{audit, claims, money, readings, rows, search};
+use changes::{begin, go_back, in_state, is_unfinished, set_state, switch};
+pub(super) use changes::{end, lock_collection};
+use passages::{Place, count_vectors, key_of, lacking, lengths, searched, status};
 
 macro_rules! generation_columns {
     () => {
@@ -54,12 +55,26 @@ impl Generations for DbStore {
             if found.is_none() {
                 return Ok(None);
             }
-            let (documents, passages) = searched(&mut reader, workspace, collection).await?;
-            let tokens = sqlx::query(
-                "SELECT CAST(coalesce(sum(c.tokens), 0) AS BIGINT) AS tokens
-                 FROM documents d JOIN chunks c ON c.version_key = d.current_key
-                 WHERE d.workspace_id = $1 AND d.collection_id = $2",
+            let current = sqlx::query(
+                "SELECT cut, target_chars, max_chars FROM generations
+                 WHERE workspace_id = $1 AND collection_id = $2 AND state = 'current'",
             )
+            .bind(workspace.uuid())
+            .bind(collection.uuid())
+            .fetch_optional(&mut *reader)
+            .await?;
+            let (cut, chunking) = match &current {
+                Some(row) => (row.try_get("cut")?, readings::chunking(row)?),
+                None => (0, Chunking::default()),
+            };
+            let (documents, passages) = searched(&mut reader, workspace, collection, cut).await?;
+            let lengths = lengths(&mut reader, workspace, collection).await?;
+            let tokens = sqlx::query(concat!(
+                "SELECT CAST(coalesce(sum(c.tokens), 0) AS BIGINT) AS tokens FROM ",
+                searched!(),
+                " d JOIN chunks c ON c.version_key = d.version_key
+                 WHERE d.workspace_id = $1 AND d.collection_id = $2"
+            ))
             .bind(workspace.uuid())
             .bind(collection.uuid())
             .fetch_one(&mut *reader)
@@ -81,7 +96,7 @@ impl Generations for DbStore {
                 None => None,
             };
             let tokens = rows::unsigned(&tokens, "tokens")?;
-            Ok(Some(ReindexSize { documents, passages, tokens, us_per_passage }))
+            Ok(Some(ReindexSize { documents, passages, tokens, us_per_passage, chunking, lengths }))
         };
         work.await.map_err(during("measure a reindexing"))
     }
@@ -119,9 +134,9 @@ impl Generations for DbStore {
             if there.is_none() {
                 return Ok(None);
             }
-            let (_, total) = searched(&mut reader, workspace, collection).await?;
             let found = sqlx::query(concat!(
-                "SELECT g.key, g.paused_at, g.passages_per_minute, g.job_id, g.switched_at, ",
+                "SELECT g.key, g.paused_at, g.passages_per_minute, g.job_id, g.switched_at, g.cut,
+                     g.target_chars, g.max_chars, ",
                 generation_columns!(),
                 " FROM generations g
                   WHERE g.workspace_id = $1 AND g.collection_id = $2 AND g.state <> 'dropped'
@@ -133,7 +148,7 @@ impl Generations for DbStore {
             .await?;
             let mut all = Vec::with_capacity(found.len());
             for row in &found {
-                all.push(status(&mut reader, row, total).await?);
+                all.push(status(&mut reader, workspace, row).await?);
             }
             Ok(Some(all))
         };
@@ -217,6 +232,7 @@ impl Generations for DbStore {
             let outcome = go_back(&mut tx, workspace, collection, &job, &audit).await?;
             if matches!(outcome, ReindexOutcome::Accepted(_)) {
                 tx.commit().await?;
+                self.term_counts.forget(workspace);
             }
             Ok(outcome)
         };
@@ -280,10 +296,12 @@ impl Generations for DbStore {
     ) -> Result<(u64, u64), StoreError> {
         let work = async {
             let mut reader = self.connections.reader(workspace).await?;
-            let Some((key, collection)) = key_of(&mut reader, workspace, generation).await? else {
+            let Some(Place { key, collection, cut }) =
+                key_of(&mut reader, workspace, generation).await?
+            else {
                 return Ok((0, 0));
             };
-            let (_, total) = searched(&mut reader, workspace, collection).await?;
+            let (_, total) = searched(&mut reader, workspace, collection, cut).await?;
             Ok((total, count_vectors(&mut reader, key).await?))
         };
         work.await.map_err(during("count a generation's vectors"))
@@ -400,6 +418,7 @@ impl Generations for DbStore {
             let switched = switch(&mut tx, workspace, claim, generation, skipped, now).await?;
             if switched != Switch::Behind {
                 tx.commit().await?;
+                self.term_counts.forget(workspace);
             }
             Ok(switched)
         };

@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::super::dialect::{DbConnection, DbRow};
 use super::super::fault::Fault;
+use super::super::readings::{self, keys_of, searched};
 use super::super::{embed, rows, search};
 
 /// How many passages are looked at for one call at least: most of them have their vector
@@ -24,17 +25,19 @@ pub(super) async fn count_vectors(connection: &mut DbConnection, key: i64) -> Re
     rows::unsigned(&counted, "vectors")
 }
 
-/// The documents, passages and tokens of a collection that are searched.
+/// The documents and passages of a collection that are searched under a cut.
 pub(super) async fn searched(
     connection: &mut DbConnection,
     workspace: WorkspaceId,
     collection: CollectionId,
+    cut: i64,
 ) -> Result<(u64, u64), Fault> {
-    let row = sqlx::query(
+    let (own, other) = keys_of(cut);
+    let row = sqlx::query(AssertSqlSafe(format!(
         "SELECT count(*) AS documents, CAST(coalesce(sum(v.chunks), 0) AS BIGINT) AS passages
-         FROM documents d JOIN versions v ON v.key = d.current_key
-         WHERE d.workspace_id = $1 AND d.collection_id = $2",
-    )
+         FROM documents d JOIN versions v ON v.key = coalesce(d.{own}, d.{other})
+         WHERE d.workspace_id = $1 AND d.collection_id = $2"
+    )))
     .bind(workspace.uuid())
     .bind(collection.uuid())
     .fetch_one(connection)
@@ -42,29 +45,48 @@ pub(super) async fn searched(
     Ok((rows::unsigned(&row, "documents")?, rows::unsigned(&row, "passages")?))
 }
 
+/// A generation as the store names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) key: i64,
+    pub(super) collection: CollectionId,
+    pub(super) cut: i64,
+}
+
 pub(super) async fn key_of(
     connection: &mut DbConnection,
     workspace: WorkspaceId,
     generation: GenerationId,
-) -> Result<Option<(i64, CollectionId)>, Fault> {
+) -> Result<Option<Place>, Fault> {
     let found = sqlx::query(
-        "SELECT key, collection_id FROM generations
+        "SELECT key, collection_id, cut FROM generations
          WHERE workspace_id = $1 AND id = $2 AND state <> 'dropped'",
     )
     .bind(workspace.uuid())
     .bind(generation.uuid())
     .fetch_optional(connection)
     .await?;
-    found.map(|row| Ok((row.try_get("key")?, rows::id(&row, "collection_id")?))).transpose()
+    let place = |row: DbRow| {
+        let collection = rows::id(&row, "collection_id")?;
+        Ok(Place { key: row.try_get("key")?, collection, cut: row.try_get("cut")? })
+    };
+    found.map(place).transpose()
 }
 
 pub(super) async fn status(
     connection: &mut DbConnection,
+    workspace: WorkspaceId,
     row: &DbRow,
-    total: u64,
 ) -> Result<GenerationStatus, Fault> {
+    let (generation, cut) = (rows::generation(row)?, row.try_get("cut")?);
+    let collection = generation.collection_id;
+    let (_, total) = searched(connection, workspace, collection, cut).await?;
+    let documents_to_read =
+        readings::count_lacking_of(connection, workspace, cut, collection).await?;
     Ok(GenerationStatus {
-        generation: rows::generation(row)?,
+        generation,
+        chunking: readings::chunking(row)?,
+        documents_to_read,
         passages: count_vectors(connection, row.try_get("key")?).await?,
         total,
         paused_at: rows::optional_time(row, "paused_at")?,
@@ -79,19 +101,20 @@ pub(super) async fn status(
 pub(super) async fn lacking(
     connection: &mut DbConnection,
     workspace: WorkspaceId,
-    (generation_key, collection): (i64, CollectionId),
+    Place { key: generation_key, collection, cut }: Place,
     after: Option<PassageCursor>,
     limit: u32,
 ) -> Result<PassagesToIndex, Fault> {
     let vectors = search::vectors_table(generation_key);
     let (document, ordinal) =
         after.map_or((uuid::Uuid::nil(), -1), |after| (after.document_id.uuid(), after.ordinal));
+    let (own, other) = keys_of(cut);
     let looked_at = LOOKED_AT.max(i64::from(limit));
     let window = format!(
         "SELECT w.id, w.key, w.title FROM (
              SELECT d.id, v.key, v.title,
                  sum(v.chunks + 1) OVER (ORDER BY d.id) - v.chunks - 1 AS before
-             FROM documents d JOIN versions v ON v.key = d.current_key
+             FROM documents d JOIN versions v ON v.key = coalesce(d.{own}, d.{other})
              WHERE d.workspace_id = $1 AND d.collection_id = $2 AND d.id >= $3
              ORDER BY d.id LIMIT {looked_at}) w
          WHERE w.before < {looked_at}"
@@ -146,7 +169,7 @@ async fn end_of_window(
     let document_id: DocumentId = rows::id(&last, "id")?;
     let more = sqlx::query(
         "SELECT 1 FROM documents WHERE workspace_id = $1 AND collection_id = $2 AND id > $3
-             AND current_key IS NOT NULL LIMIT 1",
+             AND coalesce(current_key, other_key) IS NOT NULL LIMIT 1",
     )
     .bind(workspace.uuid())
     .bind(collection.uuid())
@@ -154,4 +177,29 @@ async fn end_of_window(
     .fetch_optional(connection)
     .await?;
     Ok(more.map(|_| PassageCursor { document_id, ordinal: i64::MAX }))
+}
+
+/// How many passages there are of each length in hundreds of characters, rounded up, of what is
+/// searched.
+pub(super) async fn lengths(
+    connection: &mut DbConnection,
+    workspace: WorkspaceId,
+    collection: CollectionId,
+) -> Result<Vec<(u32, u64)>, Fault> {
+    let found = sqlx::query(concat!(
+        "SELECT CAST((c.char_end - c.char_start + 99) / 100 AS BIGINT) AS hundreds,
+             count(*) AS passages FROM ",
+        searched!(),
+        " d JOIN chunks c ON c.version_key = d.version_key
+         WHERE d.workspace_id = $1 AND d.collection_id = $2
+         GROUP BY 1 ORDER BY 1"
+    ))
+    .bind(workspace.uuid())
+    .bind(collection.uuid())
+    .fetch_all(connection)
+    .await?;
+    found
+        .iter()
+        .map(|row| Ok((rows::number(row, "hundreds")?, rows::unsigned(row, "passages")?)))
+        .collect()
 }

@@ -158,6 +158,7 @@ pub(super) fn way(table: Table) -> Way {
 pub(super) fn expression(table: Table, column: &str) -> String {
     let alias = match (table, column) {
         (Table::Versions, "current") => return "coalesce(d.current_key = v.key, FALSE)".to_owned(),
+        (Table::Versions, "other") => return "coalesce(d.other_key = v.key, FALSE)".to_owned(),
         (Table::Pages | Table::Chunks, "document_id" | "version") => "v",
         (Table::Vectors, "generation_id") => return "g.id".to_owned(),
         (Table::Vectors, "chunk_id") => return "c.id".to_owned(),

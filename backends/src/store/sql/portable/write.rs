@@ -118,20 +118,23 @@ async fn versions(
     workspace: WorkspaceId,
     records: Vec<Record>,
 ) -> Result<(), Fault> {
-    let current: Vec<(Uuid, i64)> = records
-        .iter()
-        .filter(|record| record.get("current") == Some(&Value::Boolean(true)))
-        .filter_map(|record| Some((record.id("document_id")?, record.integer("version")?)))
-        .collect();
-    // The last column is the document's here.
-    let columns = &Table::Versions.columns()[..Table::Versions.columns().len() - 1];
+    let named = |column: &str, key: &'static str| {
+        let named = records.iter().filter(|one| one.get(column) == Some(&Value::Boolean(true)));
+        let of =
+            |record: &Record| Some((key, record.id("document_id")?, record.integer("version")?));
+        named.filter_map(of).collect::<Vec<_>>()
+    };
+    let mut keys = named("current", "current_key");
+    keys.extend(named("other", "other_key"));
+    // The last two columns are the document's here.
+    let columns = &Table::Versions.columns()[..Table::Versions.columns().len() - 2];
     insert(tx, workspace, Table::Versions, columns, values_of(records)).await?;
-    for (document, version) in current {
-        sqlx::query(
-            "UPDATE documents SET current_key =
+    for (key, document, version) in keys {
+        sqlx::query(AssertSqlSafe(format!(
+            "UPDATE documents SET {key} =
                  (SELECT v.key FROM versions v WHERE v.document_id = $2 AND v.version = $3)
-             WHERE workspace_id = $1 AND id = $2",
-        )
+             WHERE workspace_id = $1 AND id = $2"
+        )))
         .bind(workspace.uuid())
         .bind(document)
         .bind(version)
@@ -168,7 +171,8 @@ impl Versions {
             return Ok(known.clone());
         }
         let row = sqlx::query(
-            "SELECT v.key, v.filename, v.title, coalesce(d.current_key = v.key, FALSE) AS searched
+            "SELECT v.key, v.filename, v.title, coalesce(d.current_key = v.key, FALSE)
+                 OR coalesce(d.other_key = v.key, FALSE) OR v.staged AS searched
              FROM versions v JOIN documents d ON d.id = v.document_id
              WHERE v.workspace_id = $1 AND v.document_id = $2 AND v.version = $3",
         )

@@ -9,6 +9,7 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use crate::store::sqlite::fault::{Fault, corrupt};
+use crate::store::sqlite::readings::searched_under;
 use crate::store::sqlite::rows;
 
 /// A block that has reached this size is left alone, and a new one begun: every batch
@@ -41,16 +42,18 @@ pub(in crate::store::sqlite) async fn save(
     for EmbeddedChunk { chunk_id, text, vector } in vectors {
         right_length(&vector, dimensions)?;
         // Nor those of a version that a later one has replaced.
-        let stored = sqlx::query(
+        let stored = sqlx::query(concat!(
             "INSERT INTO vectors (workspace_id, generation_key, chunk_key, text_hash, vector)
              SELECT $1, $2, c.key, $4, $5 FROM chunks c
              JOIN versions v ON v.key = c.version_key
-             JOIN documents d ON d.id = v.document_id AND d.current_key = v.key
+             JOIN documents d ON d.id = v.document_id
              JOIN generations g ON g.key = $2 AND g.collection_id = d.collection_id
-             WHERE c.workspace_id = $1 AND c.id = $3
+             WHERE c.workspace_id = $1 AND c.id = $3 AND (v.staged OR v.key = ",
+            searched_under!(),
+            ")
              ON CONFLICT (chunk_key, generation_key) DO NOTHING
-             RETURNING key, (SELECT version_key FROM chunks c WHERE c.key = chunk_key) AS version_key",
-        )
+             RETURNING key, (SELECT version_key FROM chunks c WHERE c.key = chunk_key) AS version_key"
+        ))
         .bind(workspace.uuid())
         .bind(generation_key)
         .bind(chunk_id.uuid())

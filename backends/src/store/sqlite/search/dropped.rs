@@ -24,10 +24,11 @@ pub(in crate::store::sqlite) async fn remove_dropped(
             pieces -= 1;
             let mut writer = store.connections.bulk_writer(INSTALLATION, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
-            let dropped =
-                sqlx::query("SELECT key FROM generations WHERE state = 'dropped' LIMIT 1")
-                    .fetch_optional(&mut *tx)
-                    .await?;
+            let dropped = sqlx::query(
+                "SELECT key FROM generations WHERE state = 'dropped' AND cut < 0 LIMIT 1",
+            )
+            .fetch_optional(&mut *tx)
+            .await?;
             let Some(row) = dropped else { return Ok(()) };
             let key: i64 = row.try_get("key")?;
             let mut removed = 0;

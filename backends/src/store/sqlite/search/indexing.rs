@@ -90,8 +90,17 @@ pub(in crate::store::sqlite) async fn forget_version(
     workspace: WorkspaceId,
     version_key: i64,
 ) -> Result<(), Fault> {
-    version_goes(tx, workspace, version_key).await?;
     known::keep(tx, workspace, version_key).await?;
+    take_out(tx, workspace, version_key).await
+}
+
+/// The same, where nobody needs its vectors any more.
+pub(in crate::store::sqlite) async fn take_out(
+    tx: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    version_key: i64,
+) -> Result<(), Fault> {
+    version_goes(tx, workspace, version_key).await?;
     sqlx::query(
         "DELETE FROM vectors WHERE workspace_id = $1
          AND chunk_key IN (SELECT key FROM chunks WHERE version_key = $2)",
@@ -123,5 +132,28 @@ pub(in crate::store::sqlite) async fn version_goes(
     .bind(version_key)
     .execute(tx)
     .await?;
+    Ok(())
+}
+
+/// Removes a version's vectors from one generation.
+pub(in crate::store::sqlite) async fn forget_vectors(
+    tx: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    version_key: i64,
+    generation_key: i64,
+) -> Result<(), Fault> {
+    for sql in [
+        "DELETE FROM vectors WHERE workspace_id = $1 AND generation_key = $3
+         AND chunk_key IN (SELECT key FROM chunks WHERE version_key = $2)",
+        "DELETE FROM vector_blocks
+         WHERE workspace_id = $1 AND generation_key = $3 AND version_key = $2",
+    ] {
+        sqlx::query(sql)
+            .bind(workspace.uuid())
+            .bind(version_key)
+            .bind(generation_key)
+            .execute(&mut *tx)
+            .await?;
+    }
     Ok(())
 }

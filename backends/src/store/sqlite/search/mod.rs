@@ -23,7 +23,10 @@ pub(super) use blocks::{
     EXACT, from_stored, save as save_vectors, store as store_vectors, to_stored,
 };
 pub(super) use dropped::remove_dropped;
-pub(super) use indexing::{forget_version, save_chunks, store_chunks, vectors_table, version_goes};
+pub(super) use indexing::{
+    forget_vectors, forget_version, save_chunks, store_chunks, take_out, vectors_table,
+    version_goes,
+};
 pub(super) use known::known_vectors;
 pub(super) use terms::{
     TermCounts, create_terms_table as workspace_made, drop_terms_table, terms_table,
@@ -31,6 +34,7 @@ pub(super) use terms::{
 
 use super::documents::document_columns;
 use super::fault::{Fault, during};
+use super::readings::searched;
 use super::rows::passage_columns;
 use super::{SqliteStore, rows};
 use scope::Scope;
@@ -114,15 +118,18 @@ impl Search for SqliteStore {
     ) -> Result<String, StoreError> {
         let work = async {
             let mut reader = self.connections.reader(workspace).await?;
-            let found = sqlx::query(
-                "SELECT count(current_key) AS documents,
-                     CAST(coalesce(sum(current_key), 0) AS BIGINT) AS keys,
-                     coalesce(max(current_key), 0) AS newest,
+            let found = sqlx::query(concat!(
+                "SELECT count(version_key) AS documents,
+                     CAST(coalesce(sum(version_key), 0) AS BIGINT) AS keys,
+                     coalesce(max(version_key), 0) AS newest,
                      (SELECT coalesce(max(key), 0) FROM generations
                          WHERE workspace_id = $1 AND state = 'current'
                            AND collection_id IN (SELECT unhex(value) FROM json_each($2))) AS generation
-                 FROM documents WHERE workspace_id = $1 AND collection_id IN (SELECT unhex(value) FROM json_each($2))",
-            )
+                 FROM ",
+                searched!(),
+                " d WHERE workspace_id = $1
+                     AND collection_id IN (SELECT unhex(value) FROM json_each($2))"
+            ))
             .bind(workspace.uuid())
             .bind(scope::hex_list(collections.iter().map(|collection| collection.uuid())))
             .fetch_one(&mut *reader)
@@ -196,9 +203,11 @@ impl Search for SqliteStore {
             let sql = format!(
                 "SELECT {columns} FROM documents d
                  JOIN versions v ON v.document_id = d.id AND v.version = d.newest_version
-                 WHERE d.workspace_id = $1 AND d.current_key IN ({versions})
+                 WHERE d.workspace_id = $1 AND d.id IN (SELECT y.id FROM {searched} y
+                     WHERE y.workspace_id = $1 AND y.version_key IN ({versions}))
                  ORDER BY d.id DESC LIMIT {limit}",
                 columns = document_columns!(),
+                searched = searched!(),
                 versions = scope.versions_sql(),
             );
             let found =

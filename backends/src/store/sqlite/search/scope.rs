@@ -8,6 +8,8 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use uuid::Uuid;
 
+use crate::store::sqlite::readings::searched;
+
 /// A scope that lets something through.
 pub(super) struct Scope {
     pub(super) workspace: WorkspaceId,
@@ -50,11 +52,13 @@ impl Scope {
     /// A query for the keys of the current versions in the scope. It uses the
     /// placeholders that [`Scope::bind`] fills, and only the filters that there are.
     pub(super) fn versions_sql(&self) -> String {
-        let mut sql = String::from(
-            "SELECT sv.key FROM documents sd JOIN versions sv ON sv.key = sd.current_key
+        let mut sql = String::from(concat!(
+            "SELECT sv.key FROM ",
+            searched!(),
+            " sd JOIN versions sv ON sv.key = sd.version_key
              WHERE sd.workspace_id = $1
-               AND sd.collection_id IN (SELECT unhex(value) FROM json_each($2))",
-        );
+               AND sd.collection_id IN (SELECT unhex(value) FROM json_each($2))"
+        ));
         for (given, condition) in [
             (self.documents.is_some(), " AND sd.id IN (SELECT unhex(value) FROM json_each($3))"),
             (self.media_types.is_some(), " AND sv.media_type IN (SELECT value FROM json_each($4))"),

@@ -108,8 +108,9 @@ impl TermCounts {
         let (changes, mut chunks, mut known) = self.remembered(workspace, terms);
         if chunks.is_none() {
             let row = sqlx::query(
+                // Both readings of a document, where there are two: so the table counts terms.
                 "SELECT coalesce(sum(v.chunks), 0) AS chunks
-                 FROM documents d JOIN versions v ON v.key = d.current_key
+                 FROM documents d JOIN versions v ON v.key IN (d.current_key, d.other_key)
                  WHERE d.workspace_id = $1",
             )
             .bind(workspace.uuid())
