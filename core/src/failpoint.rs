@@ -15,7 +15,7 @@ use crate::ports::store::StoreError;
 
 /// Every point there is: one at each hand-over, in the order in which a request comes to them.
 /// A test holds the list to the code.
-pub const NAMES: [&str; 53] = [
+pub const NAMES: [&str; 56] = [
     "front.before_accept",
     "front.after_accept",
     "upload.before_accept",
