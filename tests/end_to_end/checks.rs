@@ -12,9 +12,7 @@ use crate::installation::{Backends, Installation, on_both};
 use crate::program::{Program, long_report};
 use crate::schedules::{SOON, ended};
 
-on_both!(what_does_not_agree_is_found_and_vectors_are_made);
-#[cfg(feature = "failpoints")]
-on_both!(a_killed_check_goes_on);
+on_both!(what_does_not_agree_is_found_and_vectors_are_made, a_killed_check_goes_on,);
 
 const RUN: &str = "/api/admin/schedules/check/run";
 
@@ -144,7 +142,6 @@ async fn what_does_not_agree_is_found_and_vectors_are_made(backends: Backends) {
     assert!(metrics.contains("quaestor_check_findings{kind=\"passages\"} 2"), "{metrics}");
 }
 
-#[cfg(feature = "failpoints")]
 async fn a_killed_check_goes_on(backends: Backends) {
     let installation = Installation::new(backends).await;
     let plan = [SOON[0], SOON[1], ("QUAESTOR_FAIL_AT", "check.mid_way:3=kill")];

@@ -14,9 +14,8 @@ on_both!(
     what_was_missed_is_made_up_for_once_or_not_at_all,
     a_schedule_is_seen_and_steered,
     a_backup_is_made_by_its_schedule,
+    a_killed_worker_loses_no_run_and_repeats_none,
 );
-#[cfg(feature = "failpoints")]
-on_both!(a_killed_worker_loses_no_run_and_repeats_none);
 
 /// A run that a dead worker had is taken over soon.
 pub(crate) const SOON: [(&str, &str); 2] =
@@ -212,7 +211,6 @@ async fn a_backup_is_made_by_its_schedule(backends: Backends) {
     assert_eq!(shown["zone"], "America/New_York");
 }
 
-#[cfg(feature = "failpoints")]
 async fn a_killed_worker_loses_no_run_and_repeats_none(backends: Backends) {
     for point in ["schedule.after_fire", "schedule.after_claim"] {
         let installation = Installation::new(backends).await;
