@@ -210,7 +210,7 @@ async fn a_scaler_has_as_many_processes_as_it_takes_and_interrupts_nothing() {
     assert!(states.iter().any(|state| state == "running"), "{states:?} while a process leaves");
     all_done_at_the_first_try(&scaled.program, &jobs).await;
     assert_eq!(model.answers(), jobs.len(), "each answer was written once");
-    scaled.has(1.0).await;
+    until("the idlest has left", || scaled.scaler.log().contains("has left")).await;
     let log = scaled.scaler.log();
     assert!(log.contains("is the idlest and is told to leave"), "{log}");
     assert!(!log.contains("has died"), "{log}");
