@@ -43,7 +43,7 @@ enum Laid {
     /// For a template of a workspace, which may show everything everywhere.
     Whole {
         source: String,
-        report: Report,
+        report: Box<Report>,
     },
 }
 
@@ -99,7 +99,7 @@ impl Pdf {
     }
 
     fn whole(&self, source: &str, report: &Report) -> Result<PagedDocument, Problem> {
-        let json = serde_json::to_vec(report).map_err(parts::unwritten)?;
+        let json = serde_json::to_vec(report).map_err(|error| parts::unwritten(&error))?;
         let world = Data::new(source, json, self.made, self.fonts.clone())?;
         layout::lay_out(&world, 0).map_err(|errors| self.failed(&world, &errors))
     }
@@ -118,7 +118,8 @@ impl Render for Pdf {
                     }
                     Some(template) => {
                         let source = template.source.clone();
-                        Laid::Whole { source, report: Report { cover, turns: Vec::new() } }
+                        let report = Box::new(Report { cover, turns: Vec::new() });
+                        Laid::Whole { source, report }
                     }
                 };
                 Ok(())

@@ -80,7 +80,7 @@ impl Parts {
 
     /// Takes a turn, and lays out those before it where they are enough.
     pub(super) fn turn(&mut self, turn: &TurnView) -> Result<(), Failed> {
-        let turn = serde_json::to_vec(turn).map_err(unwritten)?;
+        let turn = serde_json::to_vec(turn).map_err(|error| unwritten(&error))?;
         if !self.turns.is_empty() && self.turns.len() + turn.len() > PART_BYTES {
             self.end_part()?;
         }
@@ -118,7 +118,7 @@ impl Parts {
 
     fn laid_out(&self, first: bool, footers: usize, turns: &[u8]) -> Result<PagedDocument, Failed> {
         let head = Head { first, footers, cover: &self.cover };
-        let mut json = serde_json::to_vec(&head).map_err(unwritten)?;
+        let mut json = serde_json::to_vec(&head).map_err(|error| unwritten(&error))?;
         // Into the object that the head is.
         json.pop();
         json.extend(b",\"turns\":[");
@@ -129,6 +129,6 @@ impl Parts {
     }
 }
 
-pub(super) fn unwritten(error: serde_json::Error) -> Problem {
+pub(super) fn unwritten(error: &serde_json::Error) -> Problem {
     out_of_order(&format!("the data cannot be written: {error}"))
 }
