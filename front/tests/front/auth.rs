@@ -59,6 +59,15 @@ const ROLES: &[(&str, &str)] = &[
     ("create_key", "a"),
     ("list_keys", "a"),
     ("revoke_key", "a"),
+    ("list_schedules", "a"),
+    ("get_schedule", "a"),
+    ("set_schedule", "a"),
+    ("pause_schedule", "a"),
+    ("resume_schedule", "a"),
+    ("reset_schedule", "a"),
+    ("run_schedule", "a"),
+    ("list_schedule_runs", "a"),
+    ("get_schedule_run", "a"),
     ("list_dead", "a"),
     ("group_dead", "a"),
     ("get_dead", "a"),
@@ -91,7 +100,7 @@ const ROLES: &[(&str, &str)] = &[
 ];
 
 fn path_of(route: &quaestor_front::Route) -> String {
-    route.path.replace("{id}", NOBODYS).replace("{name}", "house")
+    route.path.replace("{id}", NOBODYS).replace("{name}", "house").replace("{run}", NOBODYS)
 }
 
 #[tokio::test]
@@ -114,6 +123,23 @@ async fn each_role_may_call_what_the_table_says() {
             }
         }
     }
+}
+
+/// What is done by the clock is the installation's, and a report names what is in all of its
+/// workspaces.
+#[tokio::test]
+async fn schedules_are_for_administrators_of_the_first_workspace() {
+    let world = World::new().await;
+    for route in routes().iter().filter(|route| route.path.starts_with("/api/admin/schedules")) {
+        let body = match route.operation {
+            "set_schedule" | "run_schedule" => Some(json!({})),
+            _ => None,
+        };
+        let request = request(route.verb.as_str(), &path_of(route), Some(&world.b.admin), body);
+        let reply = world.send(request).await;
+        assert_eq!((reply.status.as_u16(), reply.code().as_str()), (403, "forbidden"));
+    }
+    assert_eq!(world.get(&world.a.admin, "/api/admin/schedules").await.status, 200);
 }
 
 #[tokio::test]

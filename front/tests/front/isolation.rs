@@ -44,6 +44,8 @@ pub(crate) fn body_of(route: &Route, own: &Things) -> Value {
         "create_export" => json!({ "conversation_id": own.conversation, "format": "json" }),
         "set_export_template" => json!({ "source": "#json(\"/export.json\").cover.title" }),
         "create_key" => json!({ "name": "k", "role": "viewer" }),
+        "set_schedule" => json!({ "cron": "30 2 * * *", "zone": "Europe/Zurich" }),
+        "run_schedule" => json!({ "repair": false }),
         operation => panic!("the tests have no body for {operation}: add one"),
     }
 }
@@ -75,7 +77,7 @@ pub(crate) fn request_with(
         Some((param, value)) if param == id => value.to_owned(),
         _ => own_id(id.of, own).unwrap_or(NOBODYS).to_owned(),
     };
-    let mut path = route.path.replace("{name}", "house");
+    let mut path = route.path.replace("{name}", "house").replace("{run}", &own.job);
     let mut body =
         if matches!(route.body, BodyKind::Json(_)) { Some(body_of(route, own)) } else { None };
     let (mut collection, mut batch) = (None, None);

@@ -21,16 +21,18 @@ use quaestor_core::clock::{Clock, ManualClock, SystemClock};
 use quaestor_core::entropy::SeededEntropy;
 use quaestor_core::events::Event;
 use quaestor_core::ids::{IdSource, JobId, PrincipalId, WorkspaceId};
-use quaestor_core::model::{Failure, Role};
+use quaestor_core::model::{Failure, Role, Timing};
 use quaestor_core::ports::embedder::{EmbedKind, Embedder};
 use quaestor_core::ports::limits::Quota;
 use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::model_error::ModelError;
 use quaestor_core::ports::store::{
-    Claim, ClaimOutcome, ClaimRequest, NewAuditEntry, NewKey, NewWorkspace, Store, Switch,
+    Claim, ClaimOutcome, ClaimRequest, NewAuditEntry, NewKey, NewWorkspace, ScheduleOffer, Store,
+    Switch,
 };
 use quaestor_core::problem::Problem;
 use quaestor_core::retrieval::Searcher;
+use quaestor_core::schedule::Missed;
 use quaestor_core::wake::Wake;
 use quaestor_front::{Front, FrontSettings, Offer, Quotas, Stop};
 use secrecy::ExposeSecret;
@@ -331,8 +333,12 @@ impl World {
         self.front.events.append(who.workspace, claim.job_id, 1, failed).await.unwrap();
     }
 
-    /// Brings about what an operation on a collection's generations needs to be there.
+    /// Brings about what an operation on a collection's generations or on schedules needs to be
+    /// there.
     pub(crate) async fn ready_for(&self, operation: &str, own: &Things) {
+        if operation.contains("schedule") {
+            self.schedule(own, operation.ends_with("schedule_run")).await;
+        }
         let (admin, path) = (&self.a.admin, format!("/api/collections/{}/reindex", own.collection));
         let needs_former = ["roll_back_reindex", "drop_former_generation"].contains(&operation);
         let needs_building =
@@ -347,6 +353,35 @@ impl World {
                 let switched = store.switch_generation(admin.workspace, &claim, generation, 0, now);
                 assert_eq!(switched.await.unwrap(), Switch::Done);
             }
+        }
+    }
+
+    /// A schedule, and a run of it under the id of a job.
+    async fn schedule(&self, own: &Things, with_run: bool) {
+        let (store, now) = (&self.front.store, self.front.clock.now());
+        let offer = ScheduleOffer {
+            name: "house".to_owned(),
+            task: "check".to_owned(),
+            options: json!({}),
+            timing: Timing {
+                cron: "0 3 * * *".to_owned(),
+                zone: "UTC".to_owned(),
+                missed: Missed::RunOnce,
+            },
+            enabled: true,
+        };
+        store.offer_schedules(&[offer], now).await.unwrap();
+        if with_run {
+            let admin = &self.a.admin;
+            let entry = NewAuditEntry {
+                id: self.front.ids.next(),
+                principal_id: admin.principal,
+                action: "schedule.run",
+                subject: "house".to_owned(),
+                at: now,
+            };
+            let (id, audit) = (own.job.parse().unwrap(), (admin.workspace, entry));
+            store.ask_run("house", id, json!({}), audit, now).await.unwrap();
         }
     }
 

@@ -29,6 +29,14 @@ macro_rules! run_columns {
     };
 }
 
+/// The same of a row that was just changed: SQLite knows it there by no other name.
+macro_rules! returned_columns {
+    () => {
+        "id, schedule, task, options, due_at, state, tries, queued_at, began_at, ended_at, error, \
+         report, attempt, checkpoint"
+    };
+}
+
 fn run(row: &DbRow) -> Result<ScheduleRun, Fault> {
     Ok(ScheduleRun {
         id: row.try_get("id")?,
@@ -339,8 +347,8 @@ impl Schedules for DbStore {
                                ORDER BY x.lease_until, x.id LIMIT 1",
                 skip_locked!(),
                 ") AND r.state IN ('queued', 'running') AND r.lease_until <= $2
-                 RETURNING r.attempt, r.checkpoint, ",
-                run_columns!()
+                 RETURNING ",
+                returned_columns!()
             ))
             .bind(task.to_owned())
             .bind(rows::micros(now))
