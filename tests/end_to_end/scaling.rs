@@ -196,9 +196,9 @@ async fn a_scaler_has_as_many_processes_as_it_takes_and_interrupts_nothing() {
     scaled.has(1.0).await;
     let jobs = ask(&scaled.program, 8).await;
     scaled.has(3.0).await;
-    let until = Instant::now() + PATIENCE;
+    let limit = Instant::now() + PATIENCE;
     while scaled.leaving().await == 0.0 {
-        assert!(Instant::now() < until, "no process leaves: {}", scaled.scaler.log());
+        assert!(Instant::now() < limit, "no process leaves: {}", scaled.scaler.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let states = |job: &'_ str| {
