@@ -183,7 +183,7 @@ pub fn share_out(wishes: &PerStep<Option<Wish>>, room: &Room) -> PerStep<u16> {
 /// The whole number below.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
 fn floor(number: f64) -> u32 {
-    number.max(0.0) as u32
+    number.clamp(0.0, f64::from(u32::MAX)) as u32
 }
 
 #[cfg(test)]
