@@ -77,7 +77,7 @@ impl Default for Slots {
             chat_retrieve: 4,
             chat_generate: 8,
             documents_ingest: 2,
-            documents_embed: 1,
+            documents_embed: 128,
             collections_reindex: 1,
             exports_write: 2,
         }

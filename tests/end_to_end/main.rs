@@ -10,6 +10,7 @@ mod batches;
 mod collector;
 mod doctor;
 mod drain;
+mod embedding;
 mod eval;
 mod exports;
 mod fairness;

@@ -90,7 +90,8 @@ pub struct Slots {
     pub chat_generate: u16,
     /// `documents.ingest`: each is a child process that uses a core.
     pub documents_ingest: u16,
-    /// `documents.embed`: one already uses every thread of the model.
+    /// `documents.embed`: many, so that the passages of small files fill a provider's request;
+    /// a model in this process takes them one after the other.
     pub documents_embed: u16,
     /// `collections.reindex`: one already uses every thread of a model, or all that a provider
     /// allows.
@@ -164,7 +165,7 @@ impl Default for Settings {
                 chat_retrieve: 4,
                 chat_generate: 32,
                 documents_ingest: 2,
-                documents_embed: 1,
+                documents_embed: 128,
                 collections_reindex: 1,
                 exports_write: 2,
             },

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use quaestor_core::failpoint;
 use quaestor_core::ids::{ChunkId, GenerationId};
 use quaestor_core::metrics;
@@ -20,8 +20,8 @@ use crate::settle::with_calls;
 /// vector of, which is not sent to the model again, then the others, each in one transaction.
 ///
 /// # Errors
-/// What the model or the store says. Then what the model has made is not kept; copies of known
-/// vectors may be stored.
+/// What the model or the store says. What other requests of the same call have brought is
+/// stored all the same, and so are copies of known vectors.
 pub(crate) async fn give_vectors(
     context: &Context,
     job: &Running,
@@ -46,25 +46,33 @@ pub(crate) async fn give_vectors(
         return Ok(());
     }
     let begun = context.clock.now();
-    let made = wanted.chunks(context.settings.embed_batch.max(1) as usize).map(async |some| {
-        let texts: Vec<String> = some.iter().map(|(_, _, text)| text.clone()).collect();
-        let vectors = embedder.embed(EmbedKind::Passage, &texts, &job.scope).await?;
-        if vectors.len() != texts.len() {
-            return Err(wrong_count(texts.len(), vectors.len()));
+    let made =
+        wanted.chunks(context.settings.embed_batch.max(1) as usize).map(async |some| {
+            let texts: Vec<String> = some.iter().map(|(_, _, text)| text.clone()).collect();
+            let vectors = embedder.embed(EmbedKind::Passage, &texts, &job.scope).await?;
+            if vectors.len() != texts.len() {
+                return Err(wrong_count(texts.len(), vectors.len()));
+            }
+            let given = some.iter().zip(vectors).map(|((chunk_id, hash, _), vector)| {
+                EmbeddedChunk { chunk_id: *chunk_id, text: Some(*hash), vector }
+            });
+            Ok(given.collect::<Vec<_>>())
+        });
+    let (mut vectors, mut failed) = (Vec::with_capacity(wanted.len()), None);
+    for made in join_all(made).await {
+        match made {
+            Ok(made) => vectors.extend(made),
+            // The first one decides; the others would likely say the same.
+            Err(decision) => failed = failed.or(Some(decision)),
         }
-        Ok(vectors)
-    });
-    let made = try_join_all(made).await?.into_iter().flatten();
+    }
     let took = (context.clock.now() - begun).num_microseconds().unwrap_or(0).max(1);
-    let vectors = wanted.iter().zip(made).map(|((chunk_id, hash, _), vector)| EmbeddedChunk {
-        chunk_id: *chunk_id,
-        text: Some(*hash),
-        vector,
-    });
-    let count = wanted.len() as u64;
-    save(context, job, generation, vectors.collect(), took.unsigned_abs()).await?;
-    metrics::PASSAGES_EMBEDDED.of([]).increment(count);
-    Ok(())
+    let count = vectors.len() as u64;
+    if count > 0 {
+        save(context, job, generation, vectors, took.unsigned_abs()).await?;
+        metrics::PASSAGES_EMBEDDED.of([]).increment(count);
+    }
+    failed.map_or(Ok(()), Err)
 }
 
 async fn save(

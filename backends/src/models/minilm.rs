@@ -8,6 +8,7 @@ use quaestor_bert::{BertError, Folder, Model};
 use quaestor_core::ports::embedder::{EmbedKind, Embedder};
 use quaestor_core::ports::model_call::CallScope;
 use quaestor_core::ports::model_error::{ErrorClass, ModelError};
+use tokio::sync::Semaphore;
 
 use super::loaded::Loaded;
 use super::pool::{Line, Pool};
@@ -15,9 +16,13 @@ use super::pool::{Line, Pool};
 /// What the model was trained to read at once, in word pieces; longer text is cut.
 const MAX_PIECES: usize = 256;
 
-/// The text that one thread takes at a time: enough to fill a pack, and little enough
-/// that a question in the line behind it waits only a moment.
+/// The text that one thread takes at a time: enough to fill a pack, and little enough that
+/// all threads are busy to the end.
 const PORTION_BYTES: usize = 4 * 1024;
+
+/// Callers whose passages are worked on at once. Further ones wait, so that each is done soon
+/// after it has begun, however many there are.
+const CALLERS: usize = 2;
 
 /// An embedder that computes on threads of its own. Nothing is loaded before the first
 /// text, so that a server that embeds elsewhere, or nothing, holds no model.
@@ -27,6 +32,9 @@ pub struct MiniLm {
     folder: Folder,
     dimensions: u32,
     pool: Pool,
+    /// Callers with passages that are worked on at once: one keeps the threads busy, and the
+    /// next stands ready.
+    passages: Semaphore,
     loaded: Loaded<Model>,
 }
 
@@ -50,6 +58,7 @@ impl MiniLm {
             folder: checked,
             dimensions,
             pool: Pool::new(threads),
+            passages: Semaphore::new(CALLERS),
             loaded: Loaded::default(),
         })
     }
@@ -88,12 +97,15 @@ impl Embedder for MiniLm {
         texts: &[String],
         _: &CallScope,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        let line = match kind {
-            EmbedKind::Query => Line::Urgent,
-            EmbedKind::Passage => Line::Ordinary,
-        };
         let unavailable = |source: Box<dyn std::error::Error + Send + Sync>| {
             ModelError::new(&self.name, ErrorClass::Unavailable).caused_by(source)
+        };
+        let (line, _turn) = match kind {
+            EmbedKind::Query => (Line::Urgent, None),
+            EmbedKind::Passage => {
+                let turn = self.passages.acquire().await;
+                (Line::Ordinary, Some(turn.map_err(|error| unavailable(error.into()))?))
+            }
         };
         let work = portions(texts).into_iter().map(|portion| {
             let (loaded, folder) = (self.loaded.clone(), self.folder.clone());

@@ -10,21 +10,33 @@ const WAITING_PER_THREAD: usize = 4;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// Which line work stands in. Threads empty the first line before the second.
+/// Which line work stands in. Each has threads of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
     /// Somebody waits for it: a question.
     Urgent,
-    /// It may take its time: passages.
+    /// It may take its time: passages. Its threads are nice: they get what is left over of the
+    /// cores by all other work, in this process and beside it.
     Ordinary,
 }
 
-/// The threads begin with the first work and end with the pool.
+/// How nice the threads of ordinary work are: as nice as may be.
+const NICE: i32 = 19;
+
+/// Threads for urgent work and as many for ordinary work, so that none waits for the other.
+/// They begin with the first work of their line and end with the pool.
 #[derive(Debug)]
 pub(crate) struct Pool {
+    urgent: Crew,
+    ordinary: Crew,
+}
+
+/// The threads of one line.
+#[derive(Debug)]
+struct Crew {
+    line: Line,
     threads: usize,
-    urgent: Arc<Semaphore>,
-    ordinary: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     shared: Arc<Shared>,
 }
 
@@ -36,8 +48,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    urgent: VecDeque<Work>,
-    ordinary: VecDeque<Work>,
+    waiting: VecDeque<Work>,
     begun: bool,
     closed: bool,
 }
@@ -61,9 +72,8 @@ pub(crate) enum PoolError {
 
 impl Pool {
     pub(crate) fn new(threads: usize) -> Self {
-        let threads = threads.max(1);
-        let line = || Arc::new(Semaphore::new(threads * WAITING_PER_THREAD));
-        Self { threads, urgent: line(), ordinary: line(), shared: Arc::default() }
+        let crew = |line| Crew::new(line, threads.max(1));
+        Self { urgent: crew(Line::Urgent), ordinary: crew(Line::Ordinary) }
     }
 
     /// Runs work on one of the threads; waits while its line is full. Dropped before the
@@ -73,47 +83,50 @@ impl Pool {
         line: Line,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PoolError> {
-        let places = match line {
+        let crew = match line {
             Line::Urgent => &self.urgent,
             Line::Ordinary => &self.ordinary,
         };
-        let place = Arc::clone(places).acquire_owned().await.map_err(|_| PoolError::Lost)?;
+        let place = Arc::clone(&crew.places).acquire_owned().await.map_err(|_| PoolError::Lost)?;
         let (answer, answered) = oneshot::channel();
-        self.push(
-            line,
-            Box::new(move || {
-                let _place: OwnedSemaphorePermit = place;
-                if !answer.is_closed() {
-                    // Nobody may be waiting any more; then the result is not wanted.
-                    let _ = answer.send(work());
-                }
-            }),
-        )?;
+        crew.push(Box::new(move || {
+            let _place: OwnedSemaphorePermit = place;
+            if !answer.is_closed() {
+                // Nobody may be waiting any more; then the result is not wanted.
+                let _ = answer.send(work());
+            }
+        }))?;
         answered.await.map_err(|_| PoolError::Lost)
     }
+}
 
-    fn push(&self, line: Line, work: Work) -> Result<(), PoolError> {
+impl Crew {
+    fn new(line: Line, threads: usize) -> Self {
+        let places = Arc::new(Semaphore::new(threads * WAITING_PER_THREAD));
+        Self { line, threads, places, shared: Arc::default() }
+    }
+
+    fn push(&self, work: Work) -> Result<(), PoolError> {
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.begun {
             for number in 0..self.threads {
-                let shared = Arc::clone(&self.shared);
-                std::thread::Builder::new()
-                    .name(format!("model-{number}"))
-                    .spawn(move || shared.serve())?;
+                let (shared, line) = (Arc::clone(&self.shared), self.line);
+                let name = match line {
+                    Line::Urgent => format!("question-{number}"),
+                    Line::Ordinary => format!("model-{number}"),
+                };
+                std::thread::Builder::new().name(name).spawn(move || shared.serve(line))?;
             }
             state.begun = true;
         }
-        match line {
-            Line::Urgent => state.urgent.push_back(work),
-            Line::Ordinary => state.ordinary.push_back(work),
-        }
+        state.waiting.push_back(work);
         drop(state);
         self.shared.changed.notify_one();
         Ok(())
     }
 }
 
-impl Drop for Pool {
+impl Drop for Crew {
     fn drop(&mut self) {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.shared.changed.notify_all();
@@ -121,7 +134,14 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    fn serve(&self) {
+    fn serve(&self, line: Line) {
+        // On Linux a thread is nice for itself; elsewhere the process would be.
+        #[cfg(target_os = "linux")]
+        if line == Line::Ordinary
+            && let Err(error) = rustix::process::nice(NICE)
+        {
+            tracing::warn!(%error, "passages are embedded beside questions, and not after them");
+        }
         // The matrix product spreads over rayon's threads. With a pool of this one
         // thread it stays here, and the number of threads is the configured one.
         let alone = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
@@ -136,11 +156,11 @@ impl Shared {
         }
     }
 
-    /// The next work; waits for it. None when the pool is gone and its lines are empty.
+    /// The next work; waits for it. None when the pool is gone and nothing waits.
     fn take(&self) -> Option<Work> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let next = state.urgent.pop_front().or_else(|| state.ordinary.pop_front());
+            let next = state.waiting.pop_front();
             if next.is_some() || state.closed {
                 return next;
             }
@@ -164,25 +184,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn urgent_work_overtakes_what_waits() {
+    async fn urgent_work_does_not_wait_for_ordinary_work() {
         let pool = Pool::new(1);
         let (go, wait) = mpsc::channel::<()>();
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let note = |word: &'static str| {
-            let order = Arc::clone(&order);
-            move || order.lock().unwrap().push(word)
-        };
         let held = pool.run(Line::Ordinary, move || wait.recv().unwrap());
-        let (ordinary, urgent) =
-            (pool.run(Line::Ordinary, note("ordinary")), pool.run(Line::Urgent, note("urgent")));
-        let release = async {
+        let overtakes = async {
+            let urgent =
+                pool.run(Line::Urgent, || std::thread::current().name().map(str::to_owned));
+            assert_eq!(urgent.await.unwrap().as_deref(), Some("question-0"));
             go.send(()).unwrap();
         };
-        // Polled in this order: all three stand in line before the thread is released.
-        let (a, b, c, ()) = tokio::join!(biased; held, ordinary, urgent, release);
-        for ended in [a, b, c] {
-            ended.unwrap();
-        }
-        assert_eq!(*order.lock().unwrap(), ["urgent", "ordinary"]);
+        let (held, ()) = tokio::join!(biased; held, overtakes);
+        held.unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn ordinary_work_is_nice_and_urgent_work_is_not() {
+        // The nineteenth field; the second holds the thread's name, which has no spaces here.
+        let niceness = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            stat.split(' ').nth(18).unwrap().parse::<i32>().unwrap()
+        };
+        let (pool, own) = (Pool::new(1), niceness());
+        assert_eq!(pool.run(Line::Ordinary, niceness).await.unwrap(), 19);
+        assert_eq!(pool.run(Line::Urgent, niceness).await.unwrap(), own);
     }
 }

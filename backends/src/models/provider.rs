@@ -72,6 +72,15 @@ pub struct ProviderVectors {
     pub usage: Option<Usage>,
 }
 
+/// What goes into one request for vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Texts at most.
+    pub texts: usize,
+    /// Bytes of text at most, however few texts that are; one text always goes.
+    pub bytes: usize,
+}
+
 /// An embedding model at a provider.
 #[async_trait]
 pub trait EmbedProvider: Send + Sync + std::fmt::Debug {
@@ -81,8 +90,18 @@ pub trait EmbedProvider: Send + Sync + std::fmt::Debug {
     /// The length of the vectors.
     fn dimensions(&self) -> u32;
 
+    /// What goes into one request.
+    fn limits(&self) -> RequestLimits;
+
     /// How many of the texts, from the first on, go into one request: at least one.
-    fn fits(&self, texts: &[String]) -> usize;
+    fn fits(&self, texts: &[String]) -> usize {
+        let (limits, mut bytes) = (self.limits(), 0);
+        let fits = texts.iter().take(limits.texts).take_while(|text| {
+            bytes += text.len();
+            bytes <= limits.bytes
+        });
+        fits.count().max(1)
+    }
 
     /// Sends one request for no more texts than fit.
     async fn request(

@@ -13,7 +13,7 @@ use quaestor_core::tokens;
 use serde::Deserialize;
 
 use super::{Connection, Endpoint};
-use crate::models::provider::{EmbedProvider, ProviderVectors};
+use crate::models::provider::{EmbedProvider, ProviderVectors, RequestLimits};
 use crate::models::wire::Opened;
 
 /// Texts of one request; what the smaller servers take.
@@ -125,13 +125,8 @@ impl EmbedProvider for OpenAiEmbedder {
         self.dimensions
     }
 
-    fn fits(&self, texts: &[String]) -> usize {
-        let mut bytes = 0;
-        let fits = texts.iter().take(BATCH_TEXTS).take_while(|text| {
-            bytes += text.len();
-            bytes <= BATCH_BYTES
-        });
-        fits.count().max(1)
+    fn limits(&self) -> RequestLimits {
+        RequestLimits { texts: BATCH_TEXTS, bytes: BATCH_BYTES }
     }
 
     async fn request(

@@ -10,6 +10,7 @@ use quaestor_core::ports::model_error::ModelError;
 use quaestor_core::tokens;
 
 use super::Guards;
+use super::gather::Gather;
 use super::guard::{Guard, Sent};
 use crate::models::provider::EmbedProvider;
 
@@ -18,6 +19,7 @@ use crate::models::provider::EmbedProvider;
 pub struct GuardedEmbedder {
     provider: Arc<dyn EmbedProvider>,
     guard: Arc<Guard>,
+    passages: Gather,
 }
 
 impl GuardedEmbedder {
@@ -25,7 +27,8 @@ impl GuardedEmbedder {
     #[must_use]
     pub fn new(provider: Arc<dyn EmbedProvider>, guards: &Guards) -> Self {
         let guard = guards.of(provider.model(), Operation::Embed);
-        Self { provider, guard }
+        let passages = Gather::new(Arc::clone(&provider), Arc::clone(&guard));
+        Self { provider, guard, passages }
     }
 }
 
@@ -54,6 +57,10 @@ impl Embedder for GuardedEmbedder {
         texts: &[String],
         scope: &CallScope,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
+        if kind == EmbedKind::Passage {
+            return self.passages.embed(texts, scope).await;
+        }
+        // Somebody waits for it: it goes alone.
         let mut vectors = Vec::with_capacity(texts.len());
         let mut rest = texts;
         while !rest.is_empty() {
@@ -72,7 +79,7 @@ impl Embedder for GuardedEmbedder {
     }
 }
 
-fn estimate(texts: &[String]) -> Usage {
+pub(super) fn estimate(texts: &[String]) -> Usage {
     let input_tokens = texts.iter().map(|text| u64::from(tokens::estimate(text))).sum();
     Usage { input_tokens, ..Usage::default() }
 }

@@ -6,6 +6,8 @@
 //! within each attempt the breaker (`breaker`) and the time that the first piece may take
 //! (`guard`). Every request that was sent is written down with what it cost (`account`).
 //!
+//! Passages that several jobs want embedded share requests (`gather`).
+//!
 //! What waits longer than a few seconds does not wait here: the error says when it makes
 //! sense to ask again, and the job is due then.
 
@@ -13,6 +15,7 @@ mod account;
 mod breaker;
 mod chat;
 mod embed;
+mod gather;
 mod guard;
 mod policy;
 mod rerank;
