@@ -283,6 +283,8 @@ mod killed {
     on_both!(
         a_killed_batch_goes_on_and_its_counts_are_exact,
         a_cancel_that_is_killed_is_ended_by_the_sweep,
+        a_pause_outlives_a_kill_while_files_are_put_aside,
+        a_parse_that_is_killed_between_its_messages_goes_on,
         a_long_document_goes_on_where_it_stopped,
     );
 
@@ -349,6 +351,62 @@ mod killed {
         let program = installation.start(&[]);
         let found = wait_for(&program, &batch, |found| found["state"] == "cancelled").await;
         assert_eq!((&found["cancelled"], &found["running"]), (&json!(450), &json!(0)), "{found}");
+    }
+
+    async fn a_pause_outlives_a_kill_while_files_are_put_aside(backends: Backends) {
+        let installation = Installation::new(backends).await;
+        let plan = [("QUAESTOR_FAIL_AT", "worker.batch_paused:7=kill")];
+        let mut program = installation.start(&plan);
+        let collection = program.make_collection("notes").await;
+        let batch = begin(&program, Some(30)).await;
+        program.post(&format!("/api/batches/{batch}/pause"), json!({})).await;
+        // Workers may come to the point before the answer comes.
+        let _ = try_add(&program, &batch, &collection, &files(0, 30)).await;
+        assert!(program.wait_for_death(), "no worker came to a file of the paused batch");
+        drop(program);
+        let program = installation.start(&[]);
+        assert!(try_add(&program, &batch, &collection, &files(0, 30)).await);
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let waiting = program.get("/api/jobs?state=waiting&limit=200").await;
+            if waiting["items"].as_array().unwrap().len() == 30 {
+                break;
+            }
+            assert!(Instant::now() < until, "files do not wait: {waiting}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(seen(&program, &batch).await["state"], "paused");
+        program.post(&format!("/api/batches/{batch}/resume"), json!({})).await;
+        program.post(&format!("/api/batches/{batch}/close"), json!({})).await;
+        let found = wait_for(&program, &batch, |found| found["state"] == "done").await;
+        let count = |name: &str| found[name].as_u64().unwrap();
+        assert_eq!((count("done"), count("failed")), (count("total"), 0), "{found}");
+        assert_eq!(count("done") - count("duplicates"), 30, "{found}");
+    }
+
+    async fn a_parse_that_is_killed_between_its_messages_goes_on(backends: Backends) {
+        let undisturbed = {
+            let installation = Installation::new(backends).await;
+            let program = installation.start(&[]);
+            parsed(&program, long_pdf(200)).await
+        };
+        let installation = Installation::new(backends).await;
+        // Each range of pages takes longer than a message is held: the second time that the
+        // parse is handed on, its process dies before it stands in the store.
+        let mut program = installation.start(&[
+            ("QUAESTOR_PARSE__SLICE_S", "1"),
+            ("QUAESTOR_FAIL_AT", "ingest.mid_parse:*=sleep(1100),ingest.before_next:2=kill"),
+        ]);
+        let collection = program.make_collection("reports").await;
+        let uploaded = program.upload(&collection, "long.pdf", long_pdf(200)).await.unwrap();
+        assert!(program.wait_for_death(), "the parse was not handed on twice");
+        drop(program);
+        let program = installation.start(&[]);
+        let job = uploaded["items"][0]["job_id"].as_str().unwrap();
+        let ended = program.wait_for_job(job).await;
+        assert_eq!(ended["state"], "done", "{ended}");
+        let document = uploaded["items"][0]["document_id"].as_str().unwrap();
+        assert_eq!(passages(&program, document).await, undisturbed);
     }
 
     async fn a_long_document_goes_on_where_it_stopped(backends: Backends) {
