@@ -173,12 +173,30 @@ impl Client {
         text: &str,
         sections: usize,
     ) -> anyhow::Result<Uploaded> {
+        self.upload_to(None, collection, name, text, sections).await
+    }
+
+    /// The same, to a batch.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn upload_to(
+        &self,
+        batch: Option<&str>,
+        collection: &str,
+        name: &str,
+        text: &str,
+        sections: usize,
+    ) -> anyhow::Result<Uploaded> {
         let accepted = self
             .until_well("/api/documents", |address| {
                 let part = reqwest::multipart::Part::bytes(text.as_bytes().to_vec());
-                let form = reqwest::multipart::Form::new()
-                    .text("collection_id", collection.to_owned())
-                    .part("file", part.file_name(name.to_owned()));
+                let mut form =
+                    reqwest::multipart::Form::new().text("collection_id", collection.to_owned());
+                if let Some(batch) = batch {
+                    form = form.text("batch_id", batch.to_owned());
+                }
+                let form = form.part("file", part.file_name(name.to_owned()));
                 let url = format!("{address}/api/documents");
                 self.http.post(url).header("idempotency-key", name).multipart(form)
             })
@@ -192,6 +210,36 @@ impl Client {
         };
         self.ledger.book().uploaded.push(uploaded.clone());
         Ok(uploaded)
+    }
+
+    /// Writes down that it was promised this job, which is no question's and no file's.
+    pub fn takes_part_in(&self, job: &str) {
+        self.ledger.book().others.push(job.to_owned());
+    }
+
+    /// Fetches a file by its link; how many bytes came.
+    ///
+    /// # Errors
+    /// It does not come whole in time.
+    pub async fn fetch(&self, url: &str) -> anyhow::Result<u64> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            for address in &self.addresses {
+                let url = match url.strip_prefix('/') {
+                    Some(path) => format!("{address}/{path}"),
+                    None => url.to_owned(),
+                };
+                if let Ok(response) = self.http.get(url).send().await
+                    && response.status().is_success()
+                    && let Ok(bytes) = response.bytes().await
+                {
+                    self.look_for_leaks(&String::from_utf8_lossy(&bytes), "an export");
+                    return Ok(bytes.len() as u64);
+                }
+            }
+            anyhow::ensure!(Instant::now() < until, "an export cannot be fetched");
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// Waits until a job has ended; as it is then.
@@ -342,6 +390,6 @@ fn may_be_sent_again(status: StatusCode) -> bool {
         || status == StatusCode::CONFLICT
 }
 
-fn text_of(value: &Value, name: &str) -> anyhow::Result<String> {
+pub(crate) fn text_of(value: &Value, name: &str) -> anyhow::Result<String> {
     value[name].as_str().map(str::to_owned).with_context(|| format!("no `{name}` in {value}"))
 }

@@ -47,7 +47,7 @@ pub struct StoredVersion {
     pub chunks: u64,
     /// How many rows of passages there are, and how many different ordinals.
     pub chunk_rows: (u64, u64),
-    /// How many vectors.
+    /// How many vectors in the generation that is searched.
     pub vectors: u64,
 }
 
@@ -80,6 +80,10 @@ pub struct Evidence {
     pub answers: BTreeMap<String, StoredAnswer>,
     /// In no order.
     pub versions: Vec<StoredVersion>,
+    /// States of the index generations of each collection.
+    pub generations: BTreeMap<String, Vec<String>>,
+    /// The stored file of each export and its SHA-256, by the job; empty where there is none.
+    pub exports: BTreeMap<String, (String, String)>,
     /// Messages that are due or sent, of jobs that have not ended.
     pub outbox: u64,
     /// In no order.
@@ -254,7 +258,8 @@ impl Evidence {
                      CAST((SELECT count(DISTINCT ordinal) FROM chunks c
                          WHERE c.version_key = v.key) AS TEXT),
                      CAST((SELECT count(*) FROM vectors x JOIN chunks c ON c.key = x.chunk_key
-                         WHERE c.version_key = v.key) AS TEXT),
+                         JOIN generations g ON g.key = x.generation_key
+                         WHERE c.version_key = v.key AND g.state = 'current') AS TEXT),
                      v.object_key
                  FROM versions v",
             )
@@ -268,6 +273,19 @@ impl Evidence {
                 vectors: number(&row, 5)?,
             });
             evidence.referenced.insert(text(&row, 6));
+        }
+        for row in reader
+            .rows("SELECT {id:collection_id}, state FROM generations WHERE state <> 'dropped'")
+            .await?
+        {
+            evidence.generations.entry(text(&row, 0)).or_default().push(text(&row, 1));
+        }
+        for row in reader.rows("SELECT {id:job_id}, object_key, sha256 FROM exports").await? {
+            let key = text(&row, 1);
+            evidence.exports.insert(text(&row, 0), (key.clone(), text(&row, 2)));
+            if !key.is_empty() {
+                evidence.referenced.insert(key);
+            }
         }
         let outbox = reader.rows("SELECT CAST(count(*) AS TEXT) FROM outbox").await?;
         evidence.outbox = outbox.first().map_or(Ok(0), |row| number(row, 0))?;

@@ -97,6 +97,8 @@ pub struct Book {
     pub asked: Vec<Asked>,
     /// Files.
     pub uploaded: Vec<Uploaded>,
+    /// Jobs of exports and reindexings.
+    pub others: Vec<String>,
     /// What came to a client that is another workspace's.
     pub leaks: Vec<String>,
     /// Answers that nobody should get, such as a 400 to a good request.

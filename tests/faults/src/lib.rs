@@ -5,6 +5,7 @@
 //! `RELIABILITY.md` says which promise which fault tests, and what was measured.
 
 pub mod bench;
+pub mod beside;
 pub mod check;
 pub mod client;
 pub mod dice;

@@ -8,6 +8,7 @@ use quaestor_model_server::{Answer, ModelServer, Operation, Reply, Request};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::beside::{Desk, goes_on};
 use crate::client::Client;
 use crate::fleet::Fleet;
 use crate::ledger::Ledger;
@@ -26,6 +27,9 @@ pub struct Shape {
     pub upload_every: Option<Duration>,
     /// Sections of an uploaded file, each of them a passage or two.
     pub sections: usize,
+    /// Whether batches, exports and reindexings go on beside it; their settings are
+    /// [`crate::beside::SETTINGS`].
+    pub beside: bool,
 }
 
 impl Shape {
@@ -36,6 +40,7 @@ impl Shape {
         every: Duration::from_millis(30),
         upload_every: Some(Duration::from_millis(1_500)),
         sections: 8,
+        beside: false,
     };
 }
 
@@ -132,6 +137,17 @@ impl Workload {
         for number in 0..shape.clients {
             let (client, _) = &collections[number % collections.len()];
             workload.tasks.spawn(workload.asks(client.clone(), number));
+        }
+        if shape.beside {
+            let desk = |(client, collection): &(Client, String), canary: &str| Desk {
+                client: client.clone(),
+                collection: collection.clone(),
+                canary: canary.to_owned(),
+            };
+            let desks = collections.iter().zip(&place.workspaces);
+            let desks = desks.map(|(own, workspace)| desk(own, &workspace.canary)).collect();
+            let enough = workload.enough.clone();
+            workload.tasks.spawn(goes_on(desks, Arc::clone(&ledger), shape.sections, enough));
         }
         if let Some(every) = shape.upload_every {
             let canaries: Vec<String> =

@@ -32,6 +32,8 @@ pub fn check(book: &Book, evidence: &Evidence) -> Vec<Breach> {
         told(asked, evidence, &mut breaches);
     }
     documents(book, evidence, &mut breaches);
+    generations(evidence, &mut breaches);
+    exports(evidence, &mut breaches);
     bill(evidence, &mut breaches);
     audit(book, evidence, &mut breaches);
     objects(evidence, &mut breaches);
@@ -59,6 +61,11 @@ fn accepted(book: &Book, breaches: &mut Vec<Breach>) -> BTreeSet<String> {
         }
     }
     jobs.extend(book.uploaded.iter().map(|uploaded| plain(&uploaded.job)));
+    for other in &book.others {
+        if !jobs.insert(plain(other)) {
+            breaches.push(breach("twice", format!("job {other} was given twice")));
+        }
+    }
     jobs
 }
 
@@ -153,6 +160,29 @@ fn documents(book: &Book, evidence: &Evidence, breaches: &mut Vec<Breach>) {
     }
 }
 
+/// Each collection has one generation that is searched, at most one to go back to, and none
+/// that is half built: all reindexings have ended.
+fn generations(evidence: &Evidence, breaches: &mut Vec<Breach>) {
+    for (collection, states) in &evidence.generations {
+        let count = |wanted: &str| states.iter().filter(|state| *state == wanted).count();
+        if count("current") != 1 || count("former") > 1 || count("building") > 0 {
+            breaches.push(breach("generation", format!("collection {collection} has {states:?}")));
+        }
+    }
+}
+
+/// An export is whole, or it is none.
+fn exports(evidence: &Evidence, breaches: &mut Vec<Breach>) {
+    for (job, (key, sha256)) in &evidence.exports {
+        let state = evidence.jobs.get(job).map_or("gone", |job| job.state.as_str());
+        let whole = evidence.objects.contains(key) && !sha256.is_empty();
+        if whole != (state == "done") {
+            let detail = format!("the export of job {job} is {state}, its file {key:?}");
+            breaches.push(breach("export", detail));
+        }
+    }
+}
+
 /// The rows of usage are the provider's log, each request once, whatever became of it or of
 /// the process that sent it. A row of a request that never came there was not answered.
 fn bill(evidence: &Evidence, breaches: &mut Vec<Breach>) {
@@ -214,13 +244,13 @@ fn audit(book: &Book, evidence: &Evidence, breaches: &mut Vec<Breach>) {
 }
 
 /// Objects and the rows that name them are the same, but for what an upload left behind that
-/// died before it was accepted: that is for the sweep, a day later.
+/// died before it was accepted, and an attempt at an export: that is for the sweep, a day later.
 fn objects(evidence: &Evidence, breaches: &mut Vec<Breach>) {
     for key in evidence.referenced.difference(&evidence.objects) {
         breaches.push(breach("object", format!("{key} is named by a row and not there")));
     }
     for key in evidence.objects.difference(&evidence.referenced) {
-        if !key.contains("/uploads/") {
+        if !key.contains("/uploads/") && !key.contains("/exports/") {
             breaches.push(breach("object", format!("{key} is there and no row names it")));
         }
     }

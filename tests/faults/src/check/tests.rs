@@ -5,6 +5,7 @@ use crate::evidence::{Billed, StoredAnswer, StoredCall, StoredVersion};
 use crate::ledger::Uploaded;
 
 const JOB: &str = "018f0000-0000-7000-8000-000000000001";
+const EXPORT: &str = "w/exports/e/1";
 const ANSWER: &str = "018f0000-0000-7000-8000-000000000002";
 
 fn seen(attempt: u32, seq: u64, kind: &str, text: &str) -> Seen {
@@ -60,7 +61,14 @@ fn clean() -> (Book, Evidence) {
     evidence.audit.insert("document.upload".to_owned(), 1);
     evidence.referenced.insert("o".to_owned());
     evidence.objects.insert("o".to_owned());
-    (Book { asked: vec![asked], uploaded: vec![uploaded], ..Book::default() }, evidence)
+    evidence.jobs.insert("e".to_owned(), job("exports"));
+    evidence.exports.insert("e".to_owned(), (EXPORT.to_owned(), "a sum".to_owned()));
+    evidence.referenced.insert(EXPORT.to_owned());
+    evidence.objects.insert(EXPORT.to_owned());
+    let states = ["former", "current"].map(str::to_owned);
+    evidence.generations.insert("k".to_owned(), states.to_vec());
+    let (asked, uploaded, others) = (vec![asked], vec![uploaded], vec!["e".to_owned()]);
+    (Book { asked, uploaded, others, ..Book::default() }, evidence)
 }
 
 /// The rules that a planted fault breaks.
@@ -85,7 +93,7 @@ fn what_is_lost_is_found() {
     assert_eq!(found(|book, _| drop(book.asked[0].events.pop())), ["untold"]);
     assert_eq!(found(|_, evidence| evidence.outbox = 1), ["outbox"]);
     assert_eq!(found(|_, evidence| evidence.versions[0].vectors = 2), ["document"]);
-    assert_eq!(found(|_, evidence| evidence.objects.clear()), ["object"]);
+    assert_eq!(found(|_, evidence| evidence.objects.clear()), ["export", "object", "object"]);
     let left = |_: &mut Book, evidence: &mut Evidence| {
         evidence.objects.insert("w/documents/d/1".to_owned());
         evidence.objects.insert("w/uploads/u".to_owned());
@@ -129,6 +137,29 @@ fn what_happens_twice_is_found() {
     };
     assert_eq!(found(never_came), Vec::<&str>::new());
     assert_eq!(found(|_, evidence| evidence.versions[0].chunk_rows = (4, 3)), ["document"]);
+}
+
+#[test]
+fn half_of_an_export_or_of_a_reindexing_is_found() {
+    let without_a_sum = |_: &mut Book, evidence: &mut Evidence| {
+        evidence.exports.entry("e".to_owned()).or_default().1.clear();
+    };
+    assert_eq!(found(without_a_sum), ["export"]);
+    let attempt = |_: &mut Book, evidence: &mut Evidence| {
+        evidence.objects.insert("w/exports/e/0".to_owned());
+    };
+    assert_eq!(found(attempt), Vec::<&str>::new());
+    assert_eq!(found(|book, _| book.others.clear()), ["phantom"]);
+    for state in ["building", "current", "former"] {
+        let more = |_: &mut Book, evidence: &mut Evidence| {
+            evidence.generations.entry("k".to_owned()).or_default().push(state.to_owned());
+        };
+        assert_eq!(found(more), ["generation"], "{state}");
+    }
+    let none = |_: &mut Book, evidence: &mut Evidence| {
+        evidence.generations.entry("k".to_owned()).or_default().pop();
+    };
+    assert_eq!(found(none), ["generation"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use rustix::process::Signal;
 
 use super::{BOTH, EMBEDDED, NOWHERE, SERVICES};
 use crate::bench::{Bench, Fault};
+use crate::beside;
 use crate::dice::Dice;
 use crate::fleet::Plan;
 use crate::place::Settings;
@@ -37,8 +38,8 @@ pub(super) const KILLS: Fault = Fault {
     expected: "every fail-point was died at",
     kinds: BOTH,
     fast: EMBEDDED,
-    shape: Shape { clients: 8, words: 20, ..Shape::STANDARD },
-    settings: &[],
+    shape: Shape { clients: 8, words: 20, beside: true, ..Shape::STANDARD },
+    settings: beside::SETTINGS,
     inject: |bench| kills(bench).boxed(),
 };
 
@@ -150,27 +151,18 @@ const PATIENT_WITH_A_PLAN: Duration = Duration::from_secs(8);
 /// The points that a process of this role comes to.
 fn points_of(role: &str) -> Vec<&'static str> {
     let fits = |name: &&&'static str| {
-        // Old files, whole installations, and what is steered by hand are not what a day under
-        // load is about.
-        let beside = [
-            "move.",
-            "backup.",
-            "restore.",
-            "export.",
-            "reindex.",
-            "batch.",
-            "worker.batch_paused",
-            "ingest.before_next",
-            "sweep.after_delete",
-        ];
+        // Old files, whole installations, a cancelled batch and a parse of ten minutes are not
+        // what a day under load is about.
+        let beside =
+            ["move.", "backup.", "restore.", "batch.", "ingest.before_next", "sweep.after_delete"];
         if beside.iter().any(|area| name.starts_with(area)) {
             return false;
         }
         let area = name.split('.').next().unwrap_or_default();
+        let of_front = name.ends_with("_accept");
         match role {
-            "front" => ["front", "upload", "relay", "socket"].contains(&area),
-            "worker" => ["relay", "worker", "retrieve", "generate", "ingest", "embed", "sweep"]
-                .contains(&area),
+            "front" => of_front || ["relay", "socket"].contains(&area),
+            "worker" => !of_front && area != "socket",
             // At its start one process takes up all there is: no lease is left to run out.
             _ => **name != "sweep.after_requeue",
         }
@@ -200,6 +192,8 @@ async fn kills(bench: &mut Bench) -> anyhow::Result<()> {
         let most = match point {
             "generate.mid_stream" => 200,
             sweep if sweep.starts_with("sweep.") => 2,
+            // One takes as long as all the others of its kind together.
+            "reindex.before_switch" => 1,
             _ => 4,
         };
         fail_at(format!("{point}:{}=kill", dice.between(1, most)))

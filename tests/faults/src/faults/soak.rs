@@ -9,6 +9,7 @@ use quaestor_model_server::Reply;
 
 use super::{BOTH, NOWHERE, processes, redis};
 use crate::bench::{Bench, Fault};
+use crate::beside;
 use crate::dice::Dice;
 use crate::place::Kind;
 use crate::proxy::Network;
@@ -22,8 +23,8 @@ pub(super) const SOAK: Fault = Fault {
     expected: "nothing but a clean check",
     kinds: BOTH,
     fast: NOWHERE,
-    shape: Shape { upload_every: Some(Duration::from_secs(6)), ..Shape::STANDARD },
-    settings: &[],
+    shape: Shape { upload_every: Some(Duration::from_secs(6)), beside: true, ..Shape::STANDARD },
+    settings: beside::SETTINGS,
     inject: |bench| soak(bench).boxed(),
 };
 
