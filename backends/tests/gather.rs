@@ -171,7 +171,7 @@ async fn passages_of_several_jobs_go_in_one_request() {
     let first = world.embed(1, &["alone"]);
     let others = join_all((2..8).map(|job| world.embed(job, &["one", "three"])));
     let time = async {
-        assert_eq!(world.requests(1).await, [["alone"]]);
+        assert_eq!(world.requests(1).await[0], ["alone"]);
         settle().await;
         // Six jobs with two texts: eight fill a request, and four wait for more.
         assert_eq!(world.sizes(), [1, 8]);
