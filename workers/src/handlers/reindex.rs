@@ -73,7 +73,7 @@ impl Handler for Reindex {
         read(context, job, &subject).await?;
         fill(context, job, &subject).await?;
         failpoint::store("reindex.before_switch")?;
-        let (claim, now) = (&job.claim, context.clock.now());
+        let (claim, mut now) = (&job.claim, context.clock.now());
         if subject.generation.state != GenerationState::Building {
             store.finish_reindex(job.workspace, claim, now).await?;
             return Ok(Outcome::Ended(vec![Event::Done { usage: None }]));
@@ -82,7 +82,7 @@ impl Handler for Reindex {
             store.switch_generation(job.workspace, claim, id, subject.skipped, now).await?;
         if switch == Switch::IndexMissing {
             build_index(context, job).await?;
-            let now = context.clock.now();
+            now = context.clock.now();
             switch =
                 store.switch_generation(job.workspace, claim, id, subject.skipped, now).await?;
         }

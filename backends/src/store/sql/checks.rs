@@ -13,6 +13,7 @@ use super::checking::{self, Counting};
 use super::connections::Commit;
 use super::dialect::{DbConnection, DbRow, DbStore, for_update};
 use super::fault::{Fault, during};
+use super::readings::searched;
 use super::{rows, search, uploads};
 
 #[async_trait]
@@ -26,16 +27,21 @@ impl Checks for DbStore {
     ) -> Result<CheckedVersions, StoreError> {
         let work = async {
             let mut reader = self.connections.reader(workspace).await?;
-            let found = sqlx::query(
+            // Of the readings beside, which share a version's file, the searched one alone: two
+            // rows of one file at the most.
+            let found = sqlx::query(concat!(
                 "SELECT v.key, v.object_key, v.chunks, g.key AS generation_key
                  FROM versions v LEFT JOIN generations g
                      ON g.collection_id = v.collection_id AND g.state = 'current'
                  WHERE v.workspace_id = $1 AND v.object_key > $2
-                 ORDER BY v.object_key LIMIT $3",
-            )
+                   AND (v.reading_of IS NULL OR EXISTS (SELECT 1 FROM ",
+                searched!(),
+                " s WHERE s.id = v.document_id AND s.version_key = v.key))
+                 ORDER BY v.object_key, v.key LIMIT $3"
+            ))
             .bind(workspace.uuid())
             .bind(after.unwrap_or_default().to_owned())
-            .bind(i64::from(versions))
+            .bind(i64::from(versions) + 1)
             .fetch_all(&mut *reader)
             .await?;
             let counting = checking::counting(&mut reader, workspace).await?;
@@ -43,13 +49,15 @@ impl Checks for DbStore {
             let mut counted = 0;
             for (place, row) in found.iter().enumerate() {
                 counted += rows::unsigned(row, "chunks")?;
-                if place > 0 && counted > passages {
+                let object_key: String = row.try_get("object_key")?;
+                let is_full = counted > passages || place >= versions as usize;
+                if place > 0 && is_full && piece.next.as_ref() != Some(&object_key) {
                     break;
                 }
                 let key: i64 = row.try_get("key")?;
                 let generation: Option<i64> = row.try_get("generation_key")?;
                 piece.items.extend(one(&mut reader, workspace, key, generation, &counting).await?);
-                piece.next = Some(row.try_get("object_key")?);
+                piece.next = Some(object_key);
             }
             if found.is_empty() {
                 piece.next = None;
@@ -102,8 +110,10 @@ impl Checks for DbStore {
             let mut tx = writer.begin().await?;
             let found = sqlx::query(concat!(
                 "SELECT 1 FROM documents d WHERE d.workspace_id = $1 AND d.id = $2
-                   AND EXISTS (SELECT 1 FROM versions v WHERE v.key = d.current_key
-                               AND v.version = $3 AND v.status = 'ready')
+                   AND EXISTS (SELECT 1 FROM ",
+                searched!(),
+                " s JOIN versions v ON v.key = s.version_key
+                               WHERE s.id = d.id AND v.version = $3 AND v.status = 'ready')
                    AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.subject_id = d.id
                                    AND j.workspace_id = $1
                                    AND j.state IN ('queued', 'running', 'waiting'))",
@@ -150,16 +160,20 @@ async fn one(
             (count(""), count(&format!(" AND {other_length}")), searched)
         }
     };
+    let is_searched = concat!(
+        "EXISTS (SELECT 1 FROM ",
+        searched!(),
+        " s WHERE s.id = v.document_id AND s.version_key = v.key)"
+    );
     let found = sqlx::query(AssertSqlSafe(format!(
         "SELECT v.document_id, v.version, v.collection_id, v.status, v.object_key, v.size_bytes,
              v.sha256, v.chunks, g.id AS generation_id, g.dimensions,
-             CAST(CASE WHEN d.current_key = v.key THEN 1 ELSE 0 END AS BIGINT) AS is_current,
+             CAST(CASE WHEN {is_searched} THEN 1 ELSE 0 END AS BIGINT) AS is_current,
              (SELECT count(*) FROM chunks c WHERE c.version_key = v.key) AS stored,
              CAST({indexed} AS BIGINT) AS indexed, CAST({vectors} AS BIGINT) AS vectors,
              CAST({other_length} AS BIGINT) AS other_length,
              CAST({searched} AS BIGINT) AS searched
-         FROM versions v LEFT JOIN documents d ON d.id = v.document_id
-         LEFT JOIN generations g ON g.key = $3 AND g.state = 'current'
+         FROM versions v LEFT JOIN generations g ON g.key = $3 AND g.state = 'current'
          WHERE v.workspace_id = $1 AND v.key = $2"
     )))
     .bind(workspace.uuid())

@@ -13,7 +13,8 @@ use crate::model::DocumentStatus;
 pub struct CheckedVersion {
     /// The document.
     pub document_id: DocumentId,
-    /// The version.
+    /// The version; of a reading beside its number, from
+    /// [`READINGS_FROM`](super::READINGS_FROM) on.
     pub version: u32,
     /// Its collection.
     pub collection_id: CollectionId,

@@ -136,6 +136,7 @@ macro_rules! store_contract {
             passages_are_cut_anew_beside_and_switched_to_in_one_step,
             a_document_that_comes_while_passages_are_cut_is_read_for_both,
             what_stood_in_for_a_reading_leaves_its_generation,
+            what_is_checked_is_the_reading_that_is_searched,
             a_file_that_was_cut_for_what_is_no_longer_searched_is_read_anew,
             what_was_cut_in_vain_is_removed_and_what_was_searched_stays,
             another_workspace_reads_nothing_again,

@@ -453,6 +453,35 @@ pub async fn what_stood_in_for_a_reading_leaves_its_generation(f: Fixture) {
     f.assert_searched(filings, &chunks_of(document, READINGS_FROM, 2)).await;
 }
 
+pub async fn what_is_checked_is_the_reading_that_is_searched(f: Fixture) {
+    let filings = f.collection("filings").await;
+    f.embed(filings, "a.txt", &[axis(0)]).await;
+    f.embed(filings, "b.txt", &[axis(1)]).await;
+    let (claim, ReindexAccepted { generation_id: next, .. }) = f.begin_recut(filings).await;
+    f.read_for(&claim, next, &["cut chunk 0", "cut chunk 1"]).await;
+    f.fill_anew(&claim, next).await;
+    assert_eq!(f.change_over(&claim, next).await, Switch::Done);
+    // Both readings of a version share its file: no piece ends between them.
+    let (mut after, mut searched, mut looked): (Option<String>, _, _) = (None, Vec::new(), 0);
+    loop {
+        let piece = f.store.check_versions(f.workspace, after.as_deref(), 1, 1).await;
+        let piece = piece.expect("checked");
+        looked += piece.items.len();
+        searched.extend(piece.items.into_iter().filter(|version| version.is_current));
+        match piece.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!((looked, searched.len()), (4, 2));
+    for version in &searched {
+        assert!(version.version >= READINGS_FROM, "{version:?}");
+        assert_eq!((version.passages, version.stored, version.indexed), (2, 2, 2));
+        let vectors = version.vectors.expect("the generation is there");
+        assert_eq!((vectors.generation_id, vectors.vectors, vectors.searched), (next, 2, 2));
+    }
+}
+
 pub async fn a_file_that_was_cut_for_what_is_no_longer_searched_is_read_anew(f: Fixture) {
     let filings = f.collection("filings").await;
     f.embed(filings, "a.txt", &[axis(0)]).await;
