@@ -150,7 +150,7 @@ table! {
     PASSAGES_INGESTED: Counter<0>(&[]) = "quaestor_passages_ingested_total", Always, "Passages of the documents that were read.";
     PASSAGES_REUSED: Counter<0>(&[]) = "quaestor_passages_reused_total", Always, "Passages whose text had a vector already, and got a copy of it.";
     PASSAGES_REINDEXED: Counter<0>(&[]) = "quaestor_passages_reindexed_total", Always, "Passages that got a vector in an index generation that was built, or made up for.";
-    GENERATION_SWITCH_SECONDS: Histogram<0>(QUICK, &[]) = "quaestor_generation_switch_seconds", AtWork, "How long it took a search to change over to a collection's next index generation.";
+    GENERATION_SWITCH_SECONDS: Histogram<0>(QUICK, &[]) = "quaestor_generation_switch_seconds", Rarely, "How long it took a search to change over to a collection's next index generation.";
     PASSAGES_EMBEDDED: Counter<0>(&[]) = "quaestor_passages_embedded_total", Always, "Passages that got a vector.";
 
     SEARCH_SECONDS: Histogram<1>(QUICK, &[SEARCHED_BY]) = "quaestor_search_seconds", AtWork, "How long searches took, of clients and of questions.";

@@ -350,7 +350,7 @@ impl Shared {
 
     /// Sends one request; none where nobody waits for it any more.
     async fn request(&self, batch: &[Text]) -> Option<Vectors> {
-        let scope = common_scope(batch)?;
+        let (scope, is_shared) = common_scope(batch)?;
         let texts: Vec<String> = batch.iter().map(|text| text.text.clone()).collect();
         let sent = async {
             let request = |call| self.provider.request(EmbedKind::Passage, &texts, call);
@@ -372,21 +372,21 @@ impl Shared {
             answer = sent => Some(answer),
             _ = all_gone => None,
         };
-        self.account(batch, &scope).await;
+        self.account(batch, &scope, is_shared).await;
         answer
     }
 
     /// Has the requests written down: by the job that they were for, with what it stores; and
     /// at once where they were for several, or for nobody any more.
-    async fn account(&self, batch: &[Text], scope: &CallScope) {
+    async fn account(&self, batch: &[Text], scope: &CallScope, is_shared: bool) {
         let calls = scope.calls.take();
         let Some(first) = batch.first().filter(|_| !calls.is_empty()) else { return };
         let waits = batch.iter().find(|text| !text.of.gone.is_cancelled());
         let (ledger, principal) = (&self.guard.around.ledger, scope.principal);
         if let (Some(ledger), Some(principal_id)) = (ledger, principal)
-            && (scope.job.is_none() && first.of.scope.job.is_some() || waits.is_none())
+            && (is_shared || waits.is_none())
         {
-            let of = CallsOf { principal_id, job: scope.job };
+            let of = CallsOf { principal_id, job: scope.job.filter(|_| !is_shared) };
             if let Err(error) = ledger.save_calls(scope.workspace, of, &calls).await {
                 // It was written down before it was sent: it is accounted all the same.
                 let error = &error as &dyn std::error::Error;
@@ -399,17 +399,18 @@ impl Shared {
     }
 }
 
-/// For whom the request is: for the job, where all texts are of one, until the last of them is
-/// no longer wanted. None without texts.
-fn common_scope(batch: &[Text]) -> Option<CallScope> {
+/// For whom the request is, until the last of its texts is no longer wanted, and whether it is
+/// for several jobs. It is written down before it is sent as the first job's all the same: if
+/// this process dies, that job's end is when it is known to be lost. None without texts.
+fn common_scope(batch: &[Text]) -> Option<(CallScope, bool)> {
     let first = &batch.first()?.of.scope;
     let mut scope = CallScope { calls: CallLog::default(), ..first.clone() };
     for text in batch {
-        let other = &text.of.scope;
-        scope.job = scope.job.filter(|job| Some(*job) == other.job);
-        scope.deadline = scope.deadline.zip(other.deadline).map(|(one, other)| one.max(other));
+        let other = text.of.scope.deadline;
+        scope.deadline = scope.deadline.zip(other).map(|(one, other)| one.max(other));
     }
-    Some(scope)
+    let is_shared = batch.iter().any(|text| text.of.scope.job != first.job);
+    Some((scope, is_shared))
 }
 
 /// Whether one of the texts may be to blame.

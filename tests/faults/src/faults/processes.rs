@@ -151,8 +151,9 @@ const PATIENT_WITH_A_PLAN: Duration = Duration::from_secs(8);
 /// The points that a process of this role comes to.
 fn points_of(role: &str) -> Vec<&'static str> {
     let fits = |name: &&&'static str| {
-        // Old files, whole installations, what is done by the clock, a cancelled batch and a parse
-        // of ten minutes are not what a day under load is about.
+        // Old files, whole installations, what is done by the clock, a cancelled batch, a parse of
+        // ten minutes, and documents that are read or cut anew are not what a day under load is
+        // about.
         let beside = [
             "move.",
             "backup.",
@@ -160,7 +161,10 @@ fn points_of(role: &str) -> Vec<&'static str> {
             "schedule.",
             "check.",
             "batch.",
+            "ingest.before_keep",
             "ingest.before_next",
+            "reindex.before_reading",
+            "reindex.after_reading",
             "sweep.after_delete",
         ];
         if beside.iter().any(|area| name.starts_with(area)) {
