@@ -318,6 +318,7 @@ async fn sweeps_see_the_tables_that_they_need_and_no_others() {
         "budgets",
         "dead_letters",
         "exports",
+        "generations",
         "idempotency_keys",
         "jobs",
         "open_calls",
