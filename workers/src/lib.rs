@@ -49,7 +49,7 @@ pub use render_process::RenderProcess;
 pub use reparse::run_reparse;
 pub use run::{Drain, run_workers};
 pub use scaling::{
-    Places, ScalingSettings, Work, memory_limit, memory_of, read_wanted, run_scaling,
+    Places, ScalingSettings, Work, memory_limit, memory_of, own_part, read_wanted, run_scaling,
 };
 pub use schedules::{SchedulePlan, Task, TaskError, Work as TaskWork, run_schedules};
 pub use seal::run_sealing;

@@ -1,5 +1,6 @@
 //! The port to the noticeboard: what processes tell of themselves, for administrators.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,4 +32,44 @@ pub trait Noticeboard: Send + Sync + std::fmt::Debug {
         process: WorkerId,
         keep: Duration,
     ) -> Result<bool, NoticeboardError>;
+}
+
+/// A part of a noticeboard, for processes that are concerned with one another alone: several
+/// installations may share the server behind it.
+#[derive(Debug)]
+pub struct PartOfBoard {
+    whole: Arc<dyn Noticeboard>,
+    of: String,
+}
+
+impl PartOfBoard {
+    /// The part that has this name.
+    #[must_use]
+    pub fn new(whole: Arc<dyn Noticeboard>, of: impl std::fmt::Display) -> Self {
+        Self { whole, of: of.to_string() }
+    }
+
+    fn name(&self, name: &str) -> String {
+        format!("{}:{name}", self.of)
+    }
+}
+
+#[async_trait]
+impl Noticeboard for PartOfBoard {
+    async fn post(&self, topic: &str, process: WorkerId, notice: Value, keep: Duration) {
+        self.whole.post(&self.name(topic), process, notice, keep).await;
+    }
+
+    async fn read(&self, topic: &str) -> Result<Vec<(WorkerId, Value)>, NoticeboardError> {
+        self.whole.read(&self.name(topic)).await
+    }
+
+    async fn lead(
+        &self,
+        name: &str,
+        process: WorkerId,
+        keep: Duration,
+    ) -> Result<bool, NoticeboardError> {
+        self.whole.lead(&self.name(name), process, keep).await
+    }
 }

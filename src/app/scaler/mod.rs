@@ -25,7 +25,7 @@ use quaestor_core::ports::noticeboard::Noticeboard;
 use quaestor_core::scaling::fleet::{Crew as Wish, by_cores, fleet, processes};
 use quaestor_core::scaling::notice::Wanted;
 use quaestor_core::scaling::room::Memory;
-use quaestor_workers::{Context, memory_limit, memory_of, read_wanted};
+use quaestor_workers::{Context, memory_limit, memory_of, own_part, read_wanted};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -71,6 +71,7 @@ pub(super) async fn run(
     board: Arc<dyn Noticeboard>,
     stop: CancellationToken,
 ) {
+    let Some(board) = own_part(&context, board, &stop).await else { return };
     let changed = Arc::new(Notify::new());
     let mut crews: Vec<Crew> = orders
         .bounds

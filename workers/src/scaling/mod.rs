@@ -15,13 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quaestor_core::jobs::Step;
-use quaestor_core::ports::noticeboard::Noticeboard;
+use quaestor_core::ports::noticeboard::{Noticeboard, PartOfBoard};
 use quaestor_core::scaling::PerStep;
 use quaestor_core::scaling::notice::{WANTED_TOPIC, WORKED_TOPIC, Wanted, Worked};
 use quaestor_core::scaling::plan::Aim;
 use quaestor_core::scaling::steady::Pace;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
 pub use machine::{memory_limit, memory_of};
 pub use places::Places;
@@ -73,6 +73,7 @@ pub async fn run_scaling(
     leave: CancellationToken,
     end: CancellationToken,
 ) {
+    let Some(board) = own_part(&context, board, &end).await else { return };
     let mut lead = Lead::new(board.clone());
     let mut share = Share::new(&steps);
     while !end.is_cancelled() {
@@ -95,6 +96,34 @@ pub async fn run_scaling(
         }
     }
     lead.give_up(&context).await;
+}
+
+/// The installation's own part of the noticeboard, by its first workspace: another one that
+/// shares the server has another leader, and wants something else. None once `end` comes
+/// before there is a workspace.
+pub async fn own_part(
+    context: &Context,
+    board: Arc<dyn Noticeboard>,
+    end: &CancellationToken,
+) -> Option<Arc<dyn Noticeboard>> {
+    let mut told = false;
+    while !end.is_cancelled() {
+        match context.store.first_workspace().await {
+            Ok(Some(first)) => return Some(Arc::new(PartOfBoard::new(board, first))),
+            Ok(None) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut told, true) {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(error, "it is not known whose slots are reckoned; it is tried again");
+                }
+            }
+        }
+        tokio::select! {
+            () = end.cancelled() => {}
+            () = context.clock.sleep(EVERY) => {}
+        }
+    }
+    None
 }
 
 /// What is wanted, as it was told last.
