@@ -49,6 +49,8 @@ const ROLES: &[(&str, &str)] = &[
     ("create_ws_ticket", "vmau"),
     ("open_socket", "vmau"),
     ("list_generations", "vma"),
+    ("reparse", "a"),
+    ("estimate_reparse", "a"),
     ("reindex", "a"),
     ("estimate_reindex", "a"),
     ("pause_reindex", "a"),
