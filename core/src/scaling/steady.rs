@@ -95,7 +95,8 @@ impl Steady {
 
 /// Whether so many more are wanted that it cannot wait.
 fn is_burst(number: u32, wanted: u32) -> bool {
-    number == 0 || wanted > number + (number / 2).max(1)
+    let enough = if number == 0 { 0 } else { number + (number / 2).max(1) };
+    wanted > enough
 }
 
 #[cfg(test)]
@@ -116,6 +117,7 @@ mod tests {
     fn a_burst_is_followed_at_once_and_left_late() {
         let mut steady = steady();
         assert_eq!(steady.follow(at(0), 0), 0);
+        assert!(!is_burst(0, 0), "nothing is no burst");
         assert_eq!(steady.follow(at(1), 1), 1, "from nothing there is no waiting");
         assert_eq!(steady.follow(at(2), 16), 16);
         assert_eq!(steady.follow(at(3), 40), 40);
