@@ -144,6 +144,9 @@ async fn a_thousand_questions_of_one_workspace_do_not_hold_up_another(backends: 
     environment.push(("QUAESTOR_SERVER__QUOTAS__ASKS_BURST", "100000"));
     environment.push(("QUAESTOR_SERVER__QUOTAS__ASKS_PER_MINUTE", "100000"));
     environment.push(("QUAESTOR_JOBS__CHAT_DEADLINE_S", "600"));
+    // Fixed: with more slots, more of the others' answers are begun in the same time.
+    environment.push(("QUAESTOR_WORKERS__SLOTS__CHAT_RETRIEVE", "4"));
+    environment.push(("QUAESTOR_WORKERS__SLOTS__CHAT_GENERATE", "8"));
     let program = installation.start(&environment);
     let (busy, other) = (Asker::new(&program.address, KEY), Asker::new(&program.address, &key));
     busy.document().await;
@@ -170,7 +173,11 @@ async fn a_thousand_questions_of_one_workspace_do_not_hold_up_another(backends: 
     let waiting = busy.jobs("waiting").await;
     assert!(!waiting.is_empty(), "the test was over too late");
     assert!(waiting.iter().all(|job| job["reason"] == "workspace_busy"), "{waiting:?}");
-    assert!(waiting.iter().all(|job| job["attempt"] == 0), "waiting is no try");
+    // Whose passages are found has been at work once, and may wait for the model.
+    let tries = |job: &Value| u64::from(job["step"] == "chat.generate");
+    let more: Vec<&Value> =
+        waiting.iter().filter(|job| job["attempt"].as_u64() != Some(tries(job))).collect();
+    assert!(more.is_empty(), "waiting is no try: {more:?}");
     for state in ["failed", "dead", "cancelled"] {
         assert!(busy.jobs(state).await.is_empty(), "{state}");
     }
