@@ -8,8 +8,8 @@ usage: benches/batches.py [--bin PATH] [--models PATH] [--files N] [--together N
 Ten thousand small files are sent to one batch, a hundred in a request, over as many connections as
 the command line uses. Meanwhile questions are asked one after the other, as they were before, when
 nothing else was done. Counted: files that are accepted a second, the memory of the process that
-takes them, the time until the first token of an answer before and during, how long a look at the
-batch takes, and whether every file came to its end; with `--embed` also how many requests the
+takes them, the time until the first token of an answer before, during and after, how long a look at
+the batch takes, and whether every file came to its end; with `--embed` also how many requests the
 provider of vectors got, which answers half a millisecond for each text after it was asked. The model is the tests' own server
 (`cargo build -p quaestor-model-server`), whose answers take a fixed time.
 
@@ -177,6 +177,9 @@ def bench(arguments):
     uploading.join()
     asking.join()
     seen_memory = memory.end()
+    # The same questions over the same files, with nothing else going on: what the files alone cost.
+    quiet = time.monotonic() + arguments.seconds
+    after = first_tokens(asker, lambda: time.monotonic() > quiet)
     say(
         "batch",
         distributed=arguments.distributed,
@@ -203,7 +206,10 @@ def bench(arguments):
         first_token_alone_p95_ms=at(95, alone),
         first_token_beside_p50_ms=at(50, beside),
         first_token_beside_p95_ms=at(95, beside),
+        first_token_after_p50_ms=at(50, after),
+        first_token_after_p95_ms=at(95, after),
         times_as_long_p95=round(at(95, beside) / at(95, alone), 2) if alone and beside else None,
+        times_as_long_as_after_p95=round(at(95, beside) / at(95, after), 2) if after and beside else None,
     )
     server.stop()
     model.stop()

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use quaestor_core::clock::Time;
 use reqwest::Client;
 use serde_json::json;
 
@@ -103,6 +104,41 @@ async fn slots_grow_with_their_queue_and_shrink_when_it_is_empty(backends: Backe
     until_seen(&address, slots, step, |slots| slots == 2.0).await;
     // What was given up is given again.
     all_done_at_the_first_try(&program, &ask(&program, 8).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_with_room_calls_the_questions_that_another_had_wait() {
+    let model = Model::start(10, Duration::from_millis(50)).await;
+    let installation = Installation::new(Backends::Distributed).await;
+    let few = [
+        ("QUAESTOR_WORKERS__SLOTS__CHAT_RETRIEVE", "1"),
+        ("QUAESTOR_WORKERS__SLOTS__CHAT_GENERATE", "1"),
+    ];
+    let with = |more: &[(&'static str, &'static str)]| {
+        [model.environment().as_slice(), more].concat()
+    };
+    let front = with(&[("QUAESTOR_SERVER__QUOTAS__ASKS_BURST", "1000")]);
+    let program = Program::of(vec![installation.process("front", &front)]);
+    let _full = installation.process("worker", &with(&few));
+    filled(&program).await;
+    let jobs = ask(&program, 200).await;
+    // When each would come by itself.
+    let mut due = Vec::new();
+    for job in &jobs {
+        let seen = program.get(&format!("/api/jobs/{job}")).await;
+        if let Some(until) = seen["until"].as_str() {
+            due.push((job, until.parse::<Time>().unwrap()));
+        }
+    }
+    assert!(due.len() > 150, "{} wait", due.len());
+    let _idle = installation.process("worker", &with(&[]));
+    let mut called = 0;
+    for (job, due) in &due {
+        let ended = program.wait_for_job(job).await;
+        assert_eq!(ended["state"], "done", "{ended}");
+        called += usize::from(ended["finished_at"].as_str().unwrap().parse::<Time>().unwrap() < *due);
+    }
+    assert!(called > due.len() / 2, "{called} of {} were called", due.len());
 }
 
 /// Which of the processes say what is wanted.

@@ -3,13 +3,14 @@
 //! Everybody is let in while there is room. Then a workspace is let in only while it has
 //! less than its share of what runs here; its further questions wait in the store, each
 //! under a due time, and the queue is free for the others'. Whenever a question ends, the
-//! workspace with the fewest running ones has its next called: its due time is now. So
-//! nothing spins, no slot stands idle while somebody waits, and the due times are only a
-//! net, for the case that this process ends.
+//! workspace with the fewest running ones has its next called: its due time is now. A process
+//! that has room and knows of nobody who waits calls those of others, as the store knows them.
+//! So nothing spins, no slot stands idle while somebody waits, and the due times are only a
+//! net, for the case that processes end.
 //!
-//! All of it is decided from what this process knows itself, and costs a question that is
-//! let in no round trip. Each process does so for its own slots, and the queue spreads the
-//! messages over them: together they are as fair as each one is.
+//! Who is let in is decided from what this process knows itself, and costs no round trip. Each
+//! process does so for its own slots, and the queue spreads the messages over them: together
+//! they are as fair as each one is.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,10 +41,14 @@ const FIRST_DUE: Duration = Duration::from_secs(10);
 const NEXT_DUE: Duration = Duration::from_millis(50);
 /// None is due later than this.
 const LAST_DUE: Duration = Duration::from_secs(60);
-/// A question that was called has come by then, or another process has it.
-const COMES_WITHIN: TimeDelta = TimeDelta::seconds(1);
-/// How often those who wait are looked at, beside whenever a question ends.
-const LOOK: Duration = Duration::from_secs(1);
+/// A question that was called has come by then, or another process has it: the store is asked.
+const COMES_WITHIN: TimeDelta = TimeDelta::milliseconds(250);
+/// Who was due so long ago, and was never called, is another process's.
+const FORGOTTEN_AFTER: TimeDelta = TimeDelta::seconds(1);
+/// How often those are looked at who were called, beside whenever a question ends.
+const LOOK: Duration = Duration::from_millis(250);
+/// How often the store is asked whether anybody waits, where nobody is known to.
+const LOOK_FOR_OTHERS: Duration = Duration::from_secs(1);
 
 /// Lets questions in. Cheap to clone; clones are one.
 #[derive(Clone, Debug)]
@@ -66,6 +71,8 @@ struct Inner {
 struct State {
     running: usize,
     workspaces: HashMap<WorkspaceId, Share>,
+    /// The store knew of somebody when it was asked last: it is asked again at the next end.
+    others_wait: bool,
 }
 
 #[derive(Debug, Default)]
@@ -155,7 +162,7 @@ impl Fair {
         let mut state = self.state();
         let mut coming = 0;
         for share in state.workspaces.values_mut() {
-            share.line.retain(|_, due| *due + COMES_WITHIN > now);
+            share.line.retain(|_, due| *due + FORGOTTEN_AFTER > now);
             // Called once more: the store knows whether it still waits.
             while let Some((job, _)) =
                 share.called.iter().find(|(_, called)| **called + COMES_WITHIN <= now)
@@ -183,6 +190,27 @@ impl Fair {
         calls
     }
 
+    /// How many may be called of those whom other processes had wait: there is so much room,
+    /// and nobody waits here.
+    fn room_for_others(&self) -> u32 {
+        let room = self.0.room();
+        let state = self.state();
+        if state.workspaces.values().any(|share| !share.line.is_empty()) {
+            return 0;
+        }
+        let coming: usize = state.workspaces.values().map(|share| share.called.len()).sum();
+        u32::try_from(room.saturating_sub(state.running + coming)).unwrap_or(u32::MAX)
+    }
+
+    /// Knows who was called, of those whom other processes had wait.
+    fn called(&self, jobs: Vec<(WorkspaceId, JobId)>, now: Time) {
+        let mut state = self.state();
+        state.others_wait = !jobs.is_empty();
+        for (workspace, job) in jobs {
+            state.workspaces.entry(workspace).or_default().called.insert(job, now);
+        }
+    }
+
     /// Everybody who waits.
     fn everybody(&self) -> HashMap<WorkspaceId, Vec<JobId>> {
         let mut state = self.state();
@@ -208,23 +236,25 @@ impl Fair {
 
     /// Calls whoever may come until `stop`. Then everybody, for other processes.
     pub(crate) async fn tend(&self, context: &Context, stop: &CancellationToken) {
+        if !self.0.retrieves && !self.0.generates {
+            return stop.cancelled().await;
+        }
         let mut places = self.0.places.watch();
+        let mut next_look_for_others = context.clock.now();
         loop {
-            let look = async {
-                match self.somebody_waits() {
-                    true => tokio::select! {
-                        () = self.0.changed.notified() => {}
-                        _ = places.changed() => {}
-                        () = context.clock.sleep(LOOK) => {}
-                    },
-                    false => self.0.changed.notified().await,
-                }
-            };
+            let pause = if self.somebody_waits() { LOOK } else { LOOK_FOR_OTHERS };
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = look => {}
+                () = self.0.changed.notified() => {}
+                _ = places.changed() => {}
+                () = context.clock.sleep(pause) => {}
             }
             self.call_those_who_wait(context).await;
+            let now = context.clock.now();
+            if self.state().others_wait || next_look_for_others <= now {
+                next_look_for_others = now + LOOK_FOR_OTHERS;
+                self.call_those_of_others(context).await;
+            }
         }
         for (workspace, jobs) in self.everybody() {
             self.bring_forward(context, workspace, &jobs).await;
@@ -241,6 +271,27 @@ impl Fair {
             }
             if !gone {
                 return;
+            }
+        }
+    }
+
+    /// Calls those whom other processes had wait, where this one has room.
+    async fn call_those_of_others(&self, context: &Context) {
+        let room = self.room_for_others();
+        if room == 0 {
+            return;
+        }
+        let now = context.clock.now();
+        match context.store.call_turns(WORKSPACE_BUSY, room, now).await {
+            Ok(jobs) => {
+                if !jobs.is_empty() {
+                    context.wake.notify();
+                }
+                self.called(jobs, now);
+            }
+            // They come when they are due.
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "could not call others' questions");
             }
         }
     }
@@ -299,7 +350,7 @@ impl State {
     }
 
     fn somebody_waits(&self) -> bool {
-        self.workspaces.values().any(|share| !share.line.is_empty() || !share.called.is_empty())
+        self.others_wait || self.workspaces.values().any(|share| !share.line.is_empty() || !share.called.is_empty())
     }
 }
 
@@ -422,6 +473,27 @@ mod tests {
         fair.gone(BUSY, &[job(14)]);
         assert!(!fair.somebody_waits());
         assert!(fair.enter(BUSY, job(50), false, at(2)).is_ok());
+    }
+
+    #[test]
+    fn those_of_others_are_called_where_there_is_room_and_nobody_waits() {
+        let fair = fair(None);
+        assert_eq!(fair.room_for_others(), 14);
+        let mut seats = ask(&fair, BUSY, 0..4);
+        assert_eq!(fair.room_for_others(), 10);
+        let called = [(BUSY, job(90)), (OTHER, job(91))];
+        fair.called(called.to_vec(), at(0));
+        assert_eq!(fair.room_for_others(), 8, "they are coming");
+        assert!(fair.somebody_waits());
+        assert!(fair.call(at(0)).is_empty(), "they are called already");
+        seats.push(fair.enter(OTHER, job(91), false, at(0)).unwrap());
+        assert_eq!(fair.call(at(1))[&BUSY], [job(90)], "the store is asked whether it waits");
+        fair.gone(BUSY, &[job(90)]);
+        assert_eq!(fair.room_for_others(), 9);
+        fair.called(Vec::new(), at(1));
+        assert!(!fair.somebody_waits());
+        seats.extend(ask(&fair, BUSY, 100..120));
+        assert_eq!((seats.len(), fair.room_for_others()), (14, 0), "its own come first");
     }
 
     #[test]

@@ -23,8 +23,10 @@ const LEASE: &str = "scaling";
 /// reckons so long after this one has died.
 const HOLDS: Duration = Duration::from_secs(5);
 /// A look at the store is followed by so many times its own length without one, so that a
-/// large backlog is not looked at all the time.
+/// large backlog is not looked at all the time; but not for longer than this: what is wanted
+/// would come too late.
 const REST: i32 = 10;
+const LONGEST_REST: TimeDelta = TimeDelta::milliseconds(1_000);
 
 /// What this process knows as the one that reckons.
 pub(super) struct Lead {
@@ -74,7 +76,7 @@ impl Lead {
         };
         self.failing = false;
         let now = context.clock.now();
-        self.next_look = Some(now + ((now - began) * REST).min(TimeDelta::seconds(5)));
+        self.next_look = Some(now + ((now - began) * REST).min(LONGEST_REST));
         if self.planner.is_none() {
             let former = read_wanted(&*self.board).await;
             let settings = &context.settings.scaling;

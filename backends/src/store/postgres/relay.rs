@@ -4,7 +4,7 @@
 //! somebody holds is being taken, or replaced, or removed.
 
 use quaestor_core::clock::Time;
-use quaestor_core::ids::OutboxId;
+use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
 use quaestor_core::ports::store::OutboxRow;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
@@ -66,6 +66,69 @@ pub(super) async fn give_back(
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Makes those of the jobs due that wait for this reason and were not called before: a message
+/// that a relay holds is not due as long, but not at the moment until which its job waits.
+/// Returns all of them that wait for the reason.
+pub(super) async fn bring_forward(
+    tx: &mut PgConnection,
+    workspace: WorkspaceId,
+    jobs: &[JobId],
+    reason: &str,
+    now: Time,
+) -> Result<Vec<JobId>, Fault> {
+    let found = sqlx::query(
+        "WITH moved AS (
+             UPDATE outbox SET due_at = $4 WHERE id IN
+                 (SELECT o.id FROM outbox o JOIN jobs j ON j.id = o.job_id
+                  WHERE o.workspace_id = $1 AND o.job_id = ANY ($2) AND o.sent_at IS NULL
+                    AND o.due_at > $4 AND o.due_at = j.until
+                    AND j.state = 'waiting' AND j.reason = $3
+                  ORDER BY o.id FOR NO KEY UPDATE OF o SKIP LOCKED))
+         SELECT id FROM jobs WHERE workspace_id = $1 AND id = ANY ($2) AND state = 'waiting'
+             AND reason = $3",
+    )
+    .bind(workspace.uuid())
+    .bind(jobs.iter().map(|job| job.uuid()).collect::<Vec<Uuid>>())
+    .bind(reason)
+    .bind(rows::micros(now))
+    .fetch_all(tx)
+    .await?;
+    found.iter().map(|row| rows::id(row, "id")).collect()
+}
+
+/// Makes up to `limit` jobs due that wait for this reason, of all workspaces in turn.
+pub(super) async fn call_turns(
+    tx: &mut PgConnection,
+    reason: &str,
+    limit: u32,
+    now: Time,
+) -> Result<Vec<(WorkspaceId, JobId)>, Fault> {
+    let called = sqlx::query(
+        "UPDATE outbox SET due_at = $1 WHERE id IN
+             (SELECT id FROM outbox WHERE id IN
+                  (SELECT id FROM
+                       (SELECT o.id, o.job_id,
+                            row_number() OVER (PARTITION BY o.workspace_id ORDER BY o.job_id)
+                                AS turn
+                        FROM (SELECT id, workspace_id, job_id, due_at FROM outbox
+                              WHERE sent_at IS NULL AND NOT bulk AND due_at > $1
+                              ORDER BY due_at, id LIMIT $4) o
+                        JOIN jobs j ON j.id = o.job_id
+                        WHERE j.state = 'waiting' AND j.reason = $2 AND o.due_at = j.until) waiting
+                   ORDER BY turn, job_id LIMIT $3)
+                AND sent_at IS NULL AND due_at > $1
+              ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+         RETURNING workspace_id, job_id",
+    )
+    .bind(rows::micros(now))
+    .bind(reason)
+    .bind(i64::from(limit))
+    .bind(outbox::TURNS_LOOKED_AT)
+    .fetch_all(tx)
+    .await?;
+    called.iter().map(outbox::of_job).collect()
 }
 
 /// Marks messages as sent; those that were marked stay as they are.

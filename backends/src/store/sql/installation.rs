@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use quaestor_core::clock::Time;
-use quaestor_core::ids::{BatchId, OutboxId, WorkspaceId};
+use quaestor_core::ids::{BatchId, JobId, OutboxId, WorkspaceId};
 use quaestor_core::jobs::{JobKind, Step};
 use quaestor_core::model::{JobState, StoredKey};
 use quaestor_core::ports::store::{
@@ -283,6 +283,22 @@ impl Installation for DbStore {
             Ok(lost)
         };
         work.await.map_err(during("bring lost messages back"))
+    }
+
+    async fn call_turns(
+        &self,
+        reason: &str,
+        limit: u32,
+        now: Time,
+    ) -> Result<Vec<(WorkspaceId, JobId)>, StoreError> {
+        let work = async {
+            let mut writer = self.connections.writer(INSTALLATION, Commit::Soon).await?;
+            let mut tx = writer.begin().await?;
+            let called = relay::call_turns(&mut tx, reason, limit, now).await?;
+            tx.commit().await?;
+            Ok(called)
+        };
+        work.await.map_err(during("call jobs whose turn it is"))
     }
 
     async fn requeue_expired(&self, now: Time, limit: u32) -> Result<u64, StoreError> {

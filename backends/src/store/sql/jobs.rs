@@ -15,7 +15,7 @@ use super::connections::Commit;
 use super::dialect::{self, DbConnection, DbStore};
 use super::ending::{self, Ending};
 use super::fault::{Fault, during};
-use super::{audit, claims, dead, hot, money, outbox, rows, settle};
+use super::{audit, claims, dead, hot, money, relay, rows, settle};
 
 macro_rules! job_columns {
     () => {
@@ -156,12 +156,7 @@ impl Jobs for DbStore {
         let work = async {
             let mut writer = self.connections.writer(workspace, Commit::Kept).await?;
             let mut tx = writer.begin().await?;
-            let mut found = Vec::new();
-            for job in jobs {
-                if outbox::bring_forward(&mut tx, workspace, *job, reason, now).await? {
-                    found.push(*job);
-                }
-            }
+            let found = relay::bring_forward(&mut tx, workspace, jobs, reason, now).await?;
             tx.commit().await?;
             Ok(found)
         };

@@ -9,7 +9,7 @@ use quaestor_core::jobs::{ENVELOPE_VERSION, Envelope, Step};
 use quaestor_core::ports::store::OutboxRow;
 use sqlx::Row;
 
-use super::dialect::{self, DbConnection, DbRow, skip_locked};
+use super::dialect::{self, DbConnection, DbRow};
 use super::fault::Fault;
 use super::rows;
 
@@ -64,32 +64,13 @@ pub(super) async fn remove(
     Ok(())
 }
 
-/// Makes a job due that waits for this reason. False where it does not, or where somebody
-/// works on its message at this moment.
-pub(super) async fn bring_forward(
-    tx: &mut DbConnection,
-    workspace: WorkspaceId,
-    job: JobId,
-    reason: &str,
-    now: Time,
-) -> Result<bool, Fault> {
-    let moved = sqlx::query(concat!(
-        "UPDATE outbox SET due_at = CASE WHEN due_at > $4 THEN $4 ELSE due_at END
-         WHERE job_id IN
-             (SELECT o.job_id FROM outbox o
-              WHERE o.workspace_id = $1 AND o.job_id = $2 AND o.sent_at IS NULL
-                AND EXISTS (SELECT 1 FROM jobs j WHERE j.workspace_id = $1 AND j.id = $2
-                            AND j.state = 'waiting' AND j.reason = $3)",
-        skip_locked!(),
-        ")"
-    ))
-    .bind(workspace.uuid())
-    .bind(job.uuid())
-    .bind(reason.to_owned())
-    .bind(rows::micros(now))
-    .execute(tx)
-    .await?;
-    Ok(moved.rows_affected() > 0)
+/// Of those that wait for their turn, so many are looked at to find whose turn it is: the ones
+/// that are due first.
+pub(super) const TURNS_LOOKED_AT: i64 = 10_000;
+
+/// Whose job it is.
+pub(super) fn of_job(row: &DbRow) -> Result<(WorkspaceId, JobId), Fault> {
+    Ok((rows::id(row, "workspace_id")?, rows::id(row, "job_id")?))
 }
 
 pub(super) fn row(row: &DbRow) -> Result<OutboxRow, Fault> {

@@ -1,8 +1,9 @@
 //! What a relay does to the outbox: takes due messages, marks them as sent, gives them back.
 
 use quaestor_core::clock::Time;
-use quaestor_core::ids::OutboxId;
+use quaestor_core::ids::{JobId, OutboxId, WorkspaceId};
 use quaestor_core::ports::store::OutboxRow;
+use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::fault::Fault;
@@ -58,6 +59,71 @@ pub(super) async fn give_back(
             .await?;
     }
     Ok(())
+}
+
+/// Makes those of the jobs due that wait for this reason and were not called before: a message
+/// that a relay holds is not due as long, but not at the moment until which its job waits.
+/// Returns all of them that wait for the reason.
+pub(super) async fn bring_forward(
+    tx: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    jobs: &[JobId],
+    reason: &str,
+    now: Time,
+) -> Result<Vec<JobId>, Fault> {
+    let mut found = Vec::new();
+    for job in jobs {
+        let waits = sqlx::query(
+            "SELECT until FROM jobs WHERE workspace_id = $1 AND id = $2 AND state = 'waiting'
+                 AND reason = $3",
+        )
+        .bind(workspace.uuid())
+        .bind(job.uuid())
+        .bind(reason.to_owned())
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(waits) = waits else { continue };
+        found.push(*job);
+        sqlx::query(
+            "UPDATE outbox SET due_at = $2
+             WHERE job_id = $1 AND sent_at IS NULL AND due_at > $2 AND due_at = $3",
+        )
+        .bind(job.uuid())
+        .bind(rows::micros(now))
+        .bind(waits.try_get::<Option<i64>, _>("until")?)
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(found)
+}
+
+/// Makes up to `limit` jobs due that wait for this reason, of all workspaces in turn.
+pub(super) async fn call_turns(
+    tx: &mut SqliteConnection,
+    reason: &str,
+    limit: u32,
+    now: Time,
+) -> Result<Vec<(WorkspaceId, JobId)>, Fault> {
+    let called = sqlx::query(
+        "UPDATE outbox SET due_at = $1 WHERE id IN
+             (SELECT id FROM
+                  (SELECT o.id, o.job_id,
+                       row_number() OVER (PARTITION BY o.workspace_id ORDER BY o.job_id) AS turn
+                   FROM (SELECT id, workspace_id, job_id, due_at FROM outbox
+                         WHERE sent_at IS NULL AND NOT bulk AND due_at > $1
+                         ORDER BY due_at, id LIMIT $4) o
+                   JOIN jobs j ON j.id = o.job_id
+                   WHERE j.state = 'waiting' AND j.reason = $2 AND o.due_at = j.until) waiting
+              ORDER BY turn, job_id LIMIT $3)
+         RETURNING workspace_id, job_id",
+    )
+    .bind(rows::micros(now))
+    .bind(reason.to_owned())
+    .bind(i64::from(limit))
+    .bind(outbox::TURNS_LOOKED_AT)
+    .fetch_all(tx)
+    .await?;
+    called.iter().map(outbox::of_job).collect()
 }
 
 /// Marks messages as sent; those that were marked stay as they are.

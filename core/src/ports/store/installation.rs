@@ -274,6 +274,15 @@ pub trait Installation: Send + Sync {
         limit: u32,
     ) -> Result<u64, StoreError>;
 
+    /// Makes up to `limit` questions due now that wait for this reason and are not yet: of each
+    /// workspace in turn, the oldest first. Returns them.
+    async fn call_turns(
+        &self,
+        reason: &str,
+        limit: u32,
+        now: Time,
+    ) -> Result<Vec<(WorkspaceId, JobId)>, StoreError>;
+
     /// Re-enqueues up to `limit` jobs whose lease ran out, so that another worker takes
     /// them. Returns how many.
     async fn requeue_expired(&self, now: Time, limit: u32) -> Result<u64, StoreError>;

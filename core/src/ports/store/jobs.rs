@@ -252,7 +252,8 @@ pub trait Jobs: Send + Sync {
         step: Unclaimed,
     ) -> Result<bool, StoreError>;
 
-    /// Makes those of the jobs due now that wait for this reason. Returns which did.
+    /// Makes those of the jobs due now that wait for this reason. Returns which do, whether or
+    /// not their messages are on their way already.
     async fn bring_forward(
         &self,
         workspace: WorkspaceId,

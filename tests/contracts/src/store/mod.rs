@@ -232,6 +232,7 @@ macro_rules! store_contract {
         );
         $crate::store_contract!(@cases $make, turns:
             a_step_that_nobody_has_claimed_is_put_off_and_brought_forward,
+            turns_are_called_of_each_workspace_in_turn,
             a_step_put_off_untried_is_not_given_up,
             what_is_claimed_or_ended_is_not_put_off,
         );

@@ -4,8 +4,11 @@
 
 use std::time::Duration;
 
+use quaestor_core::ids::{JobId, WorkspaceId};
 use quaestor_core::model::JobState;
-use quaestor_core::ports::store::{ClaimOutcome, OutboxRow, PutOff, Unclaimed};
+use quaestor_core::ports::store::{
+    ClaimOutcome, NewConversation, OutboxRow, PutOff, Unclaimed,
+};
 
 use super::Fixture;
 
@@ -53,6 +56,48 @@ pub async fn a_step_that_nobody_has_claimed_is_put_off_and_brought_forward(f: Fi
     let claimed = f.claim(asked.job_id).await;
     assert_eq!((claimed.step_attempt, claimed.restarted), (1, false), "it was no try");
     assert!(bring(f.workspace, REASON).await.is_empty(), "it no longer waits");
+}
+
+/// A question of a workspace that waits for its turn.
+async fn wait_in(f: &Fixture, workspace: WorkspaceId) -> JobId {
+    let conversation = NewConversation {
+        id: f.id(),
+        principal_id: f.principal,
+        title: None,
+        collection_ids: None,
+        created_at: f.now(),
+    };
+    let question = f.question(conversation.id, "why?");
+    let made = f.store.create_conversation(workspace, conversation).await.expect("begun");
+    made.expect("of no collections in particular");
+    let asked = f.store.accept_question(workspace, question).await.expect("accepted");
+    let job = asked.expect("the conversation is there").job_id;
+    let step = put_off(f, &f.message_of(job).await.expect("a message"));
+    assert!(f.store.put_off_unclaimed(workspace, step).await.expect("answered"));
+    job
+}
+
+pub async fn turns_are_called_of_each_workspace_in_turn(f: Fixture) {
+    let other = f.new_workspace().await;
+    let mut asked = Vec::new();
+    for workspace in [f.workspace, f.workspace, f.workspace, other] {
+        asked.push((workspace, wait_in(&f, workspace).await));
+    }
+    let called = async |reason: &'static str, limit, now| {
+        let mut called = f.store.call_turns(reason, limit, now).await.expect("called");
+        called.sort();
+        called
+    };
+    assert_eq!(called("provider_limit", 9, f.now()).await, [], "they wait for something else");
+    assert_eq!(called(REASON, 9, f.now() + WAIT * 2).await, [], "they come by themselves");
+    let mut first = vec![asked[0], asked[3]];
+    first.sort();
+    assert_eq!(called(REASON, 2, f.now()).await, first);
+    let due: Vec<_> = f.due(f.now(), 9).await.iter().map(|row| row.envelope.job_id).collect();
+    assert!(due.len() == 2 && first.iter().all(|(_, job)| due.contains(job)), "{due:?}");
+    assert_eq!(called(REASON, 1, f.now()).await, [asked[1]]);
+    f.claim(asked[2].1).await;
+    assert_eq!(called(REASON, 9, f.now()).await, [], "nobody is called twice, or who has come");
 }
 
 /// A provider that is left alone for hours gives nobody up.
