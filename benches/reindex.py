@@ -209,7 +209,10 @@ def upload(server, collection, data, passages):
         path = os.path.join(data, f"part-{first}.md")
         with open(path, "w") as file:
             file.write(report(first, min(PASSAGES_OF_A_FILE, passages - first)))
-        jobs.append(server.upload(collection, [path])[1]["items"][0]["job_id"])
+        status, accepted = server.upload(collection, [path])
+        if status != 202:
+            sys.exit(f"an upload was answered {status}: {accepted}")
+        jobs.append(accepted["items"][0]["job_id"])
         os.remove(path)
     ended, waiting = server.wait_until_ended(jobs, 14_400)
     bad = [job for job in ended.values() if job["state"] != "done"]
@@ -240,6 +243,8 @@ def bench(kind, arguments):
         QUAESTOR_EMBED_ALSO=second,
         QUAESTOR_SERVER__QUOTAS__REQUESTS_BURST="1000000",
         QUAESTOR_SERVER__QUOTAS__REQUESTS_PER_MINUTE="1000000",
+        QUAESTOR_SERVER__QUOTAS__UPLOADS_BURST="1000000",
+        QUAESTOR_SERVER__QUOTAS__UPLOADS_PER_MINUTE="1000000",
     )
     if kind == "minilm":
         # Searches ask the built-in model too, before and during.

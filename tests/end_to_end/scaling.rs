@@ -114,9 +114,8 @@ async fn a_process_with_room_calls_the_questions_that_another_had_wait() {
         ("QUAESTOR_WORKERS__SLOTS__CHAT_RETRIEVE", "1"),
         ("QUAESTOR_WORKERS__SLOTS__CHAT_GENERATE", "1"),
     ];
-    let with = |more: &[(&'static str, &'static str)]| {
-        [model.environment().as_slice(), more].concat()
-    };
+    let with =
+        |more: &[(&'static str, &'static str)]| [model.environment().as_slice(), more].concat();
     let front = with(&[("QUAESTOR_SERVER__QUOTAS__ASKS_BURST", "1000")]);
     let program = Program::of(vec![installation.process("front", &front)]);
     let _full = installation.process("worker", &with(&few));
@@ -136,7 +135,8 @@ async fn a_process_with_room_calls_the_questions_that_another_had_wait() {
     for (job, due) in &due {
         let ended = program.wait_for_job(job).await;
         assert_eq!(ended["state"], "done", "{ended}");
-        called += usize::from(ended["finished_at"].as_str().unwrap().parse::<Time>().unwrap() < *due);
+        called +=
+            usize::from(ended["finished_at"].as_str().unwrap().parse::<Time>().unwrap() < *due);
     }
     assert!(called > due.len() / 2, "{called} of {} were called", due.len());
 }

@@ -350,7 +350,11 @@ impl State {
     }
 
     fn somebody_waits(&self) -> bool {
-        self.others_wait || self.workspaces.values().any(|share| !share.line.is_empty() || !share.called.is_empty())
+        self.others_wait
+            || self
+                .workspaces
+                .values()
+                .any(|share| !share.line.is_empty() || !share.called.is_empty())
     }
 }
 

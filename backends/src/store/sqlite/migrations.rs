@@ -88,6 +88,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/sqlite/0013_readings.sql"),
         needs: 10,
     },
+    Migration {
+        version: 14,
+        name: "searched",
+        sql: include_str!("../../../../migrations/sqlite/0014_searched.sql"),
+        needs: 10,
+    },
 ];
 
 /// Runs what the file lacks, all in one transaction.

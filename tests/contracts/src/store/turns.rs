@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use quaestor_core::ids::{JobId, WorkspaceId};
 use quaestor_core::model::JobState;
-use quaestor_core::ports::store::{
-    ClaimOutcome, NewConversation, OutboxRow, PutOff, Unclaimed,
-};
+use quaestor_core::ports::store::{ClaimOutcome, NewConversation, OutboxRow, PutOff, Unclaimed};
 
 use super::Fixture;
 

@@ -18,7 +18,7 @@ use quaestor_core::ports::store::{TermStats, TextHit};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::scope::{FIRST_FREE, Scope};
+use super::scope::{FIRST_FREE, Scope, Versions};
 use super::terms::{quoted, terms_table};
 use crate::store::sqlite::fault::Fault;
 use crate::store::sqlite::rows;
@@ -56,10 +56,16 @@ pub(super) async fn search(
         return Ok(Vec::new());
     }
     let all = any(&known);
-    let narrow = scope_is_narrow(connection, scope).await?;
+    let versions = scope.versions(connection).await?;
+    if versions.count == 0 {
+        return Ok(Vec::new());
+    }
+    let few = total(&known) <= SCORED;
+    let narrow = !few && scope_is_narrow(connection, scope, &versions).await?;
     let hits = HashMap::new();
-    let mut statement = Statement { connection, scope, table: &table, limit, narrow, hits };
-    if narrow || total(&known) <= SCORED {
+    let mut statement =
+        Statement { connection, scope, versions: &versions, table: &table, limit, narrow, hits };
+    if narrow || few {
         statement.run(&all, Sweep::Whole).await?;
         return Ok(statement.best());
     }
@@ -129,7 +135,15 @@ fn any(terms: &[(u64, &str)]) -> String {
     terms.iter().map(|(_, term)| quoted(term)).collect::<Vec<_>>().join(" OR ")
 }
 
-async fn scope_is_narrow(connection: &mut SqliteConnection, scope: &Scope) -> Result<bool, Fault> {
+async fn scope_is_narrow(
+    connection: &mut SqliteConnection,
+    scope: &Scope,
+    versions: &Versions,
+) -> Result<bool, Fault> {
+    // Hardly a document is without a chunk.
+    if versions.count as u64 > NARROW {
+        return Ok(false);
+    }
     let sql = format!(
         "SELECT coalesce(sum(n.chunks), 0) AS chunks FROM versions n WHERE n.key IN ({})",
         scope.versions_sql()
@@ -149,6 +163,7 @@ enum Sweep {
 struct Statement<'a> {
     connection: &'a mut SqliteConnection,
     scope: &'a Scope,
+    versions: &'a Versions,
     table: &'a str,
     limit: u32,
     narrow: bool,
@@ -157,7 +172,7 @@ struct Statement<'a> {
 
 impl Statement<'_> {
     async fn run(&mut self, expression: &str, sweep: Sweep) -> Result<(), Fault> {
-        let (table, versions) = (self.table, self.scope.versions_sql());
+        let table = self.table;
         // A narrow scope is a set of rows to be checked against before anything is
         // scored (the plus keeps them from being looked up one by one in the index). In
         // a wide one, the matches are fewer: each is asked for its version.
@@ -166,13 +181,14 @@ impl Statement<'_> {
                 table.to_owned(),
                 format!(
                     "+{table}.rowid IN
-                         (SELECT s.key FROM chunks s WHERE s.version_key IN ({versions}))"
+                         (SELECT s.key FROM chunks s WHERE s.version_key IN ({versions}))",
+                    versions = self.scope.versions_sql(),
                 ),
             )
         } else {
             (
                 format!("{table} CROSS JOIN chunks s ON s.key = {table}.rowid"),
-                format!("s.version_key IN ({versions})"),
+                self.versions.holds_sql(self.scope, "s.version_key"),
             )
         };
         let newest = match sweep {
@@ -181,7 +197,8 @@ impl Statement<'_> {
         };
         let matches = format!(
             "SELECT {table}.rowid AS key, bm25({table}) AS score FROM {from}
-             WHERE {table} MATCH ${FIRST_FREE} AND {in_scope} {newest}"
+             WHERE {table} MATCH ${asked} AND {in_scope} {newest}",
+            asked = FIRST_FREE + 2,
         );
         let sql = format!(
             "SELECT c.id, m.score FROM
@@ -190,8 +207,8 @@ impl Statement<'_> {
             limit = self.limit,
         );
         let found = self
-            .scope
-            .bind(sqlx::query(AssertSqlSafe(sql)))
+            .versions
+            .bind(self.scope.bind(sqlx::query(AssertSqlSafe(sql))))
             .bind(expression.to_owned())
             .fetch_all(&mut *self.connection)
             .await?;
