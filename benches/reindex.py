@@ -209,9 +209,13 @@ def upload(server, collection, data, passages):
         path = os.path.join(data, f"part-{first}.md")
         with open(path, "w") as file:
             file.write(report(first, min(PASSAGES_OF_A_FILE, passages - first)))
-        status, accepted = server.upload(collection, [path])
-        if status != 202:
-            sys.exit(f"an upload was answered {status}: {accepted}")
+        while True:
+            status, accepted = server.upload(collection, [path])
+            if status == 202:
+                break
+            if status not in (429, 503):
+                sys.exit(f"an upload was answered {status}: {accepted}")
+            time.sleep(accepted.get("retry_after_s") or 1)
         jobs.append(accepted["items"][0]["job_id"])
         os.remove(path)
     ended, waiting = server.wait_until_ended(jobs, 14_400)
@@ -219,6 +223,22 @@ def upload(server, collection, data, passages):
     if bad or waiting:
         sys.exit(f"{len(bad)} files failed and {len(waiting)} never ended: {bad[:1]}")
     return server.call("GET", f"/api/collections/{collection}/generations")[1]["items"][0]["passages"]
+
+
+def wait_for_index(server, patience=1800):
+    """Until PostgreSQL has built the index of the first vectors, which upkeep does by itself: until
+    then a search reads all of them."""
+    sql = (
+        "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+        " WHERE c.relname LIKE 'vectors%near' AND i.indisvalid"
+    )
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        asked = ["psql", "-Atq", server.environment["QUAESTOR_DATABASE_URL"], "-c", sql]
+        if int(subprocess.run(asked, check=True, capture_output=True, text=True).stdout) > 0:
+            return
+        time.sleep(1)
+    sys.exit("the index of the first vectors is not there")
 
 
 def medians(values):
@@ -253,6 +273,8 @@ def bench(kind, arguments):
         Reindexing(server, small, name).wait_for_switch()
     collection = server.collection("large")
     passages = upload(server, collection, data, wanted)
+    if arguments.distributed:
+        wait_for_index(server)
     # A search of before the measured ones loads what is loaded once.
     Searches(server, 2, passages).stop()
 

@@ -166,6 +166,15 @@ impl Connections {
         self.writer(reach, commit).await
     }
 
+    /// As [`writer`](Self::writer), for the same reason.
+    pub(super) async fn request_writer(
+        &self,
+        reach: impl Into<Reach>,
+        commit: Commit,
+    ) -> Result<Writer<'_>, Fault> {
+        self.writer(reach, commit).await
+    }
+
     /// A connection on which functions are called that name the workspaces themselves.
     pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, Fault> {
         Ok(self.primary.acquire().await?)

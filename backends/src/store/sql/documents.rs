@@ -67,7 +67,7 @@ impl Documents for DbStore {
         upload: AcceptUpload,
     ) -> Result<Option<AcceptedUpload>, StoreError> {
         let work = async {
-            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.request_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let accepted = uploads::accept(&mut tx, workspace, &upload).await?;
             if accepted.is_some() {

@@ -193,7 +193,7 @@ impl Exports for DbStore {
         export: AcceptExport,
     ) -> Result<ExportAcceptance, StoreError> {
         let work = async {
-            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.request_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let accepted = accept(&mut tx, workspace, &export).await?;
             if matches!(accepted, ExportAcceptance::Accepted(_)) {

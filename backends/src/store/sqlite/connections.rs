@@ -29,6 +29,10 @@ const CACHE_KIB: i32 = 8_192;
 /// The write-ahead log is cut back to this size when it was folded into the file.
 const JOURNAL_LIMIT_BYTES: i64 = 16 * 1024 * 1024;
 
+/// A step waits so many times as long for its turn as a request: a hundred may stand before it, and
+/// one that gave up would have to do anew what it wants to write.
+const BULK_PATIENCE: u32 = 12;
+
 /// What a commit promises when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Commit {
@@ -60,9 +64,11 @@ pub(super) struct Connections {
     // SQLite has one writer at a time. A queue in front of it is fair and quick, where
     // SQLite's own waiting is neither: it polls. None once the store was closed.
     writers: Mutex<Option<Writers>>,
-    // Before that queue: of all that writes for work that nobody waits for, one stands in it.
-    // So a question waits behind one of them at each of its writes, however many there are.
+    // Before that queue: of all that writes for work that nobody waits for, one stands in it, and
+    // one of the requests for such work. So a question waits behind two of them at each of its
+    // writes, however many there are, and a request for work not behind all that is done.
     bulk: Mutex<()>,
+    requests: Mutex<()>,
     readers: SqlitePool,
     patience: Duration,
 }
@@ -71,7 +77,7 @@ pub(super) struct Connections {
 pub(super) struct Writer<'a> {
     writers: MutexGuard<'a, Option<Writers>>,
     // Given back after the turn itself: fields are dropped in their order.
-    _bulk: Option<MutexGuard<'a, ()>>,
+    _lane: Option<MutexGuard<'a, ()>>,
     commit: Commit,
 }
 
@@ -132,6 +138,7 @@ impl Connections {
             Ok(Self {
                 writers: Mutex::new(Some(Writers { on_disk, soon })),
                 bulk: Mutex::new(()),
+                requests: Mutex::new(()),
                 readers,
                 patience: options.busy_timeout,
             })
@@ -145,23 +152,42 @@ impl Connections {
         _reach: impl Into<Reach>,
         commit: Commit,
     ) -> Result<Writer<'_>, Fault> {
-        let writers = tokio::time::timeout(self.patience, self.writers.lock())
-            .await
-            .map_err(|_elapsed| Fault::Busy)?;
-        Ok(Writer { writers, _bulk: None, commit })
+        self.in_lane(None, commit).await
     }
 
-    /// As [`writer`](Self::writer), for files, batches, reindexing and exports: these wait for
-    /// one another before they wait for the turn.
+    /// As [`writer`](Self::writer), for the steps of files, reindexing and exports: these wait for
+    /// one another before they wait for the turn, and longer than a request would.
     pub(super) async fn bulk_writer(
         &self,
         _reach: impl Into<Reach>,
         commit: Commit,
     ) -> Result<Writer<'_>, Fault> {
-        let turn = async { (self.bulk.lock().await, self.writers.lock().await) };
-        let (bulk, writers) =
-            tokio::time::timeout(self.patience, turn).await.map_err(|_elapsed| Fault::Busy)?;
-        Ok(Writer { writers, _bulk: Some(bulk), commit })
+        let lane = tokio::time::timeout(self.patience * BULK_PATIENCE, self.bulk.lock());
+        let lane = lane.await.map_err(|_elapsed| Fault::Busy)?;
+        self.in_lane(Some(lane), commit).await
+    }
+
+    /// As [`writer`](Self::writer), for requests of such work: uploads, batches, reindexing and
+    /// exports. These wait for one another.
+    pub(super) async fn request_writer(
+        &self,
+        _reach: impl Into<Reach>,
+        commit: Commit,
+    ) -> Result<Writer<'_>, Fault> {
+        let lane = tokio::time::timeout(self.patience, self.requests.lock());
+        let lane = lane.await.map_err(|_elapsed| Fault::Busy)?;
+        self.in_lane(Some(lane), commit).await
+    }
+
+    async fn in_lane<'a>(
+        &'a self,
+        lane: Option<MutexGuard<'a, ()>>,
+        commit: Commit,
+    ) -> Result<Writer<'a>, Fault> {
+        let writers = tokio::time::timeout(self.patience, self.writers.lock())
+            .await
+            .map_err(|_elapsed| Fault::Busy)?;
+        Ok(Writer { writers, _lane: lane, commit })
     }
 
     /// A connection that can only read.
@@ -221,4 +247,37 @@ fn register_vector_functions() {
             tracing::error!(code, "SQLite refused the vector functions");
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dialect::INSTALLATION;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_waits_for_one_step_however_many_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("quaestor.db");
+        let connections =
+            Connections::open(&file, SqliteOptions::default(), Schema::Made).await.unwrap();
+        let order = std::sync::Mutex::new(Vec::new());
+        let first = connections.bulk_writer(INSTALLATION, Commit::Soon).await.unwrap();
+        let step = async || {
+            let writer = connections.bulk_writer(INSTALLATION, Commit::Soon).await.unwrap();
+            order.lock().unwrap().push("step");
+            drop(writer);
+        };
+        let request = async || {
+            let writer = connections.request_writer(INSTALLATION, Commit::OnDisk).await.unwrap();
+            order.lock().unwrap().push("request");
+            drop(writer);
+        };
+        let end_first = async {
+            tokio::task::yield_now().await;
+            drop(first);
+        };
+        tokio::join!(step(), step(), request(), end_first);
+        assert_eq!(*order.lock().unwrap(), ["request", "step", "step"]);
+        connections.close().await;
+    }
 }

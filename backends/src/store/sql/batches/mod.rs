@@ -38,7 +38,7 @@ impl Batches for DbStore {
         audit: NewAuditEntry,
     ) -> Result<Batch, StoreError> {
         let work = async {
-            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.request_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             if let Some(key) = &batch.idempotency {
                 idempotency::refuse_taken(&mut tx, workspace, key).await?;
@@ -124,7 +124,7 @@ impl Batches for DbStore {
         audit: NewAuditEntry,
     ) -> Result<Option<Steered>, StoreError> {
         let work = async {
-            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.request_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let Some(row) = look::row(&mut tx, workspace, principal, batch, true).await? else {
                 return Ok(None);
@@ -152,7 +152,7 @@ impl Batches for DbStore {
         now: Time,
     ) -> Result<CancelledFiles, StoreError> {
         let work = async {
-            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.request_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let cancelled = steer::cancel_files(&mut tx, workspace, batch, limit, now).await?;
             tx.commit().await?;
@@ -170,7 +170,7 @@ impl Batches for DbStore {
         replay: Replay,
     ) -> Result<Option<Retried>, StoreError> {
         let work = async {
-            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.request_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let Some(row) = look::row(&mut tx, workspace, principal, batch, true).await? else {
                 return Ok(None);

@@ -107,7 +107,7 @@ impl Generations for DbStore {
         reindex: NewReindex,
     ) -> Result<ReindexOutcome<ReindexAccepted>, StoreError> {
         let work = async {
-            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.request_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let outcome = begin(&mut tx, workspace, &reindex).await?;
             if matches!(outcome, ReindexOutcome::Accepted(_)) {
@@ -187,7 +187,7 @@ impl Generations for DbStore {
         audit: NewAuditEntry,
     ) -> Result<ReindexOutcome<JobId>, StoreError> {
         let work = async {
-            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.request_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             if !lock_collection(&mut tx, workspace, collection).await? {
                 return Ok(ReindexOutcome::NoCollection);
@@ -227,7 +227,7 @@ impl Generations for DbStore {
         audit: NewAuditEntry,
     ) -> Result<ReindexOutcome<ReindexAccepted>, StoreError> {
         let work = async {
-            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.request_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             let outcome = go_back(&mut tx, workspace, collection, &job, &audit).await?;
             if matches!(outcome, ReindexOutcome::Accepted(_)) {
@@ -246,7 +246,7 @@ impl Generations for DbStore {
         audit: NewAuditEntry,
     ) -> Result<ReindexOutcome<()>, StoreError> {
         let work = async {
-            let mut writer = self.connections.bulk_writer(workspace, Commit::OnDisk).await?;
+            let mut writer = self.connections.request_writer(workspace, Commit::OnDisk).await?;
             let mut tx = writer.begin().await?;
             if !lock_collection(&mut tx, workspace, collection).await? {
                 return Ok(ReindexOutcome::NoCollection);
