@@ -160,3 +160,21 @@ async fn a_killed_check_goes_on(backends: Backends) {
     assert_eq!(runs[0]["report"]["checked"]["versions"], 1, "{runs:?}");
     assert_eq!(runs[0]["report"]["findings"], json!([]), "{runs:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_a_workspace_that_is_not_there_is_found() {
+    let installation = Installation::new(Backends::Embedded).await;
+    let program = installation.start(&SOON);
+    let collection = program.make_collection("reports").await;
+    let upload = program.upload(&collection, "halden.md", long_report(3)).await.unwrap();
+    program.wait_for_job(upload["items"][0]["job_id"].as_str().unwrap()).await;
+    let nobodys = "018f0000-0000-7000-8000-000000000001";
+    let folder = installation.folder().join("objects/objects").join(nobodys).join("uploads");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("018f0000-0000-7000-8000-000000000002"), "left behind").unwrap();
+    let run = check(&program, 0, json!({})).await;
+    assert_eq!(counts(&run), [("file_unnamed".to_owned(), 1)], "{run}");
+    let example = &run["report"]["findings"][0]["examples"][0];
+    assert!(example["subject"].as_str().unwrap().contains(nobodys), "{example}");
+    assert!(folder.join("018f0000-0000-7000-8000-000000000002").exists(), "nothing is removed");
+}

@@ -42,7 +42,9 @@ struct Asker {
 
 impl Asker {
     fn new(address: &str, key: &str) -> Self {
-        let client = Client::builder().timeout(Duration::from_secs(120)).build().unwrap();
+        // A connection that nobody uses is closed by the server, and may be just then.
+        let client = Client::builder().timeout(Duration::from_secs(120));
+        let client = client.pool_idle_timeout(Duration::from_secs(5)).build().unwrap();
         Self { client, address: address.to_owned(), key: key.to_owned() }
     }
 

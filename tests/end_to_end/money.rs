@@ -84,8 +84,8 @@ async fn every_request_is_accounted_and_budgets_are_kept(backends: Backends) {
     let answers = model.answers();
     assert!(spent >= cost * answers as u64, "{listed}");
 
-    // Of several that were accepted the first uses the budget up, and the others are not
-    // asked for.
+    // Of several that were accepted the one that comes first uses the budget up, and the others
+    // are not asked for.
     set_budget(&program, json!({"month_hard_micros": spent + 1})).await;
     let accepted = [
         ask(&program, &conversation).await,
@@ -99,6 +99,8 @@ async fn every_request_is_accounted_and_budgets_are_kept(backends: Backends) {
         ended.push((job["state"].clone(), job["problem"]["code"].clone()));
     }
     let over = (json!("failed"), json!("over_budget"));
+    // Which of them does is not said: they run side by side.
+    ended.sort_by_key(|(state, _)| state == "failed");
     assert_eq!(ended, [(json!("done"), Value::Null), over.clone(), over]);
     assert_eq!(model.answers(), answers + 1);
 
