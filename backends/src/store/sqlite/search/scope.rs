@@ -84,8 +84,8 @@ impl Scope {
             format!("SELECT group_concat(version_key) AS keys FROM ({})", self.versions_sql());
         let row = self.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(connection).await?;
         let keys: String = row.try_get::<Option<String>, _>("keys")?.unwrap_or_default();
-        let keys = keys.split(',').filter_map(|key| key.parse().ok());
-        Ok(Versions::of(keys.collect()))
+        let keys: Vec<i64> = keys.split(',').filter_map(|key| key.parse().ok()).collect();
+        Ok(Versions::of(&keys))
     }
 
     /// Fills the placeholders below [`FIRST_FREE`].
@@ -118,7 +118,7 @@ pub(super) struct Versions {
 const WIDEST: usize = 16 << 20;
 
 impl Versions {
-    fn of(keys: Vec<i64>) -> Self {
+    fn of(keys: &[i64]) -> Self {
         let (first, last) = keys
             .iter()
             .fold((i64::MAX, i64::MIN), |(first, last), key| (first.min(*key), last.max(*key)));
@@ -183,7 +183,7 @@ mod tests {
             <SqliteConnection as sqlx::Connection>::connect("sqlite::memory:").await.unwrap();
         let scope = SearchScope { collections: vec![Uuid::nil().into()], ..Default::default() };
         let scope = Scope::of(Uuid::nil().into(), &scope).unwrap();
-        let versions = Versions::of(keys.to_vec());
+        let versions = Versions::of(keys);
         assert_eq!(versions.count, keys.len());
         let list = serde_json::Value::from(asked).to_string();
         let sql = format!(
@@ -207,8 +207,8 @@ mod tests {
     #[test]
     fn keys_that_are_far_apart_are_left_to_the_statement() {
         for keys in [vec![1, 1 << 40], vec![i64::MIN, i64::MAX], vec![]] {
-            assert!(Versions::of(keys).marks.is_none());
+            assert!(Versions::of(&keys).marks.is_none());
         }
-        assert!(Versions::of(vec![1, 16 << 20]).marks.is_some());
+        assert!(Versions::of(&[1, 16 << 20]).marks.is_some());
     }
 }
