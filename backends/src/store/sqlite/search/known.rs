@@ -21,6 +21,8 @@ pub(in crate::store::sqlite) async fn known_vectors(
     texts: &[TextHash],
 ) -> Result<HashMap<TextHash, Vec<f32>>, Fault> {
     let wanted = serde_json::Value::from(texts.iter().map(|text| hex(*text)).collect::<Vec<_>>());
+    // Crossed in this order, so that each hash is looked up in the index: left to itself, SQLite goes
+    // through all vectors of a generation, and through the list for each of them.
     let found = sqlx::query(
         "WITH model AS (SELECT model, dimensions FROM generations
                         WHERE workspace_id = $1 AND id = $2),
@@ -29,10 +31,10 @@ pub(in crate::store::sqlite) async fn known_vectors(
                            ON m.model = g.model AND m.dimensions = g.dimensions
                        WHERE g.workspace_id = $1 ORDER BY g.key DESC LIMIT $4)
          SELECT x.text_hash, x.vector FROM same s CROSS JOIN wanted w
-             JOIN vectors x ON x.generation_key = s.key AND x.text_hash = w.text_hash
+             CROSS JOIN vectors x ON x.generation_key = s.key AND x.text_hash = w.text_hash
          UNION ALL
-         SELECT k.text_hash, k.vector FROM wanted w JOIN model m
-             JOIN kept_vectors k ON k.workspace_id = $1 AND k.text_hash = w.text_hash
+         SELECT k.text_hash, k.vector FROM model m CROSS JOIN wanted w
+             CROSS JOIN kept_vectors k ON k.workspace_id = $1 AND k.text_hash = w.text_hash
                  AND k.model = m.model AND k.dimensions = m.dimensions",
     )
     .bind(workspace.uuid())
