@@ -289,8 +289,9 @@ impl Fair {
                 }
                 self.called(jobs, now);
             }
-            // They come when they are due.
+            // They come when they are due; the store is not asked at every end meanwhile.
             Err(error) => {
+                self.called(Vec::new(), now);
                 warn!(error = &error as &dyn std::error::Error, "could not call others' questions");
             }
         }

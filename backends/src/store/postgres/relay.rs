@@ -98,39 +98,6 @@ pub(super) async fn bring_forward(
     found.iter().map(|row| rows::id(row, "id")).collect()
 }
 
-/// Makes up to `limit` jobs due that wait for this reason, of all workspaces in turn.
-pub(super) async fn call_turns(
-    tx: &mut PgConnection,
-    reason: &str,
-    limit: u32,
-    now: Time,
-) -> Result<Vec<(WorkspaceId, JobId)>, Fault> {
-    let called = sqlx::query(
-        "UPDATE outbox SET due_at = $1 WHERE id IN
-             (SELECT id FROM outbox WHERE id IN
-                  (SELECT id FROM
-                       (SELECT o.id, o.job_id,
-                            row_number() OVER (PARTITION BY o.workspace_id ORDER BY o.job_id)
-                                AS turn
-                        FROM (SELECT id, workspace_id, job_id, due_at FROM outbox
-                              WHERE sent_at IS NULL AND NOT bulk AND due_at > $1
-                              ORDER BY due_at, id LIMIT $4) o
-                        JOIN jobs j ON j.id = o.job_id
-                        WHERE j.state = 'waiting' AND j.reason = $2 AND o.due_at = j.until) waiting
-                   ORDER BY turn, job_id LIMIT $3)
-                AND sent_at IS NULL AND due_at > $1
-              ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
-         RETURNING workspace_id, job_id",
-    )
-    .bind(rows::micros(now))
-    .bind(reason)
-    .bind(i64::from(limit))
-    .bind(outbox::TURNS_LOOKED_AT)
-    .fetch_all(tx)
-    .await?;
-    called.iter().map(outbox::of_job).collect()
-}
-
 /// Marks messages as sent; those that were marked stay as they are.
 pub(super) async fn mark_sent(
     tx: &mut PgConnection,

@@ -294,7 +294,7 @@ impl Installation for DbStore {
         let work = async {
             let mut writer = self.connections.writer(INSTALLATION, Commit::Soon).await?;
             let mut tx = writer.begin().await?;
-            let called = relay::call_turns(&mut tx, reason, limit, now).await?;
+            let called = outbox::call_turns(&mut tx, reason, limit, now).await?;
             tx.commit().await?;
             Ok(called)
         };

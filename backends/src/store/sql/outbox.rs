@@ -9,7 +9,7 @@ use quaestor_core::jobs::{ENVELOPE_VERSION, Envelope, Step};
 use quaestor_core::ports::store::OutboxRow;
 use sqlx::Row;
 
-use super::dialect::{self, DbConnection, DbRow};
+use super::dialect::{self, DbConnection, DbRow, skip_locked};
 use super::fault::Fault;
 use super::rows;
 
@@ -66,11 +66,43 @@ pub(super) async fn remove(
 
 /// Of those that wait for their turn, so many are looked at to find whose turn it is: the ones
 /// that are due first.
-pub(super) const TURNS_LOOKED_AT: i64 = 10_000;
+const TURNS_LOOKED_AT: i64 = 10_000;
 
-/// Whose job it is.
-pub(super) fn of_job(row: &DbRow) -> Result<(WorkspaceId, JobId), Fault> {
-    Ok((rows::id(row, "workspace_id")?, rows::id(row, "job_id")?))
+/// Makes up to `limit` jobs due that wait for this reason, of all workspaces in turn. A message
+/// that a relay holds was called before: it is not due at the moment until which its job waits.
+pub(super) async fn call_turns(
+    tx: &mut DbConnection,
+    reason: &str,
+    limit: u32,
+    now: Time,
+) -> Result<Vec<(WorkspaceId, JobId)>, Fault> {
+    let called = sqlx::query(concat!(
+        "UPDATE outbox SET due_at = $1 WHERE id IN
+             (SELECT id FROM outbox WHERE id IN
+                  (SELECT id FROM
+                       (SELECT o.id, o.job_id,
+                            row_number() OVER (PARTITION BY o.workspace_id ORDER BY o.job_id)
+                                AS turn
+                        FROM (SELECT id, workspace_id, job_id, due_at FROM outbox
+                              WHERE sent_at IS NULL AND NOT bulk AND due_at > $1
+                              ORDER BY due_at, id LIMIT $4) o
+                        JOIN jobs j ON j.id = o.job_id
+                        WHERE j.state = 'waiting' AND j.reason = $2 AND o.due_at = j.until) waiting
+                   ORDER BY turn, job_id LIMIT $3)
+                AND sent_at IS NULL AND due_at > $1
+              ORDER BY id",
+        skip_locked!(),
+        ")
+         RETURNING workspace_id, job_id"
+    ))
+    .bind(rows::micros(now))
+    .bind(reason.to_owned())
+    .bind(i64::from(limit))
+    .bind(TURNS_LOOKED_AT)
+    .fetch_all(tx)
+    .await?;
+    let of_job = |row: &DbRow| Ok((rows::id(row, "workspace_id")?, rows::id(row, "job_id")?));
+    called.iter().map(of_job).collect()
 }
 
 pub(super) fn row(row: &DbRow) -> Result<OutboxRow, Fault> {
